@@ -1,0 +1,65 @@
+//! The two decoders: bytes in, events out.
+
+mod block;
+mod request;
+mod response;
+
+use bytes::BytesMut;
+
+use crate::error::DecodeError;
+
+pub use request::RequestDecoder;
+pub use response::ResponseDecoder;
+
+/// What both decoders have in common.
+///
+/// The caller owns the buffer, appends to it what arrives, and asks for events until there is
+/// none. A decoder takes from the front of the buffer what it has understood. Any split of the
+/// same bytes gives the same events (body chunks apart, which come as the bytes come).
+///
+/// After an error the decoder gives that error again: the connection is then useless.
+///
+/// # Examples
+/// ```
+/// use bytes::BytesMut;
+/// use scgi_proto::{Decode, RequestDecoder, RequestEvent};
+///
+/// let mut decoder = RequestDecoder::default();
+/// let mut buf = BytesMut::from("24:CONTENT_LENGTH\x002\x00SCGI\x001\x00,hi");
+/// let Some(RequestEvent::Head(head)) = decoder.decode(&mut buf)? else { panic!() };
+/// assert_eq!(head.content_length(), 2);
+/// assert_eq!(decoder.decode(&mut buf)?, Some(RequestEvent::Body("hi".into())));
+/// assert_eq!(decoder.decode(&mut buf)?, Some(RequestEvent::End));
+/// # Ok::<(), scgi_proto::DecodeError>(())
+/// ```
+pub trait Decode {
+    /// What the decoder yields.
+    type Event;
+
+    /// Takes the next event from the front of `src`, or `None` if more bytes are needed or the
+    /// message is over.
+    ///
+    /// # Errors
+    /// If the peer broke the protocol or a limit.
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<Self::Event>, DecodeError>;
+
+    /// As [`decode`](Self::decode), after the end of input: `None` means that the message is
+    /// over, or that none had begun.
+    ///
+    /// # Errors
+    /// As above, and [`DecodeError::UnexpectedEnd`] or [`DecodeError::NoResponse`] if the input
+    /// ended too early.
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<Self::Event>, DecodeError>;
+
+    /// How many bytes a next read could use; never 0.
+    fn read_hint(&self) -> usize;
+
+    /// Whether the last event was yielded; then a read would wait for a peer that waits for us.
+    fn is_done(&self) -> bool;
+}
+
+/// Reads of a body are at most this long: what front servers write at once.
+const BODY_READ: usize = 64 * 1024;
+
+/// Reads of a head are this long, so that a usual one takes one read and the buffer stays small.
+const HEAD_READ: usize = 4 * 1024;

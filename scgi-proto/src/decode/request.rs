@@ -1,0 +1,190 @@
+//! The request decoder: the server side's ears.
+
+use bytes::{Buf, BytesMut};
+
+use super::block::parse_block;
+use super::{BODY_READ, Decode, HEAD_READ};
+use crate::error::{DecodeError, Part};
+use crate::event::RequestEvent;
+use crate::limits::Limits;
+use crate::netstring::{Prefix, parse_prefix};
+use crate::policy::Policy;
+
+/// Decodes one request: [`RequestEvent::Head`], its body in chunks, [`RequestEvent::End`].
+///
+/// Bytes after the body are never taken as another request: SCGI has one request on a
+/// connection. They are thrown away and counted ([`surplus`](Self::surplus)).
+#[derive(Debug)]
+pub struct RequestDecoder {
+    limits: Limits,
+    policy: Policy,
+    state: State,
+    surplus: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Length,
+    /// The prefix is known, the block and its comma are arriving.
+    Block {
+        prefix: Prefix,
+        buffered: usize,
+    },
+    Body {
+        remaining: u64,
+    },
+    Done,
+    Failed(DecodeError),
+}
+
+impl RequestDecoder {
+    /// A decoder with these bounds and rules.
+    #[must_use]
+    pub fn new(limits: Limits, policy: Policy) -> Self {
+        Self { limits, policy, state: State::Length, surplus: 0 }
+    }
+
+    /// Bytes of body still to come; `None` before the head.
+    #[must_use]
+    pub fn body_remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Body { remaining } => Some(remaining),
+            State::Done => Some(0),
+            _ => None,
+        }
+    }
+
+    /// Bytes that came after the request and were thrown away.
+    #[must_use]
+    pub fn surplus(&self) -> u64 {
+        self.surplus
+    }
+
+    /// Takes note of body bytes that the caller moved past the decoder, straight from the
+    /// stream to where they belong.
+    ///
+    /// # Panics
+    /// If more bytes are reported than the body has left.
+    pub(crate) fn body_received(&mut self, count: usize) {
+        let State::Body { remaining } = &mut self.state else {
+            panic!("no body is expected");
+        };
+        *remaining = remaining.checked_sub(count as u64).expect("more bytes than the body has");
+    }
+
+    fn head(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
+        if let State::Length = self.state {
+            let Some(prefix) = parse_prefix(src, self.limits.header_block)? else {
+                return Ok(None);
+            };
+            self.state = State::Block { prefix, buffered: 0 };
+        }
+        let State::Block { prefix, buffered } = &mut self.state else { return Ok(None) };
+        let comma = prefix.start + prefix.len;
+        // Nothing is looked at before all of it is there, so nothing is looked at twice.
+        *buffered = src.len();
+        let Some(&byte) = src.get(comma) else { return Ok(None) };
+        if byte != b',' {
+            return Err(DecodeError::MissingComma { offset: comma, byte });
+        }
+        let base = prefix.start;
+        let mut block = src.split_to(comma + 1).freeze();
+        block.truncate(comma);
+        block.advance(base);
+        let head = parse_block(block, base, &self.limits, &self.policy)?;
+        self.state = State::Body { remaining: head.body_length() };
+        Ok(Some(RequestEvent::Head(head)))
+    }
+
+    fn body(&mut self, src: &mut BytesMut, remaining: u64) -> Option<RequestEvent> {
+        if remaining == 0 {
+            self.state = State::Done;
+            self.discard(src);
+            return Some(RequestEvent::End);
+        }
+        if src.is_empty() {
+            return None;
+        }
+        let len = usize::try_from(remaining).map_or(src.len(), |max| max.min(src.len()));
+        self.state = State::Body { remaining: remaining - len as u64 };
+        Some(RequestEvent::Body(src.split_to(len).freeze()))
+    }
+
+    fn discard(&mut self, src: &mut BytesMut) {
+        self.surplus = self.surplus.saturating_add(src.len() as u64);
+        src.clear();
+    }
+
+    /// What is missing when the input ends here.
+    fn cut(&self, src: &BytesMut) -> Option<DecodeError> {
+        let (part, missing) = match &self.state {
+            State::Length if src.is_empty() => return None,
+            // At least the colon and the comma.
+            State::Length => (Part::Length, 2),
+            State::Block { prefix, .. } => {
+                (Part::HeaderBlock, (prefix.start + prefix.len + 1 - src.len()) as u64)
+            }
+            State::Body { remaining } => (Part::RequestBody, *remaining),
+            State::Done | State::Failed(_) => return None,
+        };
+        Some(DecodeError::UnexpectedEnd { part, missing })
+    }
+}
+
+impl Default for RequestDecoder {
+    fn default() -> Self {
+        Self::new(Limits::default(), Policy::default())
+    }
+}
+
+impl Decode for RequestDecoder {
+    type Event = RequestEvent;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
+        match &self.state {
+            State::Length | State::Block { .. } => self.head(src).inspect_err(|error| {
+                self.state = State::Failed(error.clone());
+            }),
+            State::Body { remaining } => {
+                let remaining = *remaining;
+                Ok(self.body(src, remaining))
+            }
+            State::Done => {
+                self.discard(src);
+                Ok(None)
+            }
+            State::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
+        if let Some(event) = self.decode(src)? {
+            return Ok(Some(event));
+        }
+        match self.cut(src) {
+            Some(error) => {
+                self.state = State::Failed(error.clone());
+                Err(error)
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn read_hint(&self) -> usize {
+        match &self.state {
+            State::Block { prefix, buffered } => {
+                let missing = (prefix.start + prefix.len + 1).saturating_sub(*buffered);
+                // Never by the declared length: a peer pays with bytes for the memory it takes.
+                missing.clamp(HEAD_READ, BODY_READ)
+            }
+            State::Body { remaining } => {
+                usize::try_from(*remaining).unwrap_or(BODY_READ).clamp(1, BODY_READ)
+            }
+            State::Length | State::Done | State::Failed(_) => HEAD_READ,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+}

@@ -1,0 +1,294 @@
+//! The response decoder: the client side's ears.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use bytes::BytesMut;
+use memchr::memchr;
+
+use super::{BODY_READ, Decode, HEAD_READ};
+use crate::error::{DecodeError, Part};
+use crate::event::ResponseEvent;
+use crate::field::{is_token, trim};
+use crate::limits::Limits;
+use crate::request::parse_length;
+use crate::response::{FieldSpan, Fields, ResponseHead, ResponseKind, Status};
+
+/// Decodes one CGI response: [`ResponseEvent::Head`], its body in chunks,
+/// [`ResponseEvent::End`].
+///
+/// Takes what real servers send: CRLF or LF line ends, a `Status` field or an `HTTP/1.x` status
+/// line or neither (then 200, or 302 for a Location alone). The body goes to Content-Length, or
+/// else to the end of input. A status line that contradicts a `Status` field yields to it, as
+/// `Status` is what RFC 3875 section 6.3.3 defines.
+#[derive(Debug)]
+pub struct ResponseDecoder {
+    limits: Limits,
+    state: State,
+    head: Head,
+    no_body: bool,
+    surplus: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    Head,
+    Body { remaining: u64 },
+    BodyToEnd,
+    Finished,
+    Done,
+    Failed(DecodeError),
+}
+
+/// The head as far as it has been read.
+#[derive(Debug, Default)]
+struct Head {
+    /// Where the next line begins, and up to where it was searched for its end.
+    line: usize,
+    searched: usize,
+    first: bool,
+    status_line: Option<(Status, String)>,
+    status: Option<(Status, String)>,
+    content_length: Option<u64>,
+    spans: Vec<FieldSpan>,
+}
+
+impl ResponseDecoder {
+    /// A decoder with these bounds.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        let head = Head { first: true, ..Head::default() };
+        Self { limits, state: State::Head, head, no_body: false, surplus: 0 }
+    }
+
+    /// For the response to a HEAD request: whatever Content-Length says, no body follows, and
+    /// bytes that come all the same are thrown away (RFC 9110 section 9.3.2).
+    #[must_use]
+    pub fn without_body(mut self) -> Self {
+        self.no_body = true;
+        self
+    }
+
+    /// Bytes that came after the response and were thrown away.
+    #[must_use]
+    pub fn surplus(&self) -> u64 {
+        self.surplus
+    }
+
+    fn head(&mut self, src: &mut BytesMut) -> Result<Option<ResponseEvent>, DecodeError> {
+        let max = self.limits.response_head;
+        loop {
+            let from = self.head.searched;
+            let Some(found) = memchr(b'\n', &src[from..]) else {
+                self.head.searched = src.len();
+                if src.len() > max {
+                    return Err(DecodeError::ResponseHeadTooLarge { max });
+                }
+                return Ok(None);
+            };
+            let end = from + found;
+            if end >= max {
+                return Err(DecodeError::ResponseHeadTooLarge { max });
+            }
+            let start = self.head.line;
+            let line = &src[start..end];
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            self.head.line = end + 1;
+            self.head.searched = end + 1;
+            if line.is_empty() {
+                let block = src.split_to(end + 1);
+                return self.finish_head(&block).map(Some);
+            }
+            self.head.line(line, start, self.limits.fields)?;
+        }
+    }
+
+    fn finish_head(&mut self, block: &[u8]) -> Result<ResponseEvent, DecodeError> {
+        let head = core::mem::take(&mut self.head);
+        let content_length = head.content_length;
+        let head = head.finish(block.to_vec());
+        self.state = if self.no_body || head.status().has_no_body() {
+            State::Finished
+        } else {
+            content_length.map_or(State::BodyToEnd, |remaining| State::Body { remaining })
+        };
+        Ok(ResponseEvent::Head(head))
+    }
+
+    fn end(&mut self, src: &mut BytesMut) -> ResponseEvent {
+        self.state = State::Done;
+        self.discard(src);
+        ResponseEvent::End
+    }
+
+    fn discard(&mut self, src: &mut BytesMut) {
+        self.surplus = self.surplus.saturating_add(src.len() as u64);
+        src.clear();
+    }
+}
+
+impl Head {
+    /// Takes one line of the head, which begins at `offset` and is not empty.
+    fn line(&mut self, line: &[u8], offset: usize, max_fields: usize) -> Result<(), DecodeError> {
+        let first = core::mem::take(&mut self.first);
+        if first && line.starts_with(b"HTTP/1.") {
+            let rest = memchr(b' ', line).map_or(&[][..], |space| &line[space + 1..]);
+            self.status_line = Some(parse_status(rest, offset)?);
+            return Ok(());
+        }
+        let invalid = || DecodeError::InvalidField { offset };
+        let colon = memchr(b':', line).ok_or_else(invalid)?;
+        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
+        if !is_token(name) || value.iter().any(|byte| matches!(byte, 0 | b'\r')) {
+            return Err(invalid());
+        }
+        if name.eq_ignore_ascii_case(b"Status") {
+            if self.status.is_some() {
+                return Err(DecodeError::DuplicateStatus { offset });
+            }
+            self.status = Some(parse_status(value, offset)?);
+            return Ok(());
+        }
+        if name.eq_ignore_ascii_case(b"Content-Length") {
+            self.content_length(value, offset)?;
+        }
+        if self.spans.len() == max_fields {
+            return Err(DecodeError::TooManyFields { max: max_fields });
+        }
+        // `value` lies inside `line`: its start is found from how much was trimmed before it.
+        let after = &line[colon + 1..];
+        let lead = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let lead = if value.is_empty() { 0 } else { lead };
+        let start = offset + colon + 1 + lead;
+        let span = |start: usize, len: usize| (start as u32, (start + len) as u32);
+        self.spans.push(FieldSpan { name: span(offset, colon), value: span(start, value.len()) });
+        Ok(())
+    }
+
+    fn content_length(&mut self, value: &[u8], offset: usize) -> Result<(), DecodeError> {
+        let invalid = DecodeError::InvalidResponseLength { offset };
+        let Ok(len) = parse_length(value) else { return Err(invalid) };
+        if self.content_length.is_some_and(|earlier| earlier != len) {
+            return Err(invalid);
+        }
+        self.content_length = Some(len);
+        Ok(())
+    }
+
+    fn finish(self, block: Vec<u8>) -> ResponseHead {
+        let fields = Fields::new(block, self.spans);
+        let explicit = self.status.or(self.status_line);
+        let location = fields.get("Location");
+        let absolute = location.is_some_and(is_absolute_url);
+        let kind = match location {
+            Some(_) if absolute => ResponseKind::ClientRedirect,
+            Some([b'/', ..]) if explicit.is_none() && fields.len() == 1 => {
+                ResponseKind::LocalRedirect
+            }
+            _ => ResponseKind::Document,
+        };
+        let (status, reason) = match explicit {
+            Some((status, reason)) => (status, (!reason.is_empty()).then_some(reason)),
+            None if fields.len() == 1 && location.is_some() => (Status::FOUND, None),
+            None => (Status::OK, None),
+        };
+        ResponseHead::decoded(status, reason, fields, kind)
+    }
+}
+
+/// Whether it begins with a scheme (RFC 3986 section 3.1).
+fn is_absolute_url(url: &[u8]) -> bool {
+    let Some(colon) = memchr(b':', url) else { return false };
+    let scheme = &url[..colon];
+    scheme.first().is_some_and(u8::is_ascii_alphabetic)
+        && scheme.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
+}
+
+/// Parses `404 Not Found`; the reason may be absent.
+fn parse_status(value: &[u8], offset: usize) -> Result<(Status, String), DecodeError> {
+    let invalid = DecodeError::InvalidStatus { offset };
+    let value = trim(value);
+    let (code, reason) = value.split_at(value.len().min(3));
+    if code.len() != 3
+        || !code.iter().all(u8::is_ascii_digit)
+        || !matches!(reason.first(), None | Some(b' ' | b'\t'))
+        || reason.iter().any(|byte| matches!(byte, 0 | b'\r'))
+    {
+        return Err(invalid);
+    }
+    let code = code.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
+    // A CGI response is final: web servers take a 1xx head as the answer (wire observation).
+    let status = Status::new(code).filter(|status| status.code() >= 200).ok_or(invalid)?;
+    Ok((status, String::from_utf8_lossy(trim(reason)).into_owned()))
+}
+
+impl Default for ResponseDecoder {
+    fn default() -> Self {
+        Self::new(Limits::default())
+    }
+}
+
+impl Decode for ResponseDecoder {
+    type Event = ResponseEvent;
+
+    fn decode(&mut self, src: &mut BytesMut) -> Result<Option<ResponseEvent>, DecodeError> {
+        match &mut self.state {
+            State::Head => {
+                let head = self.head(src);
+                if let Err(error) = &head {
+                    self.state = State::Failed(error.clone());
+                }
+                head
+            }
+            State::Body { remaining: 0 } | State::Finished => Ok(Some(self.end(src))),
+            State::Body { remaining } => {
+                if src.is_empty() {
+                    return Ok(None);
+                }
+                let len = usize::try_from(*remaining).map_or(src.len(), |max| max.min(src.len()));
+                *remaining -= len as u64;
+                Ok(Some(ResponseEvent::Body(src.split_to(len).freeze())))
+            }
+            State::BodyToEnd if src.is_empty() => Ok(None),
+            State::BodyToEnd => Ok(Some(ResponseEvent::Body(src.split().freeze()))),
+            State::Done => {
+                self.discard(src);
+                Ok(None)
+            }
+            State::Failed(error) => Err(error.clone()),
+        }
+    }
+
+    fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<ResponseEvent>, DecodeError> {
+        if let Some(event) = self.decode(src)? {
+            return Ok(Some(event));
+        }
+        let error = match &self.state {
+            State::Head if src.is_empty() => DecodeError::NoResponse,
+            // At least the empty line.
+            State::Head => DecodeError::UnexpectedEnd { part: Part::ResponseHead, missing: 1 },
+            State::Body { remaining } => {
+                DecodeError::UnexpectedEnd { part: Part::ResponseBody, missing: *remaining }
+            }
+            State::BodyToEnd => return Ok(Some(self.end(src))),
+            State::Finished | State::Done | State::Failed(_) => return Ok(None),
+        };
+        self.state = State::Failed(error.clone());
+        Err(error)
+    }
+
+    fn read_hint(&self) -> usize {
+        match &self.state {
+            State::Head => HEAD_READ,
+            State::Body { remaining } => {
+                usize::try_from(*remaining).unwrap_or(BODY_READ).clamp(1, BODY_READ)
+            }
+            // Small at first: many responses have no Content-Length and few bytes.
+            _ => 4 * HEAD_READ,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.state, State::Done)
+    }
+}

@@ -1,0 +1,136 @@
+//! The response encoder: the server side's voice.
+
+use bytes::{BufMut, BytesMut};
+
+use super::Progress;
+use crate::decimal::Decimal;
+use crate::error::EncodeError;
+use crate::field::{is_hop_by_hop, is_token, is_value};
+use crate::request::parse_length;
+use crate::response::{ResponseHead, ResponseKind};
+
+/// Encodes one CGI response: the head into a buffer, then the accounting of the body, whose
+/// bytes the caller writes itself.
+///
+/// Sends what every front server understands: a `Status` field and never an HTTP status line
+/// (Apache answers 500 to one), CRLF, no hop-by-hop field.
+///
+/// # Examples
+/// ```
+/// use bytes::BytesMut;
+/// use scgi_proto::{ResponseEncoder, ResponseHead, Status};
+/// let head = ResponseHead::new(Status::OK).with_field("Content-Type", "text/plain");
+/// let (mut encoder, mut out) = (ResponseEncoder::default(), BytesMut::new());
+/// encoder.head(&head, &mut out)?;
+/// encoder.body(2)?;
+/// out.extend_from_slice(b"hi");
+/// encoder.finish()?;
+/// assert_eq!(&out[..], b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\nhi");
+/// # Ok::<(), scgi_proto::EncodeError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct ResponseEncoder {
+    progress: Progress,
+    /// The code of a response that can have no body.
+    bodiless: Option<u16>,
+    head_request: bool,
+}
+
+impl ResponseEncoder {
+    /// For the response to a HEAD request: its Content-Length says what GET would give, and a
+    /// shorter or no body is complete (RFC 9110 section 9.3.2). The caller writes no body.
+    #[must_use]
+    pub fn for_head_request(mut self) -> Self {
+        self.head_request = true;
+        self
+    }
+
+    /// Appends the head to `dst`.
+    ///
+    /// # Errors
+    /// If the status is not final, a field cannot be sent, or the head was already encoded.
+    /// `dst` is then unchanged.
+    pub fn head(&mut self, head: &ResponseHead, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        if self.progress != Progress::Head {
+            return Err(EncodeError::AlreadySent);
+        }
+        let remaining = check(head)?;
+        let code = head.status().code();
+        let local = head.kind() == ResponseKind::LocalRedirect;
+        if local || head.status().has_no_body() {
+            self.bodiless = Some(code);
+        }
+        // Without a local redirect's exception, see `ResponseHead::local_redirect`.
+        if !local {
+            dst.put_slice(b"Status: ");
+            dst.put_slice(Decimal::new(u64::from(code)).as_bytes());
+            dst.put_u8(b' ');
+            dst.put_slice(head.reason().as_bytes());
+            dst.put_slice(b"\r\n");
+        }
+        for (name, value) in head.fields().iter() {
+            dst.put_slice(name);
+            dst.put_slice(b": ");
+            dst.put_slice(value);
+            dst.put_slice(b"\r\n");
+        }
+        dst.put_slice(b"\r\n");
+        // A 304 may state the length of the document it stands for (RFC 9110 section 8.6).
+        let remaining = remaining.filter(|_| self.bodiless.is_none() && !self.head_request);
+        self.progress = Progress::Body { remaining };
+        Ok(())
+    }
+
+    /// Takes note that `len` bytes of the body are written next.
+    ///
+    /// # Errors
+    /// If the response has no body, or it gets longer than its Content-Length, or the head is
+    /// missing.
+    pub fn body(&mut self, len: usize) -> Result<(), EncodeError> {
+        match self.bodiless {
+            Some(code) if len > 0 => Err(EncodeError::BodyNotAllowed { code }),
+            _ => self.progress.body(len),
+        }
+    }
+
+    /// Takes note that the body is complete.
+    ///
+    /// # Errors
+    /// If it is shorter than its Content-Length, or the head is missing.
+    pub fn finish(&mut self) -> Result<(), EncodeError> {
+        self.progress.finish()
+    }
+}
+
+/// Checks everything, and gives the stated Content-Length.
+fn check(head: &ResponseHead) -> Result<Option<u64>, EncodeError> {
+    if head.status().code() < 200 {
+        return Err(EncodeError::InvalidStatus { code: head.status().code() });
+    }
+    if !is_value(head.reason().as_bytes()) {
+        return Err(EncodeError::InvalidReason);
+    }
+    let mut content_length = None;
+    for (index, (name, value)) in head.fields().iter().enumerate() {
+        if !is_token(name) {
+            return Err(EncodeError::InvalidFieldName { index });
+        }
+        if !is_value(value) {
+            return Err(EncodeError::InvalidFieldValue { index });
+        }
+        if is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"Status") {
+            return Err(EncodeError::ForbiddenField { index });
+        }
+        if index > 0 && head.kind() == ResponseKind::LocalRedirect {
+            return Err(EncodeError::FieldInLocalRedirect { index });
+        }
+        if name.eq_ignore_ascii_case(b"Content-Length") {
+            let parsed = parse_length(value).ok();
+            if content_length.is_some() || parsed.is_none() {
+                return Err(EncodeError::InvalidResponseLength { index });
+            }
+            content_length = parsed;
+        }
+    }
+    Ok(content_length)
+}

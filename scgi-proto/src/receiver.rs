@@ -1,0 +1,146 @@
+//! The driver that every adapter's read loop is built on: a decoder and its buffer.
+
+use bytes::{Buf, BytesMut};
+
+use crate::decode::{Decode, RequestDecoder};
+use crate::error::DecodeError;
+
+/// A decoder, its read buffer, and whether the input is over.
+///
+/// # Examples
+/// The whole read loop of an adapter:
+/// ```
+/// use std::io::Read;
+/// use scgi_proto::{Receiver, RequestDecoder, RequestEvent};
+///
+/// fn next_event(
+///     stream: &mut impl Read,
+///     receiver: &mut Receiver<RequestDecoder>,
+/// ) -> Result<Option<RequestEvent>, Box<dyn std::error::Error>> {
+///     loop {
+///         if let Some(event) = receiver.next_event()? {
+///             return Ok(Some(event));
+///         }
+///         if receiver.is_finished() {
+///             return Ok(None);
+///         }
+///         let n = stream.read(receiver.unfilled())?;
+///         receiver.advance(n);
+///     }
+/// }
+///
+/// let mut receiver = Receiver::new(RequestDecoder::default());
+/// let event = next_event(&mut &b"0:,"[..], &mut receiver)?;
+/// assert!(matches!(event, Some(RequestEvent::Head(_))));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Receiver<D> {
+    decoder: D,
+    buf: BytesMut,
+    /// Bytes of `buf` that have been read; the rest is room lent out by `unfilled`.
+    filled: usize,
+    eof: bool,
+}
+
+impl<D: Decode> Receiver<D> {
+    /// A receiver with an empty buffer, which grows with what arrives.
+    #[must_use]
+    pub fn new(decoder: D) -> Self {
+        Self { decoder, buf: BytesMut::new(), filled: 0, eof: false }
+    }
+
+    /// The next event from what has arrived; `None` asks for a read, unless
+    /// [`is_finished`](Self::is_finished).
+    ///
+    /// # Errors
+    /// If the peer broke the protocol or a limit.
+    pub fn next_event(&mut self) -> Result<Option<D::Event>, DecodeError> {
+        self.buf.truncate(self.filled);
+        let event = if self.eof {
+            self.decoder.decode_eof(&mut self.buf)
+        } else {
+            self.decoder.decode(&mut self.buf)
+        };
+        self.filled = self.buf.len();
+        event
+    }
+
+    /// Room for the next read, never empty. For streams that write to `&mut [u8]`; the room is
+    /// zeroed first.
+    pub fn unfilled(&mut self) -> &mut [u8] {
+        let len = self.filled + self.decoder.read_hint();
+        self.buf.truncate(self.filled);
+        self.buf.resize(len, 0);
+        &mut self.buf[self.filled..]
+    }
+
+    /// The buffer, with room for the next read, for streams that append to it. Only append;
+    /// [`advance`](Self::advance) with the number of bytes.
+    pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        self.buf.truncate(self.filled);
+        self.buf.reserve(self.decoder.read_hint());
+        &mut self.buf
+    }
+
+    /// Reports a read of `count` bytes into the room; 0 records the end of input.
+    ///
+    /// # Panics
+    /// If `count` is more than the room that was lent.
+    pub fn advance(&mut self, count: usize) {
+        assert!(count <= self.buf.len() - self.filled, "more bytes read than there was room");
+        self.filled += count;
+        self.buf.truncate(self.filled);
+        self.eof |= count == 0;
+    }
+
+    /// Whether no further read makes sense: the message or the input is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.decoder.is_done() || self.eof
+    }
+
+    /// Whether nothing has been read that was not yet decoded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.filled == 0
+    }
+
+    /// The decoder.
+    #[must_use]
+    pub fn decoder(&self) -> &D {
+        &self.decoder
+    }
+}
+
+impl Receiver<RequestDecoder> {
+    /// Moves body bytes that have arrived to `dst` and returns how many; 0 means: read from the
+    /// stream straight into `dst`, at most
+    /// [`body_remaining`](RequestDecoder::body_remaining) bytes, and report with
+    /// [`body_received`](Self::body_received). For big uploads: no chunk is allocated.
+    pub fn read_body(&mut self, dst: &mut [u8]) -> usize {
+        self.buf.truncate(self.filled);
+        let remaining = self.decoder.body_remaining().unwrap_or(0);
+        let max = usize::try_from(remaining).unwrap_or(usize::MAX);
+        let count = self.filled.min(dst.len()).min(max);
+        if count > 0 {
+            self.buf.copy_to_slice(&mut dst[..count]);
+            self.filled = self.buf.len();
+            self.decoder.body_received(count);
+        }
+        count
+    }
+
+    /// Reports body bytes that were read from the stream past this receiver; 0 records the end
+    /// of input.
+    ///
+    /// # Panics
+    /// If `count` is more than the body has left.
+    pub fn body_received(&mut self, count: usize) {
+        if count == 0 {
+            self.eof = true;
+        } else {
+            self.decoder.body_received(count);
+        }
+    }
+}

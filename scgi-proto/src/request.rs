@@ -1,0 +1,282 @@
+//! The head of a request, and how a client builds one.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::params::{Params, Span};
+
+/// The head of a request: its params and the length of its body.
+///
+/// The accessors give the variables of RFC 3875 section 4.1 and those that front servers add,
+/// as bytes; `None` means that the front server did not send it. `head.params().get_str(..)`
+/// gives text.
+#[derive(Clone, PartialEq, Eq)]
+pub struct RequestHead {
+    params: Params,
+    content_length: u64,
+    body_length: u64,
+}
+
+impl RequestHead {
+    pub(crate) fn new(params: Params, content_length: u64, body_length: u64) -> Self {
+        Self { params, content_length, body_length }
+    }
+
+    /// Starts a request to a backend: `method` as in `"GET"`, `uri` as in `"/path?query"`.
+    ///
+    /// Sets what every server needs to answer: REQUEST_METHOD, REQUEST_URI, SCRIPT_NAME (empty),
+    /// PATH_INFO (decoded), QUERY_STRING, SERVER_NAME, SERVER_PORT, SERVER_PROTOCOL.
+    /// [`param`](RequestHeadBuilder::param) replaces any of them.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::RequestHead;
+    /// let head = RequestHead::builder("POST", "/RPC2")
+    ///     .param("CONTENT_TYPE", "text/xml")
+    ///     .content_length(120)
+    ///     .build();
+    /// assert_eq!(head.path_info(), Some(&b"/RPC2"[..]));
+    /// ```
+    #[must_use]
+    pub fn builder(method: &str, uri: &str) -> RequestHeadBuilder {
+        let (path, query) = uri.split_once('?').unwrap_or((uri, ""));
+        RequestHeadBuilder::default()
+            .param("REQUEST_METHOD", method)
+            .param("REQUEST_URI", uri)
+            .param("SCRIPT_NAME", "")
+            .param("PATH_INFO", percent_decode(path))
+            .param("QUERY_STRING", query)
+            .param("SERVER_NAME", "localhost")
+            .param("SERVER_PORT", "80")
+            .param("SERVER_PROTOCOL", "HTTP/1.1")
+    }
+
+    /// All params.
+    #[must_use]
+    pub fn params(&self) -> &Params {
+        &self.params
+    }
+
+    /// The value of CONTENT_LENGTH in bytes; 0 if absent or empty.
+    #[must_use]
+    pub fn content_length(&self) -> u64 {
+        self.content_length
+    }
+
+    /// How many bytes of body follow: CONTENT_LENGTH, unless the policy takes
+    /// HTTP_CONTENT_LENGTH ([`Policy::with_body_from_http_content_length`]).
+    ///
+    /// [`Policy::with_body_from_http_content_length`]: crate::Policy::with_body_from_http_content_length
+    #[must_use]
+    pub fn body_length(&self) -> u64 {
+        self.body_length
+    }
+
+    /// Whether HTTP_CONTENT_LENGTH is present and not the same number as CONTENT_LENGTH.
+    ///
+    /// nginx with `scgi_request_buffering off` sends such a head: CONTENT_LENGTH counts only the
+    /// part of the body that had arrived, and the body is cut there.
+    #[must_use]
+    pub fn lengths_disagree(&self) -> bool {
+        self.params
+            .get_all("HTTP_CONTENT_LENGTH")
+            .any(|value| parse_length(value) != Ok(self.content_length))
+    }
+
+    /// REQUEST_METHOD, as in `GET`.
+    #[must_use]
+    pub fn method(&self) -> Option<&[u8]> {
+        self.params.get("REQUEST_METHOD")
+    }
+
+    /// REQUEST_URI: path and query as the client sent them; Apache may send the absolute form.
+    #[must_use]
+    pub fn request_uri(&self) -> Option<&[u8]> {
+        self.params.get("REQUEST_URI")
+    }
+
+    /// SCRIPT_NAME: the part of the path that leads to this program.
+    #[must_use]
+    pub fn script_name(&self) -> Option<&[u8]> {
+        self.params.get("SCRIPT_NAME")
+    }
+
+    /// PATH_INFO: the part of the path after SCRIPT_NAME. nginx does not send it by itself.
+    #[must_use]
+    pub fn path_info(&self) -> Option<&[u8]> {
+        self.params.get("PATH_INFO")
+    }
+
+    /// QUERY_STRING: what follows `?`, still encoded.
+    #[must_use]
+    pub fn query_string(&self) -> Option<&[u8]> {
+        self.params.get("QUERY_STRING")
+    }
+
+    /// CONTENT_TYPE of the body.
+    #[must_use]
+    pub fn content_type(&self) -> Option<&[u8]> {
+        self.params.get("CONTENT_TYPE")
+    }
+
+    /// REMOTE_ADDR: the client's IP address.
+    #[must_use]
+    pub fn remote_addr(&self) -> Option<&[u8]> {
+        self.params.get("REMOTE_ADDR")
+    }
+}
+
+impl fmt::Debug for RequestHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("params", &self.params)
+            .field("content_length", &self.content_length)
+            .field("body_length", &self.body_length)
+            .finish()
+    }
+}
+
+/// Builds the head of a request; made by [`RequestHead::builder`], or empty by `default`.
+///
+/// CONTENT_LENGTH and SCGI need not be given: the encoder writes them, first and second.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHeadBuilder {
+    block: Vec<u8>,
+    spans: Vec<Span>,
+    content_length: u64,
+}
+
+impl RequestHeadBuilder {
+    /// Sets a param, in the place of an earlier one of that name.
+    #[must_use]
+    pub fn param(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        let name = name.as_ref();
+        let block = &self.block;
+        let same = |span: &Span| block[span.name as usize..span.value as usize - 1] == *name;
+        let place = self.spans.iter().position(same);
+        let added = self.push(name, value.as_ref());
+        match place {
+            // The bytes of the old value stay in the block, unused: a builder lives for a moment.
+            Some(index) => self.spans[index] = added,
+            None => self.spans.push(added),
+        }
+        self
+    }
+
+    /// Adds a param, even if there is one of that name.
+    #[must_use]
+    pub fn append(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        let added = self.push(name.as_ref(), value.as_ref());
+        self.spans.push(added);
+        self
+    }
+
+    /// Sets the length of the body in bytes; 0 if never called.
+    #[must_use]
+    pub fn content_length(mut self, bytes: u64) -> Self {
+        self.content_length = bytes;
+        self
+    }
+
+    /// The finished head. Whether it is one that can be sent is said by the encoder.
+    ///
+    /// # Panics
+    /// If the params take more than 4 GiB together.
+    #[must_use]
+    pub fn build(self) -> RequestHead {
+        let params = Params::new(self.block.into(), self.spans);
+        RequestHead::new(params, self.content_length, self.content_length)
+    }
+
+    fn push(&mut self, name: &[u8], value: &[u8]) -> Span {
+        if self.block.is_empty() {
+            self.block.reserve(256);
+            self.spans.reserve(12);
+        }
+        let offset = |len: usize| u32::try_from(len).expect("params of at most 4 GiB");
+        let start = offset(self.block.len());
+        self.block.extend_from_slice(name);
+        self.block.push(0);
+        let mid = offset(self.block.len());
+        self.block.extend_from_slice(value);
+        let end = offset(self.block.len());
+        self.block.push(0);
+        Span { name: start, value: mid, end }
+    }
+}
+
+/// Why a length could not be parsed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum LengthError {
+    NotDigits,
+    Overflow,
+}
+
+/// Parses ASCII digits, leading zeros allowed, as a checked 64-bit number.
+pub(crate) fn parse_length(value: &[u8]) -> Result<u64, LengthError> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return Err(LengthError::NotDigits);
+    }
+    value.iter().try_fold(0_u64, |len, digit| {
+        len.checked_mul(10)
+            .and_then(|len| len.checked_add(u64::from(digit - b'0')))
+            .ok_or(LengthError::Overflow)
+    })
+}
+
+/// Decodes `%41` to `A` (RFC 3986 section 2.1); what is no such triplet stays as it is.
+fn percent_decode(path: &str) -> Vec<u8> {
+    let bytes = path.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let hex = |i: usize| bytes.get(i).and_then(|b| char::from(*b).to_digit(16));
+        match (bytes[at], hex(at + 1), hex(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            (byte, ..) => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths() {
+        assert_eq!(parse_length(b"0"), Ok(0));
+        assert_eq!(parse_length(b"007"), Ok(7));
+        assert_eq!(parse_length(b"18446744073709551615"), Ok(u64::MAX));
+        assert_eq!(parse_length(b"18446744073709551616"), Err(LengthError::Overflow));
+        for bad in [&b""[..], b"-5", b"+5", b" 5", b"5 ", b"0x5", b"5a"] {
+            assert_eq!(parse_length(bad), Err(LengthError::NotDigits), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn path_info_is_decoded_and_the_uri_is_not() {
+        let head = RequestHead::builder("GET", "/a%20b%zz%4?x=%20").build();
+        assert_eq!(head.path_info(), Some(&b"/a b%zz%4"[..]));
+        assert_eq!(head.request_uri(), Some(&b"/a%20b%zz%4?x=%20"[..]));
+        assert_eq!(head.query_string(), Some(&b"x=%20"[..]));
+    }
+
+    #[test]
+    fn param_replaces_in_place_and_append_adds() {
+        let head = RequestHeadBuilder::default()
+            .param("A", "1")
+            .param("B", "2")
+            .param("A", "3")
+            .append("B", "4")
+            .build();
+        let pairs: Vec<_> = head.params().iter().collect();
+        assert_eq!(pairs, [(&b"A"[..], &b"3"[..]), (b"B", b"2"), (b"B", b"4")]);
+    }
+}

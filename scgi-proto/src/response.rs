@@ -1,0 +1,334 @@
+//! The head of a response: status and fields.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::escape::{Escaped, is_secret};
+
+/// A status code from 100 to 999.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::Status;
+/// assert_eq!(Status::NOT_FOUND.to_string(), "404 Not Found");
+/// assert_eq!(Status::new(299).map(Status::code), Some(299));
+/// assert_eq!(Status::new(99), None);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Status(u16);
+
+macro_rules! statuses {
+    ($($name:ident $code:literal $reason:literal)*) => {
+        impl Status {
+            $(
+                #[doc = concat!("`", $code, " ", $reason, "`")]
+                pub const $name: Self = Self($code);
+            )*
+
+            /// The usual reason phrase (RFC 9110 section 15), or `Unknown`.
+            #[must_use]
+            pub const fn reason(self) -> &'static str {
+                match self.0 {
+                    $($code => $reason,)*
+                    100 => "Continue",
+                    101 => "Switching Protocols",
+                    203 => "Non-Authoritative Information",
+                    205 => "Reset Content",
+                    300 => "Multiple Choices",
+                    305 => "Use Proxy",
+                    402 => "Payment Required",
+                    407 => "Proxy Authentication Required",
+                    411 => "Length Required",
+                    412 => "Precondition Failed",
+                    414 => "URI Too Long",
+                    417 => "Expectation Failed",
+                    418 => "I'm a teapot",
+                    421 => "Misdirected Request",
+                    423 => "Locked",
+                    426 => "Upgrade Required",
+                    451 => "Unavailable For Legal Reasons",
+                    505 => "HTTP Version Not Supported",
+                    507 => "Insufficient Storage",
+                    _ => "Unknown",
+                }
+            }
+        }
+    };
+}
+
+statuses! {
+    OK 200 "OK"
+    CREATED 201 "Created"
+    ACCEPTED 202 "Accepted"
+    NO_CONTENT 204 "No Content"
+    PARTIAL_CONTENT 206 "Partial Content"
+    MOVED_PERMANENTLY 301 "Moved Permanently"
+    FOUND 302 "Found"
+    SEE_OTHER 303 "See Other"
+    NOT_MODIFIED 304 "Not Modified"
+    TEMPORARY_REDIRECT 307 "Temporary Redirect"
+    PERMANENT_REDIRECT 308 "Permanent Redirect"
+    BAD_REQUEST 400 "Bad Request"
+    UNAUTHORIZED 401 "Unauthorized"
+    FORBIDDEN 403 "Forbidden"
+    NOT_FOUND 404 "Not Found"
+    METHOD_NOT_ALLOWED 405 "Method Not Allowed"
+    NOT_ACCEPTABLE 406 "Not Acceptable"
+    REQUEST_TIMEOUT 408 "Request Timeout"
+    CONFLICT 409 "Conflict"
+    GONE 410 "Gone"
+    CONTENT_TOO_LARGE 413 "Content Too Large"
+    UNSUPPORTED_MEDIA_TYPE 415 "Unsupported Media Type"
+    RANGE_NOT_SATISFIABLE 416 "Range Not Satisfiable"
+    UNPROCESSABLE_CONTENT 422 "Unprocessable Content"
+    TOO_MANY_REQUESTS 429 "Too Many Requests"
+    REQUEST_HEADER_FIELDS_TOO_LARGE 431 "Request Header Fields Too Large"
+    INTERNAL_SERVER_ERROR 500 "Internal Server Error"
+    NOT_IMPLEMENTED 501 "Not Implemented"
+    BAD_GATEWAY 502 "Bad Gateway"
+    SERVICE_UNAVAILABLE 503 "Service Unavailable"
+    GATEWAY_TIMEOUT 504 "Gateway Timeout"
+}
+
+impl Status {
+    /// The status with this code, if it is one from 100 to 999.
+    #[must_use]
+    pub const fn new(code: u16) -> Option<Self> {
+        if code >= 100 && code <= 999 { Some(Self(code)) } else { None }
+    }
+
+    /// The code as a number.
+    #[must_use]
+    pub const fn code(self) -> u16 {
+        self.0
+    }
+
+    /// Whether a response with this status has no body (RFC 9110 section 6.4.1).
+    #[must_use]
+    pub const fn has_no_body(self) -> bool {
+        matches!(self.0, 100..=199 | 204 | 304)
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.0, self.reason())
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Where one field lies in the block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FieldSpan {
+    pub(crate) name: (u32, u32),
+    pub(crate) value: (u32, u32),
+}
+
+/// The fields of a response, in order. Names are compared without regard to case.
+///
+/// [`Debug`](fmt::Debug) escapes control bytes and hides cookies and credentials.
+#[derive(Clone, Default)]
+pub struct Fields {
+    block: Vec<u8>,
+    spans: Vec<FieldSpan>,
+}
+
+impl Fields {
+    pub(crate) fn new(block: Vec<u8>, spans: Vec<FieldSpan>) -> Self {
+        Self { block, spans }
+    }
+
+    /// The value of the first field of that name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&[u8]> {
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+    }
+
+    /// The values of every field of that name, in order.
+    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
+    }
+
+    /// Names and values, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        let part = |(start, end): (u32, u32)| &self.block[start as usize..end as usize];
+        self.spans.iter().map(move |span| (part(span.name), part(span.value)))
+    }
+
+    /// The number of fields.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Adds a field after the others.
+    ///
+    /// # Panics
+    /// If the fields take more than 4 GiB together.
+    pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
+        if self.spans.is_empty() {
+            // A typical response has a few short fields: two allocations for all of them.
+            self.block.reserve(128);
+            self.spans.reserve(6);
+        }
+        let name = self.push(name.as_ref());
+        let value = self.push(value.as_ref());
+        self.spans.push(FieldSpan { name, value });
+    }
+
+    fn push(&mut self, bytes: &[u8]) -> (u32, u32) {
+        let offset = |len: usize| u32::try_from(len).expect("fields of at most 4 GiB");
+        let start = offset(self.block.len());
+        self.block.extend_from_slice(bytes);
+        (start, offset(self.block.len()))
+    }
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter().map(|(name, value)| {
+                let value = if is_secret(name) { &b"[redacted]"[..] } else { value };
+                (Escaped(name), Escaped(value))
+            }))
+            .finish()
+    }
+}
+
+impl PartialEq for Fields {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Fields {}
+
+/// The three forms of a CGI response (RFC 3875 section 6.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResponseKind {
+    /// A document, or any response that is no redirect.
+    Document,
+    /// Another path of the same site, which the front server may fetch by itself.
+    LocalRedirect,
+    /// Another URL, which the client fetches.
+    ClientRedirect,
+}
+
+/// The head of a CGI response: a status, its reason, and fields.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::{ResponseHead, Status};
+/// let head = ResponseHead::new(Status::OK).with_field("Content-Type", "text/plain");
+/// assert_eq!(head.fields().get("content-type"), Some(&b"text/plain"[..]));
+///
+/// let head = ResponseHead::redirect(Status::SEE_OTHER, "https://example.org/");
+/// assert_eq!(head.status(), Status::SEE_OTHER);
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct ResponseHead {
+    status: Status,
+    reason: Option<String>,
+    fields: Fields,
+    kind: ResponseKind,
+}
+
+impl ResponseHead {
+    /// A head without fields.
+    #[must_use]
+    pub fn new(status: Status) -> Self {
+        let kind = ResponseKind::Document;
+        Self { status, reason: None, fields: Fields::default(), kind }
+    }
+
+    /// A client redirect to `url`, which is sent with its status: Apache answers 200 otherwise.
+    #[must_use]
+    pub fn redirect(status: Status, url: impl AsRef<[u8]>) -> Self {
+        let kind = ResponseKind::ClientRedirect;
+        Self { kind, ..Self::new(status) }.with_field("Location", url)
+    }
+
+    /// A local redirect to `path` with its query (RFC 3875 section 6.2.2): Apache makes a second
+    /// request of it; nginx and lighttpd send the browser there with status 302.
+    ///
+    /// It is sent without a status, the only response that is, and can have no other field.
+    #[must_use]
+    pub fn local_redirect(path: impl AsRef<[u8]>) -> Self {
+        let kind = ResponseKind::LocalRedirect;
+        Self { kind, ..Self::new(Status::FOUND) }.with_field("Location", path)
+    }
+
+    pub(crate) fn decoded(
+        status: Status,
+        reason: Option<String>,
+        fields: Fields,
+        kind: ResponseKind,
+    ) -> Self {
+        Self { status, reason, fields, kind }
+    }
+
+    /// Adds a field after the others.
+    #[must_use]
+    pub fn with_field(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.fields.append(name, value);
+        self
+    }
+
+    /// Replaces the usual reason phrase of the status.
+    #[must_use]
+    pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
+        self.reason = Some(reason.into());
+        self
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// The reason phrase: as given or received, else the usual one.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or_else(|| self.status.reason())
+    }
+
+    /// The fields without `Status`.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        &self.fields
+    }
+
+    /// The fields, to add to.
+    pub fn fields_mut(&mut self) -> &mut Fields {
+        &mut self.fields
+    }
+
+    /// Which of the three forms of a CGI response it is.
+    #[must_use]
+    pub fn kind(&self) -> ResponseKind {
+        self.kind
+    }
+}
+
+impl fmt::Debug for ResponseHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResponseHead")
+            .field("status", &self.status)
+            .field("reason", &Escaped(self.reason().as_bytes()))
+            .field("fields", &self.fields)
+            .finish()
+    }
+}
