@@ -7,29 +7,41 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "std")]
+mod address;
+mod config;
 mod decimal;
 mod decode;
 mod encode;
 mod error;
 mod escape;
 mod event;
+mod exchange;
 mod field;
 mod limits;
 mod netstring;
 mod params;
+#[cfg(feature = "std")]
+mod pipe;
 mod policy;
 mod receiver;
 mod request;
 mod response;
 
 #[cfg(feature = "std")]
-pub use error::Error;
 pub use {
+    address::{Address, AddressError},
+    error::Error,
+    pipe::{Demand, PipeReader, PipeWriter, body_pipe},
+};
+pub use {
+    config::Config,
     decode::{Decode, RequestDecoder, ResponseDecoder},
     encode::{RequestEncoder, ResponseEncoder},
     error::{DecodeError, EncodeError, Part, Protocol, Timeout},
     escape::Escaped,
     event::{RequestEvent, ResponseEvent},
+    exchange::Exchange,
     limits::Limits,
     params::Params,
     policy::Policy,

@@ -82,6 +82,7 @@ impl Params {
     }
 
     /// Names and values, in the order in which they were sent.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.spans.iter().map(|span| self.pair(span))
     }

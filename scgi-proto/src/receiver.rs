@@ -100,10 +100,19 @@ impl<D: Decode> Receiver<D> {
         self.decoder.is_done() || self.eof
     }
 
-    /// Whether nothing has been read that was not yet decoded.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.filled == 0
+    /// Bytes that were read and not yet decoded.
+    pub(crate) fn buffered(&self) -> usize {
+        self.filled
+    }
+
+    /// Whether the input is over.
+    pub(crate) fn is_eof(&self) -> bool {
+        self.eof
+    }
+
+    /// Throws away what was read and not yet decoded.
+    pub(crate) fn discard(&mut self) {
+        self.filled = 0;
     }
 
     /// The decoder.

@@ -156,6 +156,7 @@ impl Fields {
     }
 
     /// Names and values, in order.
+    #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         let part = |(start, end): (u32, u32)| &self.block[start as usize..end as usize];
         self.spans.iter().map(move |span| (part(span.name), part(span.value)))

@@ -1,0 +1,496 @@
+//! The life of a connection on the server side, without I/O and without a clock.
+
+use core::time::Duration;
+
+use alloc::format;
+use alloc::string::ToString;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::config::Config;
+use crate::decode::RequestDecoder;
+use crate::encode::ResponseEncoder;
+use crate::error::{DecodeError, EncodeError, Timeout};
+use crate::event::{RequestEvent, ResponseEvent};
+use crate::receiver::Receiver;
+use crate::response::{ResponseHead, Status};
+
+/// One request and its reply on one connection, as a machine: bytes, events and the time go in;
+/// events, bytes to write, and what to do with the stream come out.
+///
+/// Every rule of a connection's life is here: the reply to a malformed or late request, whether
+/// a reply may still start, each deadline, and how to close so that the reply is not lost. An
+/// adapter moves bytes and sleeps:
+///
+/// - [`wants_read`](Self::wants_read): read into [`buffer_mut`](Self::buffer_mut) or
+///   [`unfilled`](Self::unfilled), then [`handle_read`](Self::handle_read);
+/// - [`wants_write`](Self::wants_write): write [`pending`](Self::pending), then
+///   [`handle_written`](Self::handle_written);
+/// - [`wants_shutdown`](Self::wants_shutdown): shut down the write side, then
+///   [`handle_shutdown`](Self::handle_shutdown);
+/// - [`is_closed`](Self::is_closed): drop the stream;
+/// - [`poll_timeout`](Self::poll_timeout): when that time has come,
+///   [`handle_timeout`](Self::handle_timeout).
+///
+/// Time is a [`Duration`] since any moment the adapter likes, the same for all calls.
+///
+/// # Examples
+/// ```
+/// use core::time::Duration;
+/// use scgi_proto::{Config, Exchange, RequestEvent, ResponseEvent, ResponseHead, Status};
+///
+/// let now = Duration::ZERO;
+/// let mut exchange = Exchange::new(&Config::default(), now);
+/// exchange.buffer_mut().extend_from_slice(b"0:,");
+/// exchange.handle_read(3);
+/// assert!(matches!(exchange.next_event()?, Some(RequestEvent::Head(_))));
+///
+/// exchange.send(ResponseEvent::Head(ResponseHead::new(Status::NO_CONTENT)))?;
+/// exchange.send(ResponseEvent::End)?;
+/// assert!(exchange.wants_write());
+/// let written = exchange.pending().0.len();
+/// exchange.handle_written(written);
+/// assert!(exchange.is_closed()); // the request was wholly read: close at once
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Exchange {
+    receiver: Receiver<RequestDecoder>,
+    encoder: ResponseEncoder,
+    /// Bytes of the reply that are not written yet: `out` first, then `chunk`.
+    out: BytesMut,
+    chunk: Bytes,
+    timeouts: Timeouts,
+    deadlines: Deadlines,
+    phase: Phase,
+    reply: Reply,
+    head_seen: bool,
+    /// The request ended with an error, which was answered.
+    refused: bool,
+    is_head_request: bool,
+    /// More bytes than the body are on their way (nginx without request buffering).
+    expects_surplus: bool,
+    flush: bool,
+    received: u64,
+    sent: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Timeouts {
+    body: Duration,
+    write: Duration,
+    drain: Duration,
+    drain_limit: u64,
+}
+
+/// When each wait ends; `None` while nothing is waited for.
+#[derive(Debug, Clone, Copy)]
+struct Deadlines {
+    head: Option<Duration>,
+    body: Option<Duration>,
+    write: Option<Duration>,
+    request: Option<Duration>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// The reply is written; the write side has to be shut down, then input read away.
+    Shutdown,
+    Drain {
+        until: Option<Duration>,
+        drained: u64,
+    },
+    Closed {
+        reset: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reply {
+    None,
+    Open,
+    Ended,
+}
+
+/// Body chunks up to this size are copied behind the head: cheaper than a second slice.
+const COPY_BELOW: usize = 1024;
+
+impl Exchange {
+    /// A connection that was accepted at `now`.
+    #[must_use]
+    pub fn new(config: &Config, now: Duration) -> Self {
+        Self {
+            receiver: Receiver::new(RequestDecoder::new(config.limits, config.policy)),
+            encoder: ResponseEncoder::default(),
+            out: BytesMut::new(),
+            chunk: Bytes::new(),
+            timeouts: Timeouts {
+                body: config.body_timeout,
+                write: config.write_timeout,
+                drain: config.drain_timeout,
+                drain_limit: config.drain_limit,
+            },
+            deadlines: Deadlines {
+                head: now.checked_add(config.head_timeout),
+                body: None,
+                write: None,
+                request: now.checked_add(config.request_timeout),
+            },
+            phase: Phase::Open,
+            reply: Reply::None,
+            head_seen: false,
+            refused: false,
+            is_head_request: false,
+            expects_surplus: false,
+            flush: false,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// The next piece of the request from what has arrived. `None`: read more, unless
+    /// [`is_request_over`](Self::is_request_over).
+    ///
+    /// # Errors
+    /// If the request is malformed or cut. Unless the reply has begun, the answer to it (400,
+    /// 413 or 431) is now pending and ends the reply.
+    pub fn next_event(&mut self) -> Result<Option<RequestEvent>, DecodeError> {
+        let event = self.receiver.next_event().inspect_err(|error| {
+            if !self.refused {
+                self.refused = true;
+                self.refuse(error.status_hint(), error);
+            }
+        })?;
+        if let Some(RequestEvent::Head(head)) = &event {
+            self.head_seen = true;
+            self.deadlines.head = None;
+            self.is_head_request = head.method() == Some(b"HEAD");
+            self.expects_surplus = head.lengths_disagree();
+        }
+        Ok(event)
+    }
+
+    /// Whether no event will follow: the request ended, or its input did.
+    #[must_use]
+    pub fn is_request_over(&self) -> bool {
+        self.refused || self.receiver.is_finished() || self.phase != Phase::Open
+    }
+
+    /// Whether a read should be tried: the request is not over, or its rest has to be read away.
+    /// While the handler works, read only as it asks for the body.
+    #[must_use]
+    pub fn wants_read(&self) -> bool {
+        match self.phase {
+            Phase::Open => !self.is_request_over(),
+            Phase::Drain { .. } => true,
+            Phase::Shutdown | Phase::Closed { .. } => false,
+        }
+    }
+
+    /// The read buffer, to append to; see [`Receiver::buffer_mut`].
+    pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        self.receiver.buffer_mut()
+    }
+
+    /// Room for a read; see [`Receiver::unfilled`].
+    pub fn unfilled(&mut self) -> &mut [u8] {
+        self.receiver.unfilled()
+    }
+
+    /// Reports a read of `count` bytes; 0 is the end of input.
+    ///
+    /// # Panics
+    /// If `count` is more than the room that was lent.
+    pub fn handle_read(&mut self, count: usize) {
+        self.deadlines.body = None;
+        self.received += count as u64;
+        self.receiver.advance(count);
+        if let Phase::Drain { drained, .. } = &mut self.phase {
+            *drained += count as u64;
+            let over = *drained > self.timeouts.drain_limit;
+            self.receiver.discard();
+            if count == 0 || over {
+                self.close();
+            }
+        }
+    }
+
+    /// Takes body bytes that have arrived straight to `dst`; see [`Receiver::read_body`].
+    pub fn read_body(&mut self, dst: &mut [u8]) -> usize {
+        self.receiver.read_body(dst)
+    }
+
+    /// Bytes of body still to come; `None` before the head.
+    #[must_use]
+    pub fn body_remaining(&self) -> Option<u64> {
+        self.receiver.decoder().body_remaining()
+    }
+
+    /// Says that a read has to wait, which starts the deadline of the body if it is one.
+    pub fn wait_for_read(&mut self, now: Duration) {
+        if self.head_seen && self.deadlines.body.is_none() && self.phase == Phase::Open {
+            self.deadlines.body = now.checked_add(self.timeouts.body);
+        }
+    }
+
+    /// Queues a piece of the reply. The head waits for the first chunk, so that both leave
+    /// together, or for [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// If the piece cannot be sent, or not now. Nothing of it is queued; answer with
+    /// [`fail`](Self::fail).
+    pub fn send(&mut self, event: ResponseEvent) -> Result<(), EncodeError> {
+        match event {
+            ResponseEvent::Head(head) => self.send_head(&head),
+            ResponseEvent::Body(chunk) => self.send_body(chunk),
+            ResponseEvent::End => self.send_end(),
+        }
+    }
+
+    fn send_head(&mut self, head: &ResponseHead) -> Result<(), EncodeError> {
+        if !self.head_seen {
+            return Err(EncodeError::HeadMissing);
+        }
+        if self.reply != Reply::None || self.phase != Phase::Open {
+            return Err(EncodeError::AlreadySent);
+        }
+        if self.is_head_request {
+            self.encoder = ResponseEncoder::default().for_head_request();
+        }
+        self.out.reserve(512);
+        self.encoder.head(head, &mut self.out)?;
+        self.reply = Reply::Open;
+        Ok(())
+    }
+
+    fn send_body(&mut self, chunk: Bytes) -> Result<(), EncodeError> {
+        self.encoder.body(chunk.len())?;
+        if self.is_head_request || chunk.is_empty() {
+            return Ok(());
+        }
+        self.flush = true;
+        if !self.chunk.is_empty() {
+            // Adapters write what is pending first; one that does not pays with a copy.
+            let mut joined = BytesMut::with_capacity(self.chunk.len() + chunk.len());
+            joined.extend_from_slice(&self.chunk);
+            joined.extend_from_slice(&chunk);
+            self.chunk = joined.freeze();
+        } else if chunk.len() <= COPY_BELOW {
+            self.out.extend_from_slice(&chunk);
+        } else {
+            self.chunk = chunk;
+        }
+        Ok(())
+    }
+
+    fn send_end(&mut self) -> Result<(), EncodeError> {
+        self.encoder.finish()?;
+        self.reply = Reply::Ended;
+        self.flush = true;
+        self.settle();
+        Ok(())
+    }
+
+    /// Lets the queued head leave although no chunk has come.
+    pub fn flush(&mut self) {
+        self.flush = true;
+    }
+
+    /// Whether nothing of the reply has been written yet, so that another can take its place.
+    #[must_use]
+    pub fn can_replace_reply(&self) -> bool {
+        self.sent == 0 && self.phase == Phase::Open
+    }
+
+    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// by breaking the connection, so that no front server takes what it got for complete.
+    pub fn fail(&mut self, status: Status) {
+        self.refuse(status, &"the request could not be answered");
+    }
+
+    fn refuse(&mut self, status: Status, reason: &dyn core::fmt::Display) {
+        if self.phase != Phase::Open || (self.reply == Reply::Ended && self.sent > 0) {
+            return;
+        }
+        if !self.can_replace_reply() {
+            self.abort();
+            return;
+        }
+        self.out.clear();
+        self.chunk = Bytes::new();
+        self.encoder = ResponseEncoder::default();
+        let text = format!("{status}\n{reason}\n");
+        let head = ResponseHead::new(status)
+            .with_field("Content-Type", "text/plain; charset=utf-8")
+            .with_field("Content-Length", text.len().to_string());
+        // Both are made of what is legal; an error here would be a bug of this function.
+        let sent = self.encoder.head(&head, &mut self.out).is_ok();
+        debug_assert!(sent, "the reply to a bad request is legal");
+        if !self.is_head_request {
+            self.out.extend_from_slice(text.as_bytes());
+        }
+        self.reply = Reply::Ended;
+        self.flush = true;
+    }
+
+    /// Whether there are bytes to write now.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.flush
+            && !matches!(self.phase, Phase::Closed { .. })
+            && (self.out.has_remaining() || self.chunk.has_remaining())
+    }
+
+    /// The bytes to write, in two slices, for one vectored write.
+    #[must_use]
+    pub fn pending(&self) -> (&[u8], &[u8]) {
+        (&self.out, &self.chunk)
+    }
+
+    /// Reports that the first `count` of the pending bytes were written.
+    ///
+    /// # Panics
+    /// If `count` is more than is pending.
+    pub fn handle_written(&mut self, count: usize) {
+        self.deadlines.write = None;
+        self.sent += count as u64;
+        let first = count.min(self.out.len());
+        self.out.advance(first);
+        self.chunk.advance(count - first);
+        if self.out.is_empty() && self.chunk.is_empty() {
+            self.flush = false;
+            self.settle();
+        }
+    }
+
+    /// Says that a write has to wait, which starts its deadline.
+    pub fn wait_for_write(&mut self, now: Duration) {
+        if self.deadlines.write.is_none() {
+            self.deadlines.write = now.checked_add(self.timeouts.write);
+        }
+    }
+
+    /// Chooses how to close, once the reply is written.
+    fn settle(&mut self) {
+        let pending = !self.out.is_empty() || !self.chunk.is_empty();
+        if self.reply != Reply::Ended || self.phase != Phase::Open || pending {
+            return;
+        }
+        if self.is_wholly_read() { self.close() } else { self.phase = Phase::Shutdown }
+    }
+
+    /// Whether no byte of the request can be unread: then closing cannot reset the connection.
+    fn is_wholly_read(&self) -> bool {
+        let decoder = self.receiver.decoder();
+        if self.receiver.is_eof() {
+            return true;
+        }
+        // Bytes after the body were seen, so more may follow.
+        let surplus = decoder.surplus() > 0 || self.expects_surplus;
+        !surplus && decoder.body_remaining() == Some(self.receiver.buffered() as u64)
+    }
+
+    /// Whether the write side has to be shut down now.
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        self.phase == Phase::Shutdown
+    }
+
+    /// Reports that the write side was shut down at `now`; input is read away from here on.
+    pub fn handle_shutdown(&mut self, now: Duration) {
+        if self.phase == Phase::Shutdown {
+            self.receiver.discard();
+            self.phase = Phase::Drain { until: now.checked_add(self.timeouts.drain), drained: 0 };
+        }
+    }
+
+    /// Gives up the connection: it is closed from here on, without a reply.
+    pub fn close(&mut self) {
+        if !self.is_closed() {
+            self.phase = Phase::Closed { reset: false };
+        }
+    }
+
+    /// Breaks the connection, so that the peer sees the reply as cut.
+    pub fn abort(&mut self) {
+        if !self.is_closed() {
+            self.phase = Phase::Closed { reset: true };
+        }
+    }
+
+    /// Whether the stream has to be dropped now.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed { .. })
+    }
+
+    /// Whether the stream has to be reset when it is dropped (SO_LINGER 0 on TCP).
+    #[must_use]
+    pub fn wants_reset(&self) -> bool {
+        self.phase == Phase::Closed { reset: true }
+    }
+
+    /// Whether the whole reply has been written.
+    #[must_use]
+    pub fn is_reply_written(&self) -> bool {
+        self.reply == Reply::Ended && self.out.is_empty() && self.chunk.is_empty()
+    }
+
+    /// Bytes received and sent so far.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        (self.received, self.sent)
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        match self.phase {
+            Phase::Open | Phase::Shutdown => {
+                let Deadlines { head, body, write, request } = self.deadlines;
+                [head, body, write, request].into_iter().flatten().min()
+            }
+            Phase::Drain { until, .. } => until,
+            Phase::Closed { .. } => None,
+        }
+    }
+
+    /// Acts on deadlines that have passed at `now`, and says which.
+    ///
+    /// A late head or body is answered with 408 while a reply can still start, and with silence
+    /// if the peer never sent a byte; a request that takes too long with 503. Otherwise the
+    /// connection breaks.
+    pub fn handle_timeout(&mut self, now: Duration) -> Option<Timeout> {
+        let passed = |deadline: Option<Duration>| deadline.is_some_and(|at| at <= now);
+        match self.phase {
+            Phase::Drain { until, .. } if passed(until) => {
+                self.close();
+                return Some(Timeout::Drain);
+            }
+            Phase::Drain { .. } | Phase::Closed { .. } => return None,
+            Phase::Open | Phase::Shutdown => {}
+        }
+        let Deadlines { head, body, write, request } = self.deadlines;
+        if passed(write) {
+            self.abort();
+            return Some(Timeout::Write);
+        }
+        let timeout = match (passed(head), passed(body), passed(request)) {
+            (true, ..) => Timeout::Head,
+            (_, true, _) => Timeout::Body,
+            (_, _, true) => Timeout::Request,
+            _ => return None,
+        };
+        self.deadlines = Deadlines { head: None, body: None, write, request: None };
+        self.refused |= timeout != Timeout::Request;
+        if self.received == 0 {
+            self.close();
+        } else if timeout == Timeout::Request {
+            self.refuse(Status::SERVICE_UNAVAILABLE, &timeout);
+        } else {
+            self.refuse(Status::REQUEST_TIMEOUT, &timeout);
+        }
+        Some(timeout)
+    }
+}

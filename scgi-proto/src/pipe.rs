@@ -1,0 +1,158 @@
+//! How the chunks of a request's body reach the handler: one at a time, and only when wanted.
+//!
+//! The task that owns the connection holds the [`PipeWriter`], the handler's `Body` holds the
+//! [`PipeReader`]. Nothing is read from the peer before the reader asks, so a slow handler slows
+//! the peer and memory stays flat. Runtime-free: only `core::task`.
+
+use core::task::{Context, Poll, Waker};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+
+use crate::error::Error;
+
+#[derive(Debug, Default)]
+struct Shared {
+    chunk: Option<Bytes>,
+    end: Option<Result<(), Error>>,
+    wanted: bool,
+    reader_gone: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // No code that can panic runs under the lock.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the two ends of a body.
+///
+/// # Examples
+/// ```
+/// use std::task::{Context, Poll, Waker};
+/// use scgi_proto::{body_pipe, Demand};
+///
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let (mut writer, mut reader) = body_pipe();
+/// assert_eq!(writer.poll_demand(&mut cx), Poll::Pending);
+/// assert!(reader.poll_chunk(&mut cx).is_pending());
+/// assert_eq!(writer.poll_demand(&mut cx), Poll::Ready(Demand::Chunk));
+/// writer.send("hi".into());
+/// let Poll::Ready(Some(Ok(chunk))) = reader.poll_chunk(&mut cx) else { panic!() };
+/// assert_eq!(chunk, "hi");
+/// ```
+#[must_use]
+pub fn body_pipe() -> (PipeWriter, PipeReader) {
+    let shared = Arc::new(Mutex::new(Shared::default()));
+    (PipeWriter { shared: Arc::clone(&shared) }, PipeReader { shared })
+}
+
+/// What the reader of a body needs now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Demand {
+    /// The next chunk.
+    Chunk,
+    /// Nothing ever again: it was dropped.
+    Nothing,
+}
+
+/// The end of a body that the connection holds. Dropped before [`end`](Self::end), it makes the
+/// reader fail with [`Error::Closed`].
+#[derive(Debug)]
+pub struct PipeWriter {
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl PipeWriter {
+    /// Waits until the reader wants a chunk or is gone.
+    pub fn poll_demand(&mut self, cx: &mut Context<'_>) -> Poll<Demand> {
+        let mut shared = lock(&self.shared);
+        if shared.reader_gone {
+            return Poll::Ready(Demand::Nothing);
+        }
+        if shared.wanted && shared.chunk.is_none() && shared.end.is_none() {
+            return Poll::Ready(Demand::Chunk);
+        }
+        register(&mut shared.writer, cx);
+        Poll::Pending
+    }
+
+    /// Hands over the chunk that was wanted.
+    pub fn send(&mut self, chunk: Bytes) {
+        let mut shared = lock(&self.shared);
+        shared.chunk = Some(chunk);
+        shared.wanted = false;
+        wake(&mut shared.reader);
+    }
+
+    /// Ends the body: complete, or with what went wrong.
+    pub fn end(&mut self, result: Result<(), Error>) {
+        let mut shared = lock(&self.shared);
+        shared.end.get_or_insert(result);
+        wake(&mut shared.reader);
+    }
+}
+
+impl Drop for PipeWriter {
+    fn drop(&mut self) {
+        self.end(Err(Error::Closed));
+    }
+}
+
+/// The end of a body that the handler reads.
+#[derive(Debug)]
+pub struct PipeReader {
+    shared: Arc<Mutex<Shared>>,
+}
+
+impl PipeReader {
+    /// Waits for the next chunk; `None` after the last one.
+    ///
+    /// # Errors
+    /// What went wrong with the connection, once; [`Error::Closed`] afterwards.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let mut shared = lock(&self.shared);
+        if let Some(chunk) = shared.chunk.take() {
+            return Poll::Ready(Some(Ok(chunk)));
+        }
+        match &mut shared.end {
+            Some(Ok(())) => return Poll::Ready(None),
+            Some(end) => {
+                let error = core::mem::replace(end, Err(Error::Closed));
+                return Poll::Ready(error.err().map(Err));
+            }
+            None => {}
+        }
+        register(&mut shared.reader, cx);
+        if !shared.wanted {
+            shared.wanted = true;
+            // The same task looks at the demand by itself after it has polled the handler.
+            if shared.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker())) {
+                wake(&mut shared.writer);
+            }
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for PipeReader {
+    fn drop(&mut self) {
+        let mut shared = lock(&self.shared);
+        shared.reader_gone = true;
+        wake(&mut shared.writer);
+    }
+}
+
+fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
+    match place {
+        Some(waker) => waker.clone_from(cx.waker()),
+        None => *place = Some(cx.waker().clone()),
+    }
+}
+
+fn wake(place: &mut Option<Waker>) {
+    if let Some(waker) = place.take() {
+        waker.wake();
+    }
+}
