@@ -1,0 +1,166 @@
+//! A real nginx, Apache or lighttpd in front of an SCGI server, for tests and for trying things out.
+//!
+//! Every front server has the same routes: `/` leads to the TCP backend, `/unix/` to the Unix-socket backend, and
+//! `/nobuf/` to the TCP backend with bodies passed on as they arrive in both directions. The backend always sees
+//! the whole path. The configuration files are those in `examples/front/`.
+
+use core::net::SocketAddr;
+use std::fs;
+use std::io;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::process::{Running, find_program, free_port, read_lossy, scratch_dir};
+
+mod apache;
+mod lighttpd;
+mod nginx;
+
+/// How often another port is tried when a server does not come up.
+const ATTEMPTS: usize = 3;
+
+/// A front server that runs for as long as the value lives.
+///
+/// Its folder, with configuration and log, goes with it. A test that panics gets the log printed.
+#[derive(Debug)]
+pub struct Front {
+    // Declared before the folder, so dropped before it.
+    _process: Running,
+    dir: TempDir,
+    port: u16,
+}
+
+impl Front {
+    /// Starts nginx and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When nginx is not installed or does not start; the text holds its log.
+    pub fn nginx(backend_tcp: SocketAddr, backend_unix: &Path) -> io::Result<Self> {
+        Self::start(&Backends::new(backend_tcp, backend_unix)?, nginx::prepare)
+    }
+
+    /// Starts Apache and waits until it accepts connections.
+    ///
+    /// When started as root, Apache's workers run as another user: the caller has to give the Unix socket the
+    /// mode 0777 and put it where that user can reach it ([`scratch_dir`] is such a folder).
+    ///
+    /// # Errors
+    /// When Apache or its SCGI module is not installed, or it does not start; the text holds its log.
+    pub fn apache(backend_tcp: SocketAddr, backend_unix: &Path) -> io::Result<Self> {
+        Self::start(&Backends::new(backend_tcp, backend_unix)?, apache::prepare)
+    }
+
+    /// Starts lighttpd and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// When lighttpd is not installed or does not start; the text holds its log.
+    pub fn lighttpd(backend_tcp: SocketAddr, backend_unix: &Path) -> io::Result<Self> {
+        Self::start(&Backends::new(backend_tcp, backend_unix)?, lighttpd::prepare)
+    }
+
+    fn start(backends: &Backends<'_>, prepare: Prepare) -> io::Result<Self> {
+        for _ in 1..ATTEMPTS {
+            match Self::try_start(backends, prepare) {
+                // A missing program stays missing; anything else may be a port that was taken in between.
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {}
+                result => return result,
+            }
+        }
+        Self::try_start(backends, prepare)
+    }
+
+    fn try_start(backends: &Backends<'_>, prepare: Prepare) -> io::Result<Self> {
+        let dir = scratch_dir()?;
+        let port = free_port()?;
+        let site = Site { prefix: dir.path(), port, backends };
+        let mut process = Running::spawn_in(dir.path(), &mut prepare(&site)?)?;
+        process.wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok()).map_err(
+            |error| io::Error::new(error.kind(), format!("{error}{}", error_log(dir.path()))),
+        )?;
+        Ok(Self { _process: process, dir, port })
+    }
+
+    /// Where the server listens, without a slash at the end: `http://127.0.0.1:20000`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// The port of 127.0.0.1 on which the server listens.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The text of the server's error log so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        error_log(self.dir.path())
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("--- error log of the front server\n{}---", self.log());
+        }
+    }
+}
+
+fn error_log(dir: &Path) -> String {
+    read_lossy(&dir.join("error.log"))
+}
+
+/// Writes the files that one front server needs and gives the command that starts it.
+type Prepare = fn(&Site<'_>) -> io::Result<Command>;
+
+#[derive(Debug)]
+struct Backends<'a> {
+    tcp: SocketAddr,
+    unix: &'a str,
+}
+
+impl<'a> Backends<'a> {
+    fn new(tcp: SocketAddr, unix: &'a Path) -> io::Result<Self> {
+        // The three configuration languages quote differently: names that need quoting are refused.
+        let is_plain =
+            |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
+        match unix.to_str().filter(is_plain).filter(|_| unix.is_absolute()) {
+            Some(unix) => Ok(Self { tcp, unix }),
+            None => {
+                let text =
+                    format!("the socket needs an absolute path in plain ASCII: {}", unix.display());
+                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+            }
+        }
+    }
+}
+
+/// All that fills the placeholders of the configuration files.
+#[derive(Debug)]
+struct Site<'a> {
+    prefix: &'a Path,
+    port: u16,
+    backends: &'a Backends<'a>,
+}
+
+impl Site<'_> {
+    /// Writes a configuration file, its placeholders filled in.
+    fn write(&self, name: &str, template: &str, more: &[(&str, &str)]) -> io::Result<()> {
+        let tcp = self.backends.tcp;
+        let text = template
+            .replace("@PORT@", &self.port.to_string())
+            .replace("@PREFIX@", &self.prefix.to_string_lossy())
+            .replace("@SCGI_TCP@", &tcp.to_string())
+            .replace("@SCGI_HOST@", &tcp.ip().to_string())
+            .replace("@SCGI_PORT@", &tcp.port().to_string())
+            .replace("@SCGI_UNIX@", self.backends.unix);
+        let text =
+            more.iter().fold(text, |text, (placeholder, value)| text.replace(placeholder, value));
+        fs::write(self.prefix.join(name), text)
+    }
+}
