@@ -188,6 +188,16 @@ impl Exchange {
         }
     }
 
+    /// Whether, while the handler works, a read may be tried only to learn that the peer is gone:
+    /// the request was read, and its input has not ended.
+    #[must_use]
+    pub fn may_watch(&self) -> bool {
+        self.phase == Phase::Open
+            && !self.receiver.is_eof()
+            && !self.refused
+            && self.body_remaining() == Some(0)
+    }
+
     /// The read buffer, to append to; see [`Receiver::buffer_mut`].
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
         self.receiver.buffer_mut()

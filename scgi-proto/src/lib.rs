@@ -1,6 +1,7 @@
 //! The SCGI protocol without I/O.
 
 #![no_std]
+#![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 extern crate alloc;
@@ -9,6 +10,9 @@ extern crate std;
 
 #[cfg(feature = "std")]
 mod address;
+#[cfg(feature = "std")]
+mod bind;
+mod call;
 mod config;
 mod decimal;
 mod decode;
@@ -28,13 +32,17 @@ mod receiver;
 mod request;
 mod response;
 
+#[cfg(all(feature = "std", unix))]
+pub use bind::{SocketFile, unix_address};
 #[cfg(feature = "std")]
 pub use {
     address::{Address, AddressError},
+    bind::{Bound, bind},
     error::Error,
     pipe::{Demand, PipeReader, PipeWriter, body_pipe},
 };
 pub use {
+    call::Call,
     config::Config,
     decode::{Decode, RequestDecoder, ResponseDecoder},
     encode::{RequestEncoder, ResponseEncoder},

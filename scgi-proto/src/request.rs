@@ -51,6 +51,14 @@ impl RequestHead {
             .param("SERVER_PROTOCOL", "HTTP/1.1")
     }
 
+    /// The same head for a body of another length, in bytes.
+    #[must_use]
+    pub fn with_content_length(mut self, bytes: u64) -> Self {
+        self.content_length = bytes;
+        self.body_length = bytes;
+        self
+    }
+
     /// All params.
     #[must_use]
     pub fn params(&self) -> &Params {

@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::decimal::Decimal;
 use crate::escape::{Escaped, is_secret};
 
 /// A status code from 100 to 999.
@@ -292,6 +293,22 @@ impl ResponseHead {
     pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
         self.reason = Some(reason.into());
         self
+    }
+
+    /// Adds Content-Length, if the length of the body is known and the head has none: unless the
+    /// response can have no body, so that the front server need not wait for the close.
+    pub fn state_content_length(&mut self, len: Option<u64>) {
+        let bodiless = self.status.has_no_body() || self.kind == ResponseKind::LocalRedirect;
+        if let Some(len) = len.filter(|_| !bodiless && self.fields.get("Content-Length").is_none())
+        {
+            self.fields.append("Content-Length", Decimal::new(len).as_bytes());
+        }
+    }
+
+    /// Replaces the status, and drops a reason phrase of the program's own.
+    pub fn set_status(&mut self, status: Status) {
+        self.status = status;
+        self.reason = None;
     }
 
     /// The status.

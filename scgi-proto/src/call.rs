@@ -1,0 +1,181 @@
+//! One call of a backend: the client side of a connection, without I/O.
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use crate::decode::ResponseDecoder;
+use crate::encode::RequestEncoder;
+use crate::error::{DecodeError, EncodeError};
+use crate::event::{RequestEvent, ResponseEvent};
+use crate::limits::Limits;
+use crate::receiver::Receiver;
+
+/// One request to a backend and its response, as a machine: events go in and bytes come out,
+/// and the other way round. The client's counterpart of [`Exchange`](crate::Exchange).
+///
+/// A server may answer before it has read the whole request, and close: then writing fails, and
+/// the response is there to be read all the same. [`handle_write_failed`](Self::handle_write_failed)
+/// makes the rest of the request vanish.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::{Call, Limits, RequestEvent, RequestHead, ResponseEvent};
+///
+/// let mut call = Call::new(Limits::default());
+/// call.send(RequestEvent::Head(RequestHead::builder("GET", "/").build()))?;
+/// call.send(RequestEvent::End)?;
+/// assert!(call.pending().0.starts_with(b"134:CONTENT_LENGTH\x000\x00SCGI\x001\x00"));
+///
+/// call.buffer_mut().extend_from_slice(b"Status: 204 No Content\r\n\r\n");
+/// call.handle_read(26);
+/// let Some(ResponseEvent::Head(head)) = call.next_event()? else { panic!() };
+/// assert_eq!(head.status().code(), 204);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Call {
+    encoder: RequestEncoder,
+    /// Bytes of the request that are not written yet: `out` first, then `chunk`.
+    out: BytesMut,
+    chunk: Bytes,
+    flush: bool,
+    write_failed: bool,
+    limits: Limits,
+    receiver: Receiver<ResponseDecoder>,
+}
+
+/// Body chunks up to this size are copied behind the head: cheaper than a second slice.
+const COPY_BELOW: usize = 1024;
+
+impl Call {
+    /// A call on a fresh connection; `limits` bound the response's head.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self {
+            encoder: RequestEncoder::default(),
+            out: BytesMut::new(),
+            chunk: Bytes::new(),
+            flush: false,
+            write_failed: false,
+            limits,
+            receiver: Receiver::new(ResponseDecoder::new(limits)),
+        }
+    }
+
+    /// Queues a piece of the request. The head waits for the first chunk or the end, so that
+    /// they leave together, or for [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// If the piece cannot be sent, or not now. Nothing of it is queued.
+    pub fn send(&mut self, event: RequestEvent) -> Result<(), EncodeError> {
+        match event {
+            RequestEvent::Head(head) => {
+                self.encoder.head(&head, &mut self.out)?;
+                if head.method() == Some(b"HEAD") {
+                    let decoder = ResponseDecoder::new(self.limits).without_body();
+                    self.receiver = Receiver::new(decoder);
+                }
+            }
+            RequestEvent::Body(chunk) => {
+                self.encoder.body(chunk.len())?;
+                self.queue(chunk);
+            }
+            RequestEvent::End => {
+                self.encoder.finish()?;
+                self.flush = true;
+            }
+        }
+        if self.write_failed {
+            self.drop_pending();
+        }
+        Ok(())
+    }
+
+    fn queue(&mut self, chunk: Bytes) {
+        self.flush = true;
+        if !self.chunk.is_empty() {
+            // Adapters write what is pending first; one that does not pays with a copy.
+            let mut joined = BytesMut::with_capacity(self.chunk.len() + chunk.len());
+            joined.extend_from_slice(&self.chunk);
+            joined.extend_from_slice(&chunk);
+            self.chunk = joined.freeze();
+        } else if chunk.len() <= COPY_BELOW {
+            self.out.extend_from_slice(&chunk);
+        } else {
+            self.chunk = chunk;
+        }
+    }
+
+    /// Lets the queued head leave although no chunk has come.
+    pub fn flush(&mut self) {
+        self.flush = true;
+    }
+
+    /// Whether there are bytes to write now.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.flush && (self.out.has_remaining() || self.chunk.has_remaining())
+    }
+
+    /// The bytes to write, in two slices, for one vectored write.
+    #[must_use]
+    pub fn pending(&self) -> (&[u8], &[u8]) {
+        (&self.out, &self.chunk)
+    }
+
+    /// Reports that the first `count` of the pending bytes were written.
+    ///
+    /// # Panics
+    /// If `count` is more than is pending.
+    pub fn handle_written(&mut self, count: usize) {
+        let first = count.min(self.out.len());
+        self.out.advance(first);
+        self.chunk.advance(count - first);
+        self.flush &= self.out.has_remaining() || self.chunk.has_remaining();
+    }
+
+    /// Reports that writing failed: the rest of the request vanishes, the response may still be
+    /// there.
+    pub fn handle_write_failed(&mut self) {
+        self.write_failed = true;
+        self.drop_pending();
+    }
+
+    fn drop_pending(&mut self) {
+        self.out.clear();
+        self.chunk = Bytes::new();
+        self.flush = false;
+    }
+
+    /// The next piece of the response from what has arrived. `None`: read more, unless
+    /// [`is_response_over`](Self::is_response_over).
+    ///
+    /// # Errors
+    /// If the response is malformed, cut, or absent.
+    pub fn next_event(&mut self) -> Result<Option<ResponseEvent>, DecodeError> {
+        self.receiver.next_event()
+    }
+
+    /// Whether no event will follow: the response ended, or the input did.
+    #[must_use]
+    pub fn is_response_over(&self) -> bool {
+        self.receiver.is_finished()
+    }
+
+    /// The read buffer, to append to; see [`Receiver::buffer_mut`].
+    pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        self.receiver.buffer_mut()
+    }
+
+    /// Room for a read; see [`Receiver::unfilled`].
+    pub fn unfilled(&mut self) -> &mut [u8] {
+        self.receiver.unfilled()
+    }
+
+    /// Reports a read of `count` bytes; 0 is the end of input.
+    ///
+    /// # Panics
+    /// If `count` is more than the room that was lent.
+    pub fn handle_read(&mut self, count: usize) {
+        self.receiver.advance(count);
+    }
+}

@@ -1,0 +1,281 @@
+//! The server side of one connection, piece by piece.
+
+use std::future::poll_fn;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use scgi_proto::{Config, Error, Exchange, RequestEvent, ResponseEvent, Status, Timeout};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::io::poll_read_buf;
+
+/// The server side of one connection: request events come out, response events go in.
+///
+/// All deadlines of [`Config`] hold; they need tokio's timers. [`serve`](crate::serve()) is
+/// built on this.
+///
+/// # Examples
+/// ```
+/// use scgi_tokio::{Config, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+///
+/// async fn answer(stream: tokio::net::UnixStream) -> Result<(), scgi_tokio::Error> {
+///     let mut connection = Connection::new(stream, &Config::default());
+///     while let Some(event) = connection.next_event().await? {
+///         if event == RequestEvent::End {
+///             break;
+///         }
+///     }
+///     connection.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).await?;
+///     connection.send(ResponseEvent::Body("hello".into())).await?;
+///     connection.send(ResponseEvent::End).await?;
+///     connection.finish().await
+/// }
+/// ```
+#[derive(Debug)]
+pub struct Connection<IO> {
+    io: IO,
+    exchange: Exchange,
+    /// The zero of the exchange's time.
+    start: Instant,
+    /// Made when something first has to wait, then moved from deadline to deadline.
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl<IO> Connection<IO> {
+    /// The server side of a connection that was just accepted.
+    pub fn new(io: IO, config: &Config) -> Self {
+        let exchange = Exchange::new(config, Duration::ZERO);
+        Self { io, exchange, start: Instant::now(), sleep: None }
+    }
+
+    /// Whether the request was refused, and the reply to that is under way.
+    pub(crate) fn exchange(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+
+    pub(crate) fn io(&self) -> &IO {
+        &self.io
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Ready when a deadline has passed, after the exchange has acted on it.
+    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
+        loop {
+            let Some(deadline) = self.exchange.poll_timeout() else { return Poll::Pending };
+            let Some(at) = self.start.checked_add(deadline) else { return Poll::Pending };
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
+            // A deadline that moved later is looked at when the old one comes: bytes do not
+            // move the timer.
+            if sleep.deadline() > at {
+                sleep.as_mut().reset(at);
+            }
+            ready!(sleep.as_mut().poll(cx));
+            if let Some(timeout) = self.exchange.handle_timeout(self.start.elapsed()) {
+                return Poll::Ready(timeout);
+            }
+            if let Some(at) = self.exchange.poll_timeout().and_then(|d| self.start.checked_add(d)) {
+                if let Some(sleep) = &mut self.sleep {
+                    sleep.as_mut().reset(at);
+                }
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+    /// Waits for the next piece of the request.
+    ///
+    /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then
+    /// `None`. `None` at once means that the front server closed without sending anything, as
+    /// Apache does on some errors of its client.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
+    /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the connection.
+    pub async fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
+        poll_fn(|cx| self.poll_next_event(cx)).await
+    }
+
+    /// As [`next_event`](Self::next_event), to be polled.
+    pub fn poll_next_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<RequestEvent>, Error>> {
+        loop {
+            if let Some(event) = self.exchange.next_event()? {
+                return Poll::Ready(Ok(Some(event)));
+            }
+            if self.exchange.is_request_over() {
+                return Poll::Ready(Ok(None));
+            }
+            if self.poll_fill(cx)?.is_pending() {
+                let now = self.now();
+                self.exchange.wait_for_read(now);
+                let timeout = ready!(self.poll_deadline(cx));
+                return Poll::Ready(Err(timeout.into()));
+            }
+        }
+    }
+
+    /// One read into the exchange.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let buf = self.exchange.buffer_mut();
+        match ready!(poll_read_buf(Pin::new(&mut self.io), cx, buf)) {
+            Ok(count) => {
+                self.exchange.handle_read(count);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) => {
+                self.exchange.close();
+                Poll::Ready(Err(error))
+            }
+        }
+    }
+
+    /// Sends a piece of the response. The head is held back until the first chunk, the end, or
+    /// [`flush`](Self::flush), so that they leave together.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
+    ///
+    /// # Cancel safety
+    /// The piece is taken at the first poll and stays in the connection: a later
+    /// [`flush`](Self::flush) or [`finish`](Self::finish) goes on with it. Do not send it again.
+    pub async fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
+        self.exchange.send(event)?;
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Writes everything that was sent.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
+    ///
+    /// # Cancel safety
+    /// Safe: what is not written stays in the connection.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.exchange.flush();
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Writes what is to be written now.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.exchange.wants_write() {
+            match poll_write(&mut self.io, cx, self.exchange.pending()) {
+                Poll::Ready(Ok(count)) => self.exchange.handle_written(count),
+                Poll::Ready(Err(error)) => {
+                    self.exchange.close();
+                    return Poll::Ready(Err(error.into()));
+                }
+                Poll::Pending => {
+                    let now = self.now();
+                    self.exchange.wait_for_write(now);
+                    let timeout = ready!(self.poll_deadline(cx));
+                    return Poll::Ready(Err(timeout.into()));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// by breaking the connection. [`finish`](Self::finish) then sends it.
+    pub fn fail(&mut self, status: Status) {
+        self.exchange.fail(status);
+    }
+
+    /// Sends what is left of the reply and closes: at once after a wholly read request, else by
+    /// shutting down the write side and reading the rest away, within bounds, as the reply is
+    /// lost to a reset otherwise.
+    ///
+    /// A reply that was not ended is broken off.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
+    ///
+    /// # Cancel safety
+    /// Safe: a later call goes on.
+    pub async fn finish(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_finish(cx)).await
+    }
+
+    /// As [`finish`](Self::finish), to be polled.
+    pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_flush(cx))?;
+        loop {
+            if self.exchange.is_closed() {
+                return Pin::new(&mut self.io).poll_flush(cx).map_err(Error::Io);
+            }
+            if self.exchange.wants_shutdown() {
+                match ready!(Pin::new(&mut self.io).poll_shutdown(cx)) {
+                    Ok(()) => {
+                        let now = self.now();
+                        self.exchange.handle_shutdown(now);
+                    }
+                    // The peer is gone already, with or without the reply.
+                    Err(_) => self.exchange.close(),
+                }
+            } else if self.exchange.is_reply_written() {
+                match self.poll_fill(cx) {
+                    // While draining, nobody is left to be told of a failure.
+                    Poll::Ready(_) => {}
+                    Poll::Pending => {
+                        // The drain's deadline is no error: the reply was sent.
+                        ready!(self.poll_deadline(cx));
+                    }
+                }
+            } else {
+                self.exchange.abort();
+            }
+        }
+    }
+
+    /// While the program works: whether the peer broke the connection. A peer that only ended
+    /// its side is still waiting for the reply.
+    pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        while self.exchange.may_watch() {
+            match ready!(self.poll_fill(cx)) {
+                Ok(()) => {}
+                Err(error) => return Poll::Ready(error.into()),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// While the program works: the deadline of the whole request.
+    pub(crate) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
+        self.poll_deadline(cx)
+    }
+}
+
+/// One write of two slices.
+pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
+    io: &mut IO,
+    cx: &mut Context<'_>,
+    (first, second): (&[u8], &[u8]),
+) -> Poll<io::Result<usize>> {
+    let io = Pin::new(io);
+    let written = if second.is_empty() {
+        io.poll_write(cx, first)
+    } else if first.is_empty() {
+        io.poll_write(cx, second)
+    } else {
+        io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)])
+    };
+    match ready!(written) {
+        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+        written => Poll::Ready(written),
+    }
+}
