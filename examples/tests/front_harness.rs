@@ -17,6 +17,7 @@ use scgi_examples::front::Front;
 use scgi_examples::http::{Browser, Piece};
 use scgi_examples::process::{required, scratch_dir};
 use tempfile::TempDir;
+use ureq::http::Request;
 
 /// The smallest SCGI server there is: on TCP and on a Unix socket, always the same answer.
 struct Responder {
@@ -78,7 +79,18 @@ fn check_front(program: &str, start: fn(SocketAddr, &Path) -> io::Result<Front>)
         assert_eq!((reply.status, reply.text().as_str()), (200, "hello"), "{program}{path}");
         assert_eq!(reply.header("content-type"), Some("text/plain"), "{program}{path}");
     }
+    assert_many_headers_pass(&browser, &front);
     assert_goes_away(front);
+}
+
+/// 32 KiB of header lines: more than the front servers take by default, and than a small client buffer holds.
+fn assert_many_headers_pass(browser: &Browser, front: &Front) {
+    let mut request = Request::get(front.url());
+    for n in 0..64 {
+        request = request.header(format!("X-Test-{n}"), "v".repeat(512));
+    }
+    let reply = browser.send(request.body(()).expect("a request")).expect("an answer");
+    assert_eq!(reply.status, 200);
 }
 
 fn assert_goes_away(front: Front) {
@@ -139,8 +151,7 @@ fn the_browser_uploads_and_streams() {
     let length = browser.post_chunked(&front.url(), body.as_slice()).expect("an answer").text();
     assert_eq!(length, "CONTENT_LENGTH=3000000 .. end");
 
-    let request =
-        ureq::http::Request::get(format!("{}/nobuf/", front.url())).body(()).expect("a request");
+    let request = Request::get(format!("{}/nobuf/", front.url())).body(()).expect("a request");
     let stream = browser.open(request).expect("a head");
     assert_eq!(stream.status, 200);
     let pieces: Vec<_> = stream.map(|piece| piece.expect("a piece")).collect();
