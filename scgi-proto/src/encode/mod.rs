@@ -29,7 +29,7 @@ impl Progress {
                 let len = len as u64;
                 *remaining = remaining
                     .checked_sub(len)
-                    .ok_or(EncodeError::BodyTooLong { excess: len - *remaining })?;
+                    .ok_or_else(|| EncodeError::BodyTooLong { excess: len - *remaining })?;
                 Ok(())
             }
             Self::Done => Err(EncodeError::AlreadySent),
