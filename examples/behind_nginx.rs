@@ -7,22 +7,31 @@
 //!
 //! nginx runs from a temporary folder, with the configuration in `examples/front/nginx.conf`.
 
-use core::error::Error;
 use core::net::SocketAddr;
 use std::env;
 use std::io;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitCode};
 
 use scgi_examples::front::Front;
 use scgi_examples::process::{Running, free_port, scratch_dir};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-fn main() -> Result<(), Box<dyn Error>> {
-    // First of all: from here on Ctrl-C ends `main`, and dropping the values stops what they started.
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("behind-nginx: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> io::Result<()> {
+    // First of all: from here on Ctrl-C ends `run`, and dropping the values stops what they started.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
 
     let dir = scratch_dir()?;
