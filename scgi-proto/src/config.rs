@@ -56,6 +56,12 @@ impl Config {
         self
     }
 
+    /// What [`with_head_timeout`](Self::with_head_timeout) set.
+    #[must_use]
+    pub const fn head_timeout(&self) -> Duration {
+        self.head_timeout
+    }
+
     /// Time without a byte of a body that is being waited for: 60 s by default.
     ///
     /// Apache and lighttpd pass an upload on as slowly as it comes; 60 s is what nginx and

@@ -226,6 +226,13 @@ impl Exchange {
         }
     }
 
+    /// Takes bytes that were read elsewhere, as by a first read before the connection was given
+    /// any memory; they are not copied if they are the first.
+    pub fn receive(&mut self, bytes: BytesMut) {
+        self.received += bytes.len() as u64;
+        self.receiver.receive(bytes);
+    }
+
     /// Takes body bytes that have arrived straight to `dst`; see [`Receiver::read_body`].
     pub fn read_body(&mut self, dst: &mut [u8]) -> usize {
         self.receiver.read_body(dst)

@@ -100,6 +100,17 @@ impl<D: Decode> Receiver<D> {
         self.decoder.is_done() || self.eof
     }
 
+    /// Takes bytes that were read elsewhere; the first ones are not copied.
+    pub(crate) fn receive(&mut self, bytes: BytesMut) {
+        self.buf.truncate(self.filled);
+        if self.buf.is_empty() {
+            self.buf = bytes;
+        } else {
+            self.buf.extend_from_slice(&bytes);
+        }
+        self.filled = self.buf.len();
+    }
+
     /// Bytes that were read and not yet decoded.
     pub(crate) fn buffered(&self) -> usize {
         self.filled

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use scgi_proto::{Config, Error, Exchange, RequestEvent, ResponseEvent, Status, Timeout};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -50,7 +51,13 @@ impl<IO> Connection<IO> {
         Self { io, exchange, start: Instant::now(), sleep: None }
     }
 
-    /// Whether the request was refused, and the reply to that is under way.
+    /// One that was accepted a while ago and of which some bytes have come.
+    pub(crate) fn received(io: IO, config: &Config, accepted: Instant, bytes: BytesMut) -> Self {
+        let mut exchange = Exchange::new(config, Duration::ZERO);
+        exchange.receive(bytes);
+        Self { io, exchange, start: accepted, sleep: None }
+    }
+
     pub(crate) fn exchange(&mut self) -> &mut Exchange {
         &mut self.exchange
     }

@@ -24,10 +24,14 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(unix)]
+mod accepted;
+mod answer;
 mod body;
 mod client;
 mod codec;
 mod connection;
+mod first;
 mod handler;
 mod listener;
 mod message;

@@ -1,12 +1,20 @@
 //! Where a server accepts connections.
 
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll, ready};
 
 use scgi_proto::{Address, Bound};
 use socket2::SockRef;
-use tokio::net::TcpListener;
 #[cfg(unix)]
-use {scgi_proto::SocketFile, std::path::Path, tokio::net::UnixListener};
+use {
+    crate::accepted::{Accepted, accept},
+    scgi_proto::SocketFile,
+    std::os::fd::{AsFd, OwnedFd},
+    std::path::Path,
+    tokio::io::Interest,
+    tokio::io::unix::AsyncFd,
+};
 
 use crate::stream::Stream;
 
@@ -27,18 +35,16 @@ const BACKLOG: i32 = 4096;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    inner: Inner,
-}
-
-#[derive(Debug)]
-enum Inner {
-    Tcp(TcpListener),
     #[cfg(unix)]
-    Unix {
-        listener: UnixListener,
-        /// Removes the socket's file at the end, if this program made it.
-        file: Option<SocketFile>,
-    },
+    socket: io::Result<AsyncFd<OwnedFd>>,
+    #[cfg(not(unix))]
+    socket: tokio::net::TcpListener,
+    /// How accepted sockets are taken.
+    #[cfg(unix)]
+    kind: fn(OwnedFd) -> Accepted,
+    /// Removes the socket's file at the end, if this program made it.
+    #[cfg(unix)]
+    file: Option<SocketFile>,
 }
 
 impl Listener {
@@ -54,20 +60,51 @@ impl Listener {
         let address = address.clone();
         // Resolving a name blocks.
         let bound = tokio::task::spawn_blocking(move || scgi_proto::bind(&address)).await??;
-        let inner = match bound {
+        match bound {
             Bound::Tcp(listener) => {
                 SockRef::from(&listener).listen(BACKLOG)?;
                 listener.set_nonblocking(true)?;
-                Inner::Tcp(TcpListener::from_std(listener)?)
+                #[cfg(unix)]
+                let listener = Self::new(Ok(listener.into()), Accepted::Tcp, None);
+                #[cfg(not(unix))]
+                let listener = Self { socket: tokio::net::TcpListener::from_std(listener)? };
+                listener.check().map(|()| listener)
             }
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
                 SockRef::from(&listener).listen(BACKLOG)?;
                 listener.set_nonblocking(true)?;
-                Inner::Unix { listener: UnixListener::from_std(listener)?, file }
+                let listener = Self::new(Ok(listener.into()), Accepted::Unix, file);
+                listener.check().map(|()| listener)
             }
-        };
-        Ok(Self { inner })
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Listener {
+    fn new(
+        listener: io::Result<OwnedFd>,
+        kind: fn(OwnedFd) -> Accepted,
+        file: Option<SocketFile>,
+    ) -> Self {
+        #[allow(
+            deprecated,
+            reason = "the successor is `unsafe` for types that may swap their descriptor; an \
+                      `OwnedFd` cannot"
+        )]
+        let register = |listener| AsyncFd::with_interest(listener, Interest::READABLE);
+        Self { socket: listener.and_then(register), kind, file }
+    }
+
+    fn socket(&self) -> io::Result<&AsyncFd<OwnedFd>> {
+        // The error is kept: it may be asked for again.
+        self.socket.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    /// Why the runtime could not take the listener over, if it could not.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.socket().map(drop)
     }
 
     /// The address it listens on, with the port that was chosen for port 0.
@@ -75,16 +112,48 @@ impl Listener {
     /// # Errors
     /// If the system does not say.
     pub fn local_address(&self) -> io::Result<Address> {
-        match &self.inner {
-            Inner::Tcp(listener) => listener.local_addr().map(Address::from),
-            #[cfg(unix)]
-            Inner::Unix { listener, file } => match file {
-                Some(file) => Ok(Address::Unix(file.path().to_path_buf())),
-                None => listener.local_addr().map(|address| unix_address(&address.into())),
-            },
+        if let Some(file) = &self.file {
+            return Ok(Address::Unix(file.path().to_path_buf()));
         }
+        let address = SockRef::from(self.socket()?).local_addr()?;
+        Ok(match address.as_socket() {
+            Some(address) => address.into(),
+            None => Address::Unix(unix_path(&address)),
+        })
     }
 
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        let socket = self.socket()?;
+        loop {
+            let mut ready = ready!(socket.poll_read_ready(cx))?;
+            // A connection that its client took back in the meantime only means the next one.
+            if let Ok(accepted) = ready.try_io(|socket| accept(socket.get_ref().as_fd())) {
+                return Poll::Ready(accepted.map(self.kind).map(Stream::from));
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Listener {
+    pub(crate) fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn local_address(&self) -> io::Result<Address> {
+        self.socket.local_addr().map(Address::from)
+    }
+
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        self.socket.poll_accept(cx).map_ok(|(stream, _)| stream.into())
+    }
+}
+
+impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
@@ -93,43 +162,33 @@ impl Listener {
     /// # Cancel safety
     /// Safe: no connection is lost.
     pub async fn accept(&self) -> io::Result<Stream> {
-        std::future::poll_fn(|cx| self.poll_accept(cx)).await
-    }
-
-    pub(crate) fn poll_accept(
-        &self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<Stream>> {
-        match &self.inner {
-            Inner::Tcp(listener) => {
-                listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Tcp(stream))
-            }
-            #[cfg(unix)]
-            Inner::Unix { listener, .. } => {
-                listener.poll_accept(cx).map_ok(|(stream, _)| Stream::Unix(stream))
-            }
-        }
+        poll_fn(|cx| self.poll_accept(cx)).await
     }
 }
 
-impl From<TcpListener> for Listener {
-    fn from(listener: TcpListener) -> Self {
-        Self { inner: Inner::Tcp(listener) }
+/// If the runtime cannot take it over, [`serve`](crate::serve()) says so.
+impl From<tokio::net::TcpListener> for Listener {
+    fn from(listener: tokio::net::TcpListener) -> Self {
+        #[cfg(unix)]
+        return Self::new(listener.into_std().map(Into::into), Accepted::Tcp, None);
+        #[cfg(not(unix))]
+        Self { socket: listener }
+    }
+}
+
+/// If the runtime cannot take it over, [`serve`](crate::serve()) says so.
+#[cfg(unix)]
+impl From<tokio::net::UnixListener> for Listener {
+    fn from(listener: tokio::net::UnixListener) -> Self {
+        Self::new(listener.into_std().map(Into::into), Accepted::Unix, None)
     }
 }
 
 #[cfg(unix)]
-impl From<UnixListener> for Listener {
-    fn from(listener: UnixListener) -> Self {
-        Self { inner: Inner::Unix { listener, file: None } }
-    }
-}
-
-#[cfg(unix)]
-fn unix_address(address: &std::os::unix::net::SocketAddr) -> Address {
+fn unix_path(address: &socket2::SockAddr) -> std::path::PathBuf {
     #[cfg(target_os = "linux")]
-    if let Some(name) = std::os::linux::net::SocketAddrExt::as_abstract_name(address) {
-        return Address::Unix(format!("@{}", name.escape_ascii()).into());
+    if let Some(name) = address.as_abstract_namespace() {
+        return format!("@{}", name.escape_ascii()).into();
     }
-    Address::Unix(address.as_pathname().unwrap_or_else(|| Path::new("(unnamed)")).to_path_buf())
+    address.as_pathname().unwrap_or_else(|| Path::new("(unnamed)")).to_path_buf()
 }

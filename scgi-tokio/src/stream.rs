@@ -12,14 +12,26 @@ use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
 
+#[cfg(unix)]
+use crate::accepted::Accepted;
+
 /// A connected TCP or Unix socket.
 #[derive(Debug)]
-pub enum Stream {
-    /// A TCP connection.
+pub struct Stream {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    /// Not yet known to the reactor: a request that is there already is answered without it,
+    /// which saves two system calls and an allocation.
+    #[cfg(unix)]
+    Accepted(Accepted),
     Tcp(TcpStream),
-    /// A Unix socket.
     #[cfg(unix)]
     Unix(UnixStream),
+    /// Registering failed; the error was told.
+    Gone,
 }
 
 impl Stream {
@@ -29,47 +41,135 @@ impl Stream {
     /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => TcpStream::connect(address.as_str()).await.map(Self::Tcp),
+            Address::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await?.into()),
             #[cfg(unix)]
             Address::Unix(path) => {
                 // Connecting to a Unix socket does not wait, unless its backlog is full.
                 let address = scgi_proto::unix_address(path)?;
                 let stream = std::os::unix::net::UnixStream::connect_addr(&address)?;
                 stream.set_nonblocking(true)?;
-                UnixStream::from_std(stream).map(Self::Unix)
+                Ok(UnixStream::from_std(stream)?.into())
             }
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 
+    /// Tries a read; `None` if it would have to wait.
+    pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        let read = match &self.inner {
+            #[cfg(unix)]
+            Inner::Accepted(socket) => return socket.read(buf),
+            Inner::Tcp(stream) => stream.try_read(buf),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.try_read(buf),
+            Inner::Gone => Err(gone()),
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Waits until a read would not wait.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        #[cfg(unix)]
+        if let Inner::Accepted(_) = &self.inner {
+            self.register()?;
+        }
+        match &self.inner {
+            Inner::Tcp(stream) => stream.poll_read_ready(cx),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.poll_read_ready(cx),
+            #[cfg(unix)]
+            Inner::Accepted(_) => Poll::Ready(Ok(())),
+            Inner::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+
+    /// Hands an accepted socket to the reactor.
+    #[cfg(unix)]
+    fn register(&mut self) -> io::Result<()> {
+        self.inner = match std::mem::replace(&mut self.inner, Inner::Gone) {
+            Inner::Accepted(Accepted::Tcp(fd)) => Inner::Tcp(TcpStream::from_std(fd.into())?),
+            Inner::Accepted(Accepted::Unix(fd)) => Inner::Unix(UnixStream::from_std(fd.into())?),
+            other => other,
+        };
+        Ok(())
+    }
+
     /// Makes the close a reset, so that the peer cannot take what it got for complete.
     ///
     /// A Unix socket has no reset; there the peer sees a plain close.
     pub(crate) fn reset_on_close(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Some(socket) = self.tcp() {
             // If it fails, the connection is broken already.
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = socket.set_linger(Some(Duration::ZERO));
         }
     }
 
     /// Lets each chunk of a streamed reply leave at once.
     pub(crate) fn send_at_once(&self) {
-        if let Self::Tcp(stream) = self {
+        if let Some(socket) = self.tcp() {
             // Only a matter of delay.
-            let _ = stream.set_nodelay(true);
+            let _ = socket.set_tcp_nodelay(true);
+        }
+    }
+
+    fn tcp(&self) -> Option<SockRef<'_>> {
+        match &self.inner {
+            #[cfg(unix)]
+            Inner::Accepted(Accepted::Tcp(fd)) => Some(SockRef::from(fd)),
+            Inner::Tcp(stream) => Some(SockRef::from(stream)),
+            _ => None,
         }
     }
 }
 
-macro_rules! with {
-    ($self:expr, $stream:ident => $call:expr) => {
-        match $self.get_mut() {
-            Self::Tcp($stream) => $call,
-            #[cfg(unix)]
-            Self::Unix($stream) => $call,
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self { inner: Inner::Tcp(stream) }
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self { inner: Inner::Unix(stream) }
+    }
+}
+
+#[cfg(unix)]
+impl From<Accepted> for Stream {
+    fn from(socket: Accepted) -> Self {
+        Self { inner: Inner::Accepted(socket) }
+    }
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+/// Tries the call on the accepted socket first; what would wait goes to the reactor's.
+macro_rules! poll {
+    ($self:ident, $accepted:ident => $try:expr, $stream:ident => $call:expr) => {{
+        let this = $self.get_mut();
+        #[cfg(unix)]
+        if let Inner::Accepted($accepted) = &this.inner {
+            if let Some(done) = $try? {
+                return Poll::Ready(Ok(done));
+            }
+            this.register()?;
         }
-    };
+        match &mut this.inner {
+            Inner::Tcp($stream) => $call,
+            #[cfg(unix)]
+            Inner::Unix($stream) => $call,
+            #[cfg(unix)]
+            Inner::Accepted(_) => Poll::Ready(Err(gone())),
+            Inner::Gone => Poll::Ready(Err(gone())),
+        }
+    }};
 }
 
 impl AsyncRead for Stream {
@@ -78,7 +178,10 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        with!(self, stream => Pin::new(stream).poll_read(cx, buf))
+        poll!(self, socket => {
+            let read = socket.read(buf.initialize_unfilled());
+            read.map(|count| count.map(|count| buf.advance(count)))
+        }, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
@@ -88,7 +191,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        with!(self, stream => Pin::new(stream).poll_write(cx, buf))
+        poll!(self, socket => socket.write(buf), stream => Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -96,18 +199,23 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        with!(self, stream => Pin::new(stream).poll_write_vectored(cx, bufs))
+        poll!(
+            self,
+            socket => socket.write_vectored(bufs),
+            stream => Pin::new(stream).poll_write_vectored(cx, bufs)
+        )
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        with!(self, stream => Pin::new(stream).poll_flush(cx))
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Sockets hold nothing back.
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        with!(self, stream => Pin::new(stream).poll_shutdown(cx))
+        poll!(self, socket => socket.shutdown().map(Some), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

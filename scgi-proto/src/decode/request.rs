@@ -88,7 +88,9 @@ impl RequestDecoder {
             return Err(DecodeError::MissingComma { offset: comma, byte });
         }
         let base = prefix.start;
-        let mut block = src.split_to(comma + 1).freeze();
+        // A buffer that ends with the head is taken whole: splitting it would allocate.
+        let whole = src.len() == comma + 1;
+        let mut block = if whole { core::mem::take(src) } else { src.split_to(comma + 1) }.freeze();
         block.truncate(comma);
         block.advance(base);
         let head = parse_block(block, base, &self.limits, &self.policy)?;

@@ -1,0 +1,162 @@
+//! What happens to a connection right after accept: most requests are there already.
+//!
+//! A front server connects when it has the request and sends it at once, so the first read
+//! mostly succeeds. On a current-thread runtime the request is then answered on the spot, if the
+//! handler need not wait: neither the reactor nor a task is involved. Whatever has to wait goes
+//! on in a task of its own, so a slow handler does not hold up the accept loop. On a
+//! multi-thread runtime each request gets a task, so that the threads share the work.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::marker::PhantomData;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use scgi_proto::Config;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
+
+use crate::answer::answer;
+use crate::connection::Connection;
+use crate::handler::Handler;
+use crate::stream::Stream;
+
+/// What all connections of a server share.
+pub(crate) struct Shared<H, M> {
+    pub(crate) handler: H,
+    pub(crate) config: Config,
+    pub(crate) kind: PhantomData<fn() -> M>,
+}
+
+/// A connection on its way: its stream, the first bytes of it, and when it was accepted.
+pub(crate) struct Begun {
+    stream: Stream,
+    bytes: BytesMut,
+    accepted: Instant,
+}
+
+/// Polls each connection's future once, in the accept loop; the memory for it is used again if
+/// that one poll was enough.
+pub(crate) struct FirstPoll<F> {
+    place: Pin<Box<Option<F>>>,
+    on_the_spot: bool,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
+    pub(crate) fn new() -> Self {
+        let flavor = Handle::current().runtime_flavor();
+        Self { place: Box::pin(None), on_the_spot: flavor == RuntimeFlavor::CurrentThread }
+    }
+
+    /// Serves a connection that was just accepted, in place or in a task of `tasks`.
+    pub(crate) async fn serve<Fut>(
+        &mut self,
+        mut stream: Stream,
+        tasks: &mut JoinSet<()>,
+        late: impl FnOnce(Stream, Instant) -> Fut,
+        answer: impl FnOnce(Begun) -> F,
+    ) where
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let accepted = Instant::now();
+        if !self.on_the_spot {
+            tasks.spawn(late(stream, accepted));
+            return;
+        }
+        let bytes = match read_first(&mut stream) {
+            Ok(Some(bytes)) if !bytes.is_empty() => bytes,
+            Ok(None) => {
+                tasks.spawn(late(stream, accepted));
+                return;
+            }
+            // Closed without a byte, or broken already.
+            Ok(Some(_)) | Err(_) => return,
+        };
+        self.place.set(Some(answer(Begun { stream, bytes, accepted })));
+        let done = poll_fn(|cx| {
+            let future = self.place.as_mut().as_pin_mut();
+            Poll::Ready(future.is_none_or(|future| future.poll(cx).is_ready()))
+        });
+        if done.await {
+            self.place.set(None);
+        } else {
+            let mut place = std::mem::replace(&mut self.place, Box::pin(None));
+            tasks.spawn(poll_fn(move |cx| {
+                place.as_mut().as_pin_mut().map_or(Poll::Ready(()), |future| future.poll(cx))
+            }));
+        }
+    }
+}
+
+/// Waits for the first bytes of a connection, holding as little memory as that allows, then
+/// answers it.
+pub(crate) async fn late<H: Handler<M>, M: 'static>(
+    mut stream: Stream,
+    accepted: Instant,
+    shared: Arc<Shared<H, M>>,
+) {
+    let head_timeout = shared.config.head_timeout();
+    if let Some(bytes) = wait(&mut stream, accepted, head_timeout).await {
+        // Boxed, so that a connection that waits does not hold room for one that works.
+        Box::pin(answer_stream(Begun { stream, bytes, accepted }, shared)).await;
+    }
+}
+
+/// Answers a connection whose first bytes have come.
+pub(crate) async fn answer_stream<H: Handler<M>, M: 'static>(
+    begun: Begun,
+    shared: Arc<Shared<H, M>>,
+) {
+    let Begun { stream, bytes, accepted } = begun;
+    let mut connection = Connection::received(stream, &shared.config, accepted, bytes);
+    // An error of one connection concerns nobody else; its peer was told.
+    let _ = answer(&mut connection, &shared.handler, Stream::send_at_once).await;
+    if connection.exchange().wants_reset() {
+        connection.io().reset_on_close();
+    }
+}
+
+/// `None` if the peer closed, broke the connection, or was late.
+async fn wait(stream: &mut Stream, accepted: Instant, timeout: Duration) -> Option<BytesMut> {
+    let mut deadline = pin!(accepted.checked_add(timeout).map(sleep_until));
+    loop {
+        match read_first(stream) {
+            Ok(Some(bytes)) => return (!bytes.is_empty()).then_some(bytes),
+            Ok(None) => {}
+            Err(_) => return None,
+        }
+        let in_time = poll_fn(|cx| {
+            if stream.poll_readable(cx).is_ready() {
+                return Poll::Ready(true);
+            }
+            match deadline.as_mut().as_pin_mut() {
+                Some(deadline) => deadline.poll(cx).map(|()| false),
+                None => Poll::Pending,
+            }
+        });
+        if !in_time.await {
+            return None;
+        }
+    }
+}
+
+/// The first bytes are read into memory that all connections of a thread share, and only what
+/// came is kept.
+const FIRST_READ: usize = 16 * 1024;
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; FIRST_READ]);
+}
+
+/// Reads what is there: `None` if nothing is, empty if the peer closed.
+fn read_first(stream: &mut Stream) -> io::Result<Option<BytesMut>> {
+    BUFFER.with_borrow_mut(|buf| {
+        let count = stream.read_at_once(buf)?;
+        Ok(count.map(|count| BytesMut::from(&buf[..count])))
+    })
+}
