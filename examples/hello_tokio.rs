@@ -3,11 +3,12 @@
 //! Usage: `hello_tokio [--max-connections N] ADDR`
 
 use scgi_examples::{BoxError, HelloArgs, hello};
-use scgi_tokio::{Listener, Request, Response, serve};
+use scgi_tokio::{Error, Listener, Request, Response, serve};
 
-async fn answer(request: Request) -> Response {
+async fn answer(mut request: Request) -> Result<Response, Error> {
+    request.body_mut().discard().await?;
     let uri = request.head().request_uri().unwrap_or_default();
-    Response::new(hello(uri)).with_field("Content-Type", "text/plain")
+    Ok(Response::new(hello(uri)).with_field("Content-Type", "text/plain"))
 }
 
 #[tokio::main(flavor = "current_thread")]

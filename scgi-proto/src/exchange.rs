@@ -226,6 +226,11 @@ impl Exchange {
         }
     }
 
+    /// Frees the room lent for a read that has to wait, if nothing has been read into it.
+    pub fn release_buffer(&mut self) {
+        self.receiver.release();
+    }
+
     /// Takes bytes that were read elsewhere, as by a first read before the connection was given
     /// any memory; they are not copied if they are the first.
     pub fn receive(&mut self, bytes: BytesMut) {

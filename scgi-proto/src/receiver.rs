@@ -111,6 +111,13 @@ impl<D: Decode> Receiver<D> {
         self.filled = self.buf.len();
     }
 
+    /// Frees the buffer if nothing is in it.
+    pub(crate) fn release(&mut self) {
+        if self.filled == 0 {
+            self.buf = BytesMut::new();
+        }
+    }
+
     /// Bytes that were read and not yet decoded.
     pub(crate) fn buffered(&self) -> usize {
         self.filled

@@ -124,27 +124,18 @@ impl fmt::Debug for Status {
     }
 }
 
-/// Where one field lies in the block.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct FieldSpan {
-    pub(crate) name: (u32, u32),
-    pub(crate) value: (u32, u32),
-}
-
 /// The fields of a response, in order. Names are compared without regard to case.
 ///
 /// [`Debug`](fmt::Debug) escapes control bytes and hides cookies and credentials.
 #[derive(Clone, Default)]
 pub struct Fields {
+    /// For each field the lengths of its name and value, as two `u32`, then both: one
+    /// allocation for a typical response.
     block: Vec<u8>,
-    spans: Vec<FieldSpan>,
+    len: usize,
 }
 
 impl Fields {
-    pub(crate) fn new(block: Vec<u8>, spans: Vec<FieldSpan>) -> Self {
-        Self { block, spans }
-    }
-
     /// The value of the first field of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -159,44 +150,64 @@ impl Fields {
     /// Names and values, in order.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        let part = |(start, end): (u32, u32)| &self.block[start as usize..end as usize];
-        self.spans.iter().map(move |span| (part(span.name), part(span.value)))
+        FieldIter { block: &self.block, left: self.len }
     }
 
     /// The number of fields.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.len
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.len == 0
     }
 
     /// Adds a field after the others.
     ///
     /// # Panics
-    /// If the fields take more than 4 GiB together.
+    /// If the name or the value has more than 4 GiB.
     pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        if self.spans.is_empty() {
-            // A typical response has a few short fields: two allocations for all of them.
-            self.block.reserve(128);
-            self.spans.reserve(6);
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("at most 4 GiB").to_ne_bytes();
+        if self.block.is_empty() {
+            self.block.reserve(192);
         }
-        let name = self.push(name.as_ref());
-        let value = self.push(value.as_ref());
-        self.spans.push(FieldSpan { name, value });
-    }
-
-    fn push(&mut self, bytes: &[u8]) -> (u32, u32) {
-        let offset = |len: usize| u32::try_from(len).expect("fields of at most 4 GiB");
-        let start = offset(self.block.len());
-        self.block.extend_from_slice(bytes);
-        (start, offset(self.block.len()))
+        self.block.extend_from_slice(&len(name));
+        self.block.extend_from_slice(&len(value));
+        self.block.extend_from_slice(name);
+        self.block.extend_from_slice(value);
+        self.len += 1;
     }
 }
+
+/// Goes through the block of [`Fields`].
+struct FieldIter<'a> {
+    block: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Iterator for FieldIter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (name, rest) = self.block.split_first_chunk()?;
+        let (value, rest) = rest.split_first_chunk()?;
+        let (name, rest) = rest.split_at(u32::from_ne_bytes(*name) as usize);
+        let (value, rest) = rest.split_at(u32::from_ne_bytes(*value) as usize);
+        self.block = rest;
+        self.left -= 1;
+        Some((name, value))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for FieldIter<'_> {}
 
 impl fmt::Debug for Fields {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -137,6 +137,18 @@ impl Body {
         }
     }
 
+    /// Reads the rest of the body away.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    ///
+    /// # Cancel safety
+    /// Safe: a later call goes on.
+    pub async fn discard(&mut self) -> Result<(), Error> {
+        while self.chunk().await?.is_some() {}
+        Ok(())
+    }
+
     /// Reads the whole body into one piece of memory.
     ///
     /// # Errors

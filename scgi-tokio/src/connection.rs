@@ -1,5 +1,6 @@
 //! The server side of one connection, piece by piece.
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use scgi_proto::{Config, Error, Exchange, RequestEvent, ResponseEvent, Status, Timeout};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
@@ -132,19 +133,29 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
-    /// One read into the exchange.
+    /// One read into the exchange, which holds no spare room while it waits.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let buf = self.exchange.buffer_mut();
-        match ready!(poll_read_buf(Pin::new(&mut self.io), cx, buf)) {
-            Ok(count) => {
-                self.exchange.handle_read(count);
-                Poll::Ready(Ok(()))
-            }
-            Err(error) => {
-                self.exchange.close();
-                Poll::Ready(Err(error))
-            }
+        let read = if self.exchange.body_remaining().is_none() {
+            let read = poll_read_shared(&mut self.io, cx);
+            read.map_ok(|bytes| {
+                let eof = bytes.is_empty();
+                self.exchange.receive(bytes);
+                if eof {
+                    self.exchange.handle_read(0);
+                }
+            })
+        } else {
+            // Chunks of a body are read to where they stay.
+            let buf = self.exchange.buffer_mut();
+            let read = poll_read_buf(Pin::new(&mut self.io), cx, buf);
+            read.map_ok(|count| self.exchange.handle_read(count))
+        };
+        match &read {
+            Poll::Pending => self.exchange.release_buffer(),
+            Poll::Ready(Err(_)) => self.exchange.close(),
+            Poll::Ready(Ok(())) => {}
         }
+        read
     }
 
     /// Sends a piece of the response. The head is held back until the first chunk, the end, or
@@ -265,6 +276,35 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     pub(crate) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
         self.poll_deadline(cx)
     }
+}
+
+/// Heads are read into memory that all connections of a thread share, and only what came is
+/// kept: one that waits holds no more than it got.
+const SHARED_READ: usize = 16 * 1024;
+
+thread_local! {
+    static SHARED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives `read` the shared memory and returns what it read: empty at the end of input.
+pub(crate) fn with_shared<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    // Taken out, so that a stream may itself be built on a connection.
+    let mut buf = SHARED.take();
+    buf.resize(SHARED_READ, 0);
+    let result = read(&mut buf);
+    SHARED.set(buf);
+    result
+}
+
+fn poll_read_shared<IO: AsyncRead + Unpin>(
+    io: &mut IO,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<BytesMut>> {
+    with_shared(|buf| {
+        let mut buf = ReadBuf::new(buf);
+        ready!(Pin::new(io).poll_read(cx, &mut buf))?;
+        Poll::Ready(Ok(BytesMut::from(buf.filled())))
+    })
 }
 
 /// One write of two slices.

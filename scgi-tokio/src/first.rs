@@ -6,7 +6,6 @@
 //! on in a task of its own, so a slow handler does not hold up the accept loop. On a
 //! multi-thread runtime each request gets a task, so that the threads share the work.
 
-use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
@@ -22,7 +21,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::answer::answer;
-use crate::connection::Connection;
+use crate::connection::{Connection, with_shared};
 use crate::handler::Handler;
 use crate::stream::Stream;
 
@@ -56,7 +55,7 @@ impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
     /// Serves a connection that was just accepted, in place or in a task of `tasks`.
     pub(crate) async fn serve<Fut>(
         &mut self,
-        mut stream: Stream,
+        stream: Stream,
         tasks: &mut JoinSet<()>,
         late: impl FnOnce(Stream, Instant) -> Fut,
         answer: impl FnOnce(Begun) -> F,
@@ -68,7 +67,7 @@ impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
             tasks.spawn(late(stream, accepted));
             return;
         }
-        let bytes = match read_first(&mut stream) {
+        let bytes = match read_first(&stream) {
             Ok(Some(bytes)) if !bytes.is_empty() => bytes,
             Ok(None) => {
                 tasks.spawn(late(stream, accepted));
@@ -145,17 +144,9 @@ async fn wait(stream: &mut Stream, accepted: Instant, timeout: Duration) -> Opti
     }
 }
 
-/// The first bytes are read into memory that all connections of a thread share, and only what
-/// came is kept.
-const FIRST_READ: usize = 16 * 1024;
-
-thread_local! {
-    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; FIRST_READ]);
-}
-
 /// Reads what is there: `None` if nothing is, empty if the peer closed.
-fn read_first(stream: &mut Stream) -> io::Result<Option<BytesMut>> {
-    BUFFER.with_borrow_mut(|buf| {
+fn read_first(stream: &Stream) -> io::Result<Option<BytesMut>> {
+    with_shared(|buf| {
         let count = stream.read_at_once(buf)?;
         Ok(count.map(|count| BytesMut::from(&buf[..count])))
     })

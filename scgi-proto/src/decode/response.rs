@@ -1,9 +1,8 @@
 //! The response decoder: the client side's ears.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 use memchr::memchr;
 
 use super::{BODY_READ, Decode, HEAD_READ};
@@ -12,7 +11,7 @@ use crate::event::ResponseEvent;
 use crate::field::{is_token, trim};
 use crate::limits::Limits;
 use crate::request::parse_length;
-use crate::response::{FieldSpan, Fields, ResponseHead, ResponseKind, Status};
+use crate::response::{Fields, ResponseHead, ResponseKind, Status};
 
 /// Decodes one CGI response: [`ResponseEvent::Head`], its body in chunks,
 /// [`ResponseEvent::End`].
@@ -50,7 +49,7 @@ struct Head {
     status_line: Option<(Status, String)>,
     status: Option<(Status, String)>,
     content_length: Option<u64>,
-    spans: Vec<FieldSpan>,
+    fields: Fields,
 }
 
 impl ResponseDecoder {
@@ -96,23 +95,23 @@ impl ResponseDecoder {
             self.head.line = end + 1;
             self.head.searched = end + 1;
             if line.is_empty() {
-                let block = src.split_to(end + 1);
-                return self.finish_head(&block).map(Some);
+                src.advance(end + 1);
+                return Ok(Some(self.finish_head()));
             }
             self.head.line(line, start, self.limits.fields)?;
         }
     }
 
-    fn finish_head(&mut self, block: &[u8]) -> Result<ResponseEvent, DecodeError> {
+    fn finish_head(&mut self) -> ResponseEvent {
         let head = core::mem::take(&mut self.head);
         let content_length = head.content_length;
-        let head = head.finish(block.to_vec());
+        let head = head.finish();
         self.state = if self.no_body || head.status().has_no_body() {
             State::Finished
         } else {
             content_length.map_or(State::BodyToEnd, |remaining| State::Body { remaining })
         };
-        Ok(ResponseEvent::Head(head))
+        ResponseEvent::Head(head)
     }
 
     fn end(&mut self, src: &mut BytesMut) -> ResponseEvent {
@@ -152,16 +151,10 @@ impl Head {
         if name.eq_ignore_ascii_case(b"Content-Length") {
             self.content_length(value, offset)?;
         }
-        if self.spans.len() == max_fields {
+        if self.fields.len() == max_fields {
             return Err(DecodeError::TooManyFields { max: max_fields });
         }
-        // `value` lies inside `line`: its start is found from how much was trimmed before it.
-        let after = &line[colon + 1..];
-        let lead = after.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-        let lead = if value.is_empty() { 0 } else { lead };
-        let start = offset + colon + 1 + lead;
-        let span = |start: usize, len: usize| (start as u32, (start + len) as u32);
-        self.spans.push(FieldSpan { name: span(offset, colon), value: span(start, value.len()) });
+        self.fields.append(name, value);
         Ok(())
     }
 
@@ -175,8 +168,8 @@ impl Head {
         Ok(())
     }
 
-    fn finish(self, block: Vec<u8>) -> ResponseHead {
-        let fields = Fields::new(block, self.spans);
+    fn finish(self) -> ResponseHead {
+        let fields = self.fields;
         let explicit = self.status.or(self.status_line);
         let location = fields.get("Location");
         let absolute = location.is_some_and(is_absolute_url);
