@@ -107,16 +107,19 @@ pub(crate) async fn late<H: Handler<M>, M: 'static>(
 }
 
 /// Answers a connection whose first bytes have come.
-pub(crate) async fn answer_stream<H: Handler<M>, M: 'static>(
+pub(crate) fn answer_stream<H: Handler<M>, M: 'static>(
     begun: Begun,
     shared: Arc<Shared<H, M>>,
-) {
+) -> impl Future<Output = ()> + Send {
     let Begun { stream, bytes, accepted } = begun;
+    // Made here and not in the future, which would hold its parts as well.
     let mut connection = Connection::received(stream, &shared.config, accepted, bytes);
-    // An error of one connection concerns nobody else; its peer was told.
-    let _ = answer(&mut connection, &shared.handler, Stream::send_at_once).await;
-    if connection.exchange().wants_reset() {
-        connection.io().reset_on_close();
+    async move {
+        // An error of one connection concerns nobody else; its peer was told.
+        let _ = answer(&mut connection, &shared.handler, Stream::send_at_once).await;
+        if connection.exchange().wants_reset() {
+            connection.io().reset_on_close();
+        }
     }
 }
 

@@ -36,8 +36,10 @@ where
     Fut: Future<Output = R> + Send,
     R: IntoResponse,
 {
-    async fn call(&self, request: Request) -> Result<Response, BoxError> {
-        self(request).await.into_response()
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send {
+        // Called here and not in the future, which would hold the request twice.
+        let response = self(request);
+        async move { response.await.into_response() }
     }
 }
 

@@ -37,6 +37,7 @@ mod listener;
 mod message;
 mod serve;
 mod stream;
+mod upload;
 
 pub use scgi_proto::{
     Address, AddressError, Config, DecodeError, EncodeError, Error, Fields, Limits, Params, Policy,

@@ -11,13 +11,14 @@ use crate::params::{Params, Span};
 use crate::policy::Policy;
 use crate::request::{LengthError, RequestHead, parse_length};
 
-/// Parses a whole header block that begins at offset `base` of the request.
+/// Parses a whole header block, with its comma, that begins at offset `base` of the request.
 pub(super) fn parse_block(
-    block: Bytes,
+    bytes: Bytes,
     base: usize,
     limits: &Limits,
     policy: &Policy,
 ) -> Result<RequestHead, DecodeError> {
+    let block = &bytes[..bytes.len() - 1];
     if block.is_empty() && !policy.empty_block {
         return Err(DecodeError::EmptyHeaderBlock);
     }
@@ -29,7 +30,7 @@ pub(super) fn parse_block(
     let mut known = Known::default();
     let mut at = 0;
     while at < block.len() {
-        let span = next_span(&block, at, base, limits)?;
+        let span = next_span(block, at, base, limits)?;
         if spans.len() == limits.params {
             return Err(DecodeError::TooManyParams { max: limits.params });
         }
@@ -39,13 +40,13 @@ pub(super) fn parse_block(
         spans.push(span);
     }
     if !policy.repeated_names {
-        refuse_repeated_names(&block, &spans, base)?;
+        refuse_repeated_names(block, &spans, base)?;
     }
     let (content_length, body_length) = known.lengths(policy)?;
     if body_length > limits.body {
         return Err(DecodeError::BodyTooLarge { len: body_length, max: limits.body });
     }
-    Ok(RequestHead::new(Params::new(block, spans), content_length, body_length))
+    Ok(RequestHead::new(Params::new(bytes, spans), content_length, body_length))
 }
 
 /// Finds the name and value that begin at `at`. The block ends with NUL.

@@ -91,7 +91,7 @@ impl RequestDecoder {
         // A buffer that ends with the head is taken whole: splitting it would allocate.
         let whole = src.len() == comma + 1;
         let mut block = if whole { core::mem::take(src) } else { src.split_to(comma + 1) }.freeze();
-        block.truncate(comma);
+        // The comma stays in the block: cutting it off could allocate.
         block.advance(base);
         let head = parse_block(block, base, &self.limits, &self.policy)?;
         self.state = State::Body { remaining: head.body_length() };
