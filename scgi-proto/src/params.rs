@@ -8,14 +8,6 @@ use bytes::Bytes;
 
 use crate::escape::{Escaped, is_secret};
 
-/// Where one param lies in the block. The name ends one byte before the value begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) name: u32,
-    pub(crate) value: u32,
-    pub(crate) end: u32,
-}
-
 /// The params of a request, in the order in which they were sent.
 ///
 /// Names and values are bytes: front servers pass on what browsers send, in any encoding. Names
@@ -36,21 +28,24 @@ pub(crate) struct Span {
 #[derive(Clone, Default)]
 pub struct Params {
     block: Bytes,
-    spans: Vec<Span>,
+    /// Where the NULs stand, two for each param: behind its name and behind its value.
+    nuls: Vec<u32>,
 }
 
 impl Params {
-    pub(crate) fn new(block: Bytes, spans: Vec<Span>) -> Self {
-        Self { block, spans }
+    pub(crate) fn new(block: Bytes, nuls: Vec<u32>) -> Self {
+        Self { block, nuls }
+    }
+
+    /// Where the name of a param begins.
+    pub(crate) fn offset(&self, index: usize) -> usize {
+        name_start(&self.nuls, index)
     }
 
     /// The value of `name`, the last one if it stands more than once.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.spans.iter().rev().map(|span| self.pair(span)).find_map(|(n, value)| {
-            // Lengths differ mostly, and comparing them first saves the call.
-            (n.len() == name.len() && n == name.as_bytes()).then_some(value)
-        })
+        self.iter().rev().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
     }
 
     /// As [`get`](Self::get), if the value is UTF-8.
@@ -83,26 +78,31 @@ impl Params {
 
     /// Names and values, in the order in which they were sent.
     #[must_use]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.spans.iter().map(|span| self.pair(span))
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
+        (0..self.len()).map(|index| self.pair(index))
     }
 
     /// The number of params.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.spans.len()
+        self.nuls.len() / 2
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.spans.is_empty()
+        self.nuls.is_empty()
     }
 
-    fn pair(&self, span: &Span) -> (&[u8], &[u8]) {
-        let (name, value, end) = (span.name as usize, span.value as usize, span.end as usize);
-        (&self.block[name..value - 1], &self.block[value..end])
+    fn pair(&self, index: usize) -> (&[u8], &[u8]) {
+        let (name, value) = (self.nuls[2 * index] as usize, self.nuls[2 * index + 1] as usize);
+        (&self.block[self.offset(index)..name], &self.block[name + 1..value])
     }
+}
+
+/// A name begins where the block does, or one byte after the value before it.
+pub(crate) fn name_start(nuls: &[u32], index: usize) -> usize {
+    (2 * index).checked_sub(1).map_or(0, |before| nuls[before] as usize + 1)
 }
 
 impl fmt::Debug for Params {

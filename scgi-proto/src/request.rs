@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::params::{Params, Span};
+use crate::params::{Params, name_start};
 
 /// The head of a request: its params and the length of its body.
 ///
@@ -49,6 +49,12 @@ impl RequestHead {
             .param("SERVER_NAME", "localhost")
             .param("SERVER_PORT", "80")
             .param("SERVER_PROTOCOL", "HTTP/1.1")
+    }
+
+    /// The params without the head.
+    #[cfg(feature = "http")]
+    pub(crate) fn into_params(self) -> Params {
+        self.params
     }
 
     /// The same head for a body of another length, in bytes.
@@ -150,7 +156,8 @@ impl fmt::Debug for RequestHead {
 #[derive(Debug, Clone, Default)]
 pub struct RequestHeadBuilder {
     block: Vec<u8>,
-    spans: Vec<Span>,
+    /// As in [`Params`].
+    nuls: Vec<u32>,
     content_length: u64,
 }
 
@@ -158,15 +165,14 @@ impl RequestHeadBuilder {
     /// Sets a param, in the place of an earlier one of that name.
     #[must_use]
     pub fn param(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        let name = name.as_ref();
-        let block = &self.block;
-        let same = |span: &Span| block[span.name as usize..span.value as usize - 1] == *name;
-        let place = self.spans.iter().position(same);
-        let added = self.push(name, value.as_ref());
-        match place {
-            // The bytes of the old value stay in the block, unused: a builder lives for a moment.
-            Some(index) => self.spans[index] = added,
-            None => self.spans.push(added),
+        let (name, value) = (name.as_ref(), value.as_ref());
+        let same = |index: &usize| {
+            let end = self.nuls[2 * index] as usize;
+            self.block[name_start(&self.nuls, *index)..end] == *name
+        };
+        match (0..self.nuls.len() / 2).find(same) {
+            Some(index) => self.replace(index, value),
+            None => self.push(name, value),
         }
         self
     }
@@ -174,8 +180,7 @@ impl RequestHeadBuilder {
     /// Adds a param, even if there is one of that name.
     #[must_use]
     pub fn append(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
-        let added = self.push(name.as_ref(), value.as_ref());
-        self.spans.push(added);
+        self.push(name.as_ref(), value.as_ref());
         self
     }
 
@@ -192,25 +197,33 @@ impl RequestHeadBuilder {
     /// If the params take more than 4 GiB together.
     #[must_use]
     pub fn build(self) -> RequestHead {
-        let params = Params::new(self.block.into(), self.spans);
+        let params = Params::new(self.block.into(), self.nuls);
         RequestHead::new(params, self.content_length, self.content_length)
     }
 
-    fn push(&mut self, name: &[u8], value: &[u8]) -> Span {
+    fn push(&mut self, name: &[u8], value: &[u8]) {
         if self.block.is_empty() {
             self.block.reserve(256);
-            self.spans.reserve(12);
+            self.nuls.reserve(24);
         }
-        let offset = |len: usize| u32::try_from(len).expect("params of at most 4 GiB");
-        let start = offset(self.block.len());
-        self.block.extend_from_slice(name);
-        self.block.push(0);
-        let mid = offset(self.block.len());
-        self.block.extend_from_slice(value);
-        let end = offset(self.block.len());
-        self.block.push(0);
-        Span { name: start, value: mid, end }
+        for part in [name, value] {
+            self.block.extend_from_slice(part);
+            self.nuls.push(offset(self.block.len()));
+            self.block.push(0);
+        }
     }
+
+    fn replace(&mut self, index: usize, value: &[u8]) {
+        let (start, end) = (self.nuls[2 * index] as usize + 1, self.nuls[2 * index + 1] as usize);
+        self.block.splice(start..end, value.iter().copied());
+        for nul in &mut self.nuls[2 * index + 1..] {
+            *nul = offset(*nul as usize + value.len() - (end - start));
+        }
+    }
+}
+
+fn offset(len: usize) -> u32 {
+    u32::try_from(len).expect("params of at most 4 GiB")
 }
 
 /// Why a length could not be parsed.
@@ -233,7 +246,7 @@ pub(crate) fn parse_length(value: &[u8]) -> Result<u64, LengthError> {
 }
 
 /// Decodes `%41` to `A` (RFC 3986 section 2.1); what is no such triplet stays as it is.
-fn percent_decode(path: &str) -> Vec<u8> {
+pub(crate) fn percent_decode(path: &str) -> Vec<u8> {
     let bytes = path.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());
     let mut at = 0;

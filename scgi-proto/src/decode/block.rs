@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use bytes::Bytes;
-use memchr::memchr;
 
+use super::scan::nul_places;
 use crate::error::DecodeError;
 use crate::limits::Limits;
-use crate::params::{Params, Span};
+use crate::params::Params;
 use crate::policy::Policy;
 use crate::request::{LengthError, RequestHead, parse_length};
 
@@ -25,51 +25,52 @@ pub(super) fn parse_block(
     if block.last().is_some_and(|byte| *byte != 0) {
         return Err(DecodeError::MissingFinalNul { offset: base + block.len() - 1 });
     }
-    // A typical param takes some 30 bytes; one allocation holds the spans of a typical head.
-    let mut spans = Vec::with_capacity((block.len() / 24).min(limits.params));
+    // One allocation for most heads: a short param has some 28 bytes, and two NULs.
+    let mut places = Vec::with_capacity(block.len() / 14 + 4);
+    let max = limits.params.saturating_mul(2);
+    nul_places(block, max, &mut places).ok_or(DecodeError::TooManyParams { max: limits.params })?;
     let mut known = Known::default();
-    let mut at = 0;
-    while at < block.len() {
-        let span = next_span(block, at, base, limits)?;
-        if spans.len() == limits.params {
-            return Err(DecodeError::TooManyParams { max: limits.params });
+    let mut name = 0;
+    let mut pairs = places.chunks_exact(2);
+    for pair in &mut pairs {
+        let (name_end, value_end) = (pair[0] as usize, pair[1] as usize);
+        let (name_len, value_len) = (name_end - name, value_end - name_end - 1);
+        if name_len == 0 || name_len > limits.name || value_len > limits.value {
+            return Err(refuse_lengths(base + name, name_len, value_len, limits));
         }
-        let value = &block[span.value as usize..span.end as usize];
-        known.note(&block[at..span.value as usize - 1], value, base + at, policy)?;
-        at = span.end as usize + 1;
-        spans.push(span);
+        // Only these lengths can belong to a name that the protocol knows.
+        if matches!(name_len, 4 | 14 | 19) {
+            let value = &block[name_end + 1..value_end];
+            known.note(&block[name..name_end], value, base + name, name == 0, policy)?;
+        }
+        name = value_end + 1;
     }
+    if !pairs.remainder().is_empty() {
+        return Err(DecodeError::MissingValue { offset: base + name });
+    }
+    let empty = places.is_empty();
+    let params = Params::new(bytes, places);
     if !policy.repeated_names {
-        refuse_repeated_names(block, &spans, base)?;
+        refuse_repeated_names(&params, base)?;
     }
-    let (content_length, body_length) = known.lengths(policy)?;
+    let (content_length, body_length) = known.lengths(policy, empty)?;
     if body_length > limits.body {
         return Err(DecodeError::BodyTooLarge { len: body_length, max: limits.body });
     }
-    Ok(RequestHead::new(Params::new(bytes, spans), content_length, body_length))
+    Ok(RequestHead::new(params, content_length, body_length))
 }
 
-/// Finds the name and value that begin at `at`. The block ends with NUL.
-fn next_span(block: &[u8], at: usize, base: usize, limits: &Limits) -> Result<Span, DecodeError> {
-    let offset = base + at;
-    // The final NUL is there, so the first search succeeds.
-    let name = memchr(0, &block[at..]).unwrap_or(0);
+/// The error of a param, whose name is at `offset`, that breaks a limit.
+#[cold]
+fn refuse_lengths(offset: usize, name: usize, value: usize, limits: &Limits) -> DecodeError {
     if name == 0 {
-        return Err(DecodeError::EmptyName { offset });
+        DecodeError::EmptyName { offset }
+    } else if name > limits.name {
+        DecodeError::NameTooLong { offset, len: name, max: limits.name }
+    } else {
+        let offset = offset + name + 1;
+        DecodeError::ValueTooLong { offset, len: value, max: limits.value }
     }
-    if name > limits.name {
-        return Err(DecodeError::NameTooLong { offset, len: name, max: limits.name });
-    }
-    let start = at + name + 1;
-    let Some(value) = memchr(0, &block[start..]) else {
-        return Err(DecodeError::MissingValue { offset });
-    };
-    if value > limits.value {
-        let offset = base + start;
-        return Err(DecodeError::ValueTooLong { offset, len: value, max: limits.value });
-    }
-    // Blocks are at most u32::MAX bytes long (`Limits::with_header_block`).
-    Ok(Span { name: at as u32, value: start as u32, end: (start + value) as u32 })
 }
 
 /// The params that have a meaning for the protocol itself, with the offsets of their names.
@@ -80,7 +81,6 @@ struct Known {
     http_content_length: Option<HttpLength>,
     /// Whether CONTENT_LENGTH stood there, though perhaps empty.
     seen_content_length: bool,
-    any: bool,
 }
 
 /// HTTP_CONTENT_LENGTH: where it stands, and its value unless it is repeated or no number.
@@ -96,10 +96,9 @@ impl Known {
         name: &[u8],
         value: &[u8],
         offset: usize,
+        first: bool,
         policy: &Policy,
     ) -> Result<(), DecodeError> {
-        let first = !self.any;
-        self.any = true;
         match name.len() {
             14 if name == b"CONTENT_LENGTH" => {
                 self.note_content_length(value, offset, first, policy)
@@ -150,12 +149,12 @@ impl Known {
     }
 
     /// CONTENT_LENGTH and the length of the body, after the last param.
-    fn lengths(&self, policy: &Policy) -> Result<(u64, u64), DecodeError> {
+    fn lengths(&self, policy: &Policy, empty: bool) -> Result<(u64, u64), DecodeError> {
         // `0:,` holds neither; a policy that takes it asks no more of it.
-        if self.any && self.content_length.is_none() && !policy.content_length_optional {
+        if !empty && self.content_length.is_none() && !policy.content_length_optional {
             return Err(DecodeError::MissingContentLength);
         }
-        if self.any && !self.scgi && !policy.scgi_optional {
+        if !empty && !self.scgi && !policy.scgi_optional {
             return Err(DecodeError::MissingScgi);
         }
         let content_length = self.content_length.unwrap_or(0);
@@ -180,19 +179,45 @@ impl Known {
 
 /// Refuses a second param of the same name; the offset is that of the first one repeated.
 ///
-/// Sorting compares each byte of a name a few times at most, whatever the names are: a hash
-/// table would need a secret to keep a hostile block from making it slow.
-fn refuse_repeated_names(block: &[u8], spans: &[Span], base: usize) -> Result<(), DecodeError> {
-    let name = |span: &Span| &block[span.name as usize..span.value as usize - 1];
-    let mut sorted: Vec<&Span> = spans.iter().collect();
-    sorted.sort_unstable_by(|a, b| {
-        // Length and order of standing are cheap to compare and make the result definite.
-        let by_len = name(a).len().cmp(&name(b).len());
-        by_len.then_with(|| name(a).cmp(name(b))).then(a.name.cmp(&b.name))
+/// A small table of hashes tells most names apart. One whose hash was seen before is only a
+/// suspect; one suspect is enough to sort, which compares each byte of a name a few times at
+/// most whatever the names are, so no choice of names makes this slow.
+fn refuse_repeated_names(params: &Params, base: usize) -> Result<(), DecodeError> {
+    if all_distinct(params.iter().map(|(name, _)| name)) {
+        return Ok(());
+    }
+    let mut sorted: Vec<_> = params.iter().map(|(name, _)| name).enumerate().collect();
+    sorted.sort_unstable_by(|(a_index, a), (b_index, b)| {
+        // Length first, as it is cheap; order of standing last, for a definite result.
+        a.len().cmp(&b.len()).then_with(|| a.cmp(b)).then(a_index.cmp(b_index))
     });
-    let repeated = sorted.windows(2).filter(|pair| name(pair[0]) == name(pair[1]));
-    match repeated.map(|pair| pair[1].name as usize).min() {
-        Some(at) => Err(DecodeError::DuplicateName { offset: base + at }),
+    let repeated = sorted.windows(2).filter(|pair| pair[0].1 == pair[1].1);
+    match repeated.map(|pair| pair[1].0).min() {
+        Some(index) => Err(DecodeError::DuplicateName { offset: base + params.offset(index) }),
         None => Ok(()),
     }
+}
+
+/// Whether no two names have the same place in a table of 4096 bits; then they are distinct.
+fn all_distinct<'a>(names: impl Iterator<Item = &'a [u8]>) -> bool {
+    let mut seen = [0_u64; 64];
+    for name in names {
+        let hash = hash(name);
+        let (word, bit) = ((hash >> 58) as usize, 1 << (hash >> 52 & 63));
+        if seen[word] & bit != 0 {
+            return false;
+        }
+        seen[word] |= bit;
+    }
+    true
+}
+
+/// Mixes the length, the first eight and the last eight bytes of a name.
+fn hash(name: &[u8]) -> u64 {
+    let word =
+        |bytes: &[u8]| bytes.iter().take(8).fold(0, |word: u64, byte| word << 8 | u64::from(*byte));
+    let first = name.first_chunk().map_or_else(|| word(name), |chunk| u64::from_le_bytes(*chunk));
+    let last = name.last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
+    let mixed = first ^ last.rotate_left(29) ^ (name.len() as u64) << 56;
+    mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }

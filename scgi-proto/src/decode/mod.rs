@@ -3,6 +3,7 @@
 mod block;
 mod request;
 mod response;
+mod scan;
 
 use bytes::BytesMut;
 

@@ -88,8 +88,9 @@ impl RequestDecoder {
             return Err(DecodeError::MissingComma { offset: comma, byte });
         }
         let base = prefix.start;
-        // A buffer that ends with the head is taken whole: splitting it would allocate.
-        let whole = src.len() == comma + 1;
+        // A buffer that is just the head is taken whole: splitting it would allocate. One with
+        // room behind it stays with the caller, who goes on using it.
+        let whole = src.capacity() == comma + 1;
         let mut block = if whole { core::mem::take(src) } else { src.split_to(comma + 1) }.freeze();
         // The comma stays in the block: cutting it off could allocate.
         block.advance(base);

@@ -1,0 +1,75 @@
+//! The public request decoder as a peer of a head-parsing benchmark.
+//!
+//! Usage: `bench_parse [--strict]`. Speaks a line protocol: `FILE[,FILE...] CHUNK ITERS` in,
+//! `NS ALLOCATIONS BYTES` for one request out. A file holds one whole request, which is decoded
+//! from pieces of at most CHUNK bytes, as reads from a socket would bring them.
+
+use std::alloc::System;
+use std::hint::black_box;
+use std::io::{self, BufRead, Write};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use clap::Parser;
+use scgi_examples::BoxError;
+use scgi_proto::{Decode, DecodeError, Limits, Policy, RequestDecoder};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+#[derive(Parser)]
+struct Args {
+    /// Decode with the strict policy
+    #[arg(long)]
+    strict: bool,
+}
+
+fn main() -> Result<(), BoxError> {
+    let policy = if Args::parse().strict { Policy::strict() } else { Policy::default() };
+    let mut buf = BytesMut::with_capacity(1 << 16);
+    for line in io::stdin().lock().lines() {
+        let line = line?;
+        let mut words = line.split(' ');
+        let mut word = || words.next().ok_or("a line is FILE[,FILE...] CHUNK ITERS");
+        let (names, chunk, iters) = (word()?, word()?.parse()?, word()?.parse()?);
+        // Read anew each time: the same name may hold something else by now.
+        let files: Vec<_> = names.split(',').map(std::fs::read).collect::<Result<_, _>>()?;
+        let decode_all = |buf: &mut BytesMut| {
+            files.iter().try_for_each(|request| decode(request, chunk, policy, buf))
+        };
+        decode_all(&mut buf)?;
+        let region = Region::new(ALLOCATOR);
+        let start = Instant::now();
+        for _ in 0..iters {
+            decode_all(&mut buf)?;
+        }
+        let (time, stats) = (start.elapsed(), region.change());
+        let requests = (iters * files.len() as u64) as f64;
+        let allocations = (stats.allocations + stats.reallocations) as f64;
+        println!(
+            "{} {} {}",
+            time.as_nanos() as f64 / requests,
+            allocations / requests,
+            stats.bytes_allocated as f64 / requests
+        );
+        io::stdout().flush()?;
+    }
+    Ok(())
+}
+
+fn decode(
+    request: &[u8],
+    chunk: usize,
+    policy: Policy,
+    buf: &mut BytesMut,
+) -> Result<(), DecodeError> {
+    let mut decoder = RequestDecoder::new(Limits::default(), policy);
+    for piece in request.chunks(chunk) {
+        buf.extend_from_slice(piece);
+        while let Some(event) = decoder.decode(buf)? {
+            black_box(&event);
+        }
+    }
+    Ok(())
+}
