@@ -4,7 +4,6 @@
 //! `NS ALLOCATIONS BYTES` for one request out. A file holds one whole request, which is decoded
 //! from pieces of at most CHUNK bytes, as reads from a socket would bring them.
 
-use std::alloc::System;
 use std::hint::black_box;
 use std::io::{self, BufRead, Write};
 use std::time::Instant;
@@ -13,10 +12,6 @@ use bytes::BytesMut;
 use clap::Parser;
 use scgi_examples::BoxError;
 use scgi_proto::{Decode, DecodeError, Limits, Policy, RequestDecoder};
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
-
-#[global_allocator]
-static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 #[derive(Parser)]
 struct Args {
@@ -32,26 +27,26 @@ fn main() -> Result<(), BoxError> {
         let line = line?;
         let mut words = line.split(' ');
         let mut word = || words.next().ok_or("a line is FILE[,FILE...] CHUNK ITERS");
-        let (names, chunk, iters) = (word()?, word()?.parse()?, word()?.parse()?);
+        let (names, chunk, iters): (_, usize, u64) = (word()?, word()?.parse()?, word()?.parse()?);
         // Read anew each time: the same name may hold something else by now.
         let files: Vec<_> = names.split(',').map(std::fs::read).collect::<Result<_, _>>()?;
         let decode_all = |buf: &mut BytesMut| {
             files.iter().try_for_each(|request| decode(request, chunk, policy, buf))
         };
         decode_all(&mut buf)?;
-        let region = Region::new(ALLOCATOR);
+        let mut result = Ok(());
         let start = Instant::now();
-        for _ in 0..iters {
-            decode_all(&mut buf)?;
-        }
-        let (time, stats) = (start.elapsed(), region.change());
+        let counted = allocation_counter::measure(|| {
+            result = (0..iters).try_for_each(|_| decode_all(&mut buf));
+        });
+        let time = start.elapsed();
+        result?;
         let requests = (iters * files.len() as u64) as f64;
-        let allocations = (stats.allocations + stats.reallocations) as f64;
         println!(
             "{} {} {}",
             time.as_nanos() as f64 / requests,
-            allocations / requests,
-            stats.bytes_allocated as f64 / requests
+            counted.count_total as f64 / requests,
+            counted.bytes_total as f64 / requests
         );
         io::stdout().flush()?;
     }
