@@ -2,10 +2,10 @@
 
 pub mod backend_peer;
 pub mod front;
-pub mod http;
-pub mod process;
 mod hello;
+pub mod http;
 mod page;
+pub mod process;
 
 use std::error::Error;
 
@@ -29,3 +29,8 @@ pub fn address() -> Address {
     }
     Args::parse().address
 }
+
+/// The README's examples, so that they compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
