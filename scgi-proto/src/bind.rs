@@ -25,15 +25,71 @@ pub enum Bound {
     Unix(UnixListener, Option<SocketFile>),
 }
 
-/// Binds `address`; a host name is resolved, which may block.
+/// How a listener is bound.
 ///
-/// The file of a Unix socket on which nobody answers any more is replaced. One on which somebody
-/// answers is refused, and a file that is no socket is never touched.
+/// # Examples
+/// ```
+/// use scgi_proto::BindOptions;
+/// // Only the front server's group may connect.
+/// let options = BindOptions::default().with_mode(0o660).with_group(33);
+/// # let _ = options;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BindOptions {
+    mode: Option<u32>,
+    owner: Option<u32>,
+    group: Option<u32>,
+    backlog: i32,
+}
+
+impl BindOptions {
+    /// Permission bits of a Unix socket's file, as in `0o660`; by default those that the umask
+    /// leaves. Who may write to the file may connect.
+    #[must_use]
+    pub const fn with_mode(mut self, mode: u32) -> Self {
+        self.mode = Some(mode);
+        self
+    }
+
+    /// User id that owns a Unix socket's file; by default the process's.
+    #[must_use]
+    pub const fn with_owner(mut self, uid: u32) -> Self {
+        self.owner = Some(uid);
+        self
+    }
+
+    /// Group id of a Unix socket's file; by default the process's.
+    #[must_use]
+    pub const fn with_group(mut self, gid: u32) -> Self {
+        self.group = Some(gid);
+        self
+    }
+
+    /// Connections that may wait to be accepted: 4096 by default, what Linux allows
+    /// (`somaxconn`). A front server's burst waits here instead of failing.
+    #[must_use]
+    pub const fn with_backlog(mut self, connections: i32) -> Self {
+        self.backlog = connections;
+        self
+    }
+
+    /// What [`with_backlog`](Self::with_backlog) set; the adapter tells it the system.
+    #[must_use]
+    pub const fn backlog(&self) -> i32 {
+        self.backlog
+    }
+}
+
+impl Default for BindOptions {
+    fn default() -> Self {
+        Self { mode: None, owner: None, group: None, backlog: 4096 }
+    }
+}
+
+/// Binds `address` with default options; see [`bind_with`].
 ///
 /// # Errors
-/// [`io::ErrorKind::AddrInUse`] if another server listens there;
-/// [`io::ErrorKind::AlreadyExists`] if the path is no socket;
-/// [`io::ErrorKind::Unsupported`] for a Unix socket where there are none; others from the system.
+/// As [`bind_with`].
 ///
 /// # Examples
 /// ```
@@ -43,30 +99,126 @@ pub enum Bound {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn bind(address: &Address) -> io::Result<Bound> {
+    bind_with(address, &BindOptions::default())
+}
+
+/// Binds `address`; a host name is resolved, which may block.
+///
+/// The file of a Unix socket appears under its name when it listens and has its owner, group and
+/// mode. One on which nobody answers any more is replaced, one on which somebody answers is
+/// refused, and a file that is no socket is never touched. Of two programs that start at the
+/// same time, one is refused.
+///
+/// # Errors
+/// [`io::ErrorKind::AddrInUse`] if another server listens there;
+/// [`io::ErrorKind::AlreadyExists`] if the path is no socket;
+/// [`io::ErrorKind::Unsupported`] for a Unix socket where there are none; others from the system,
+/// with the path.
+pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> {
     match address {
         Address::Tcp(address) => TcpListener::bind(address.as_str()).map(Bound::Tcp),
         #[cfg(unix)]
-        Address::Unix(path) => bind_unix(path),
+        Address::Unix(path) if is_abstract(path) => {
+            let listener = UnixListener::bind_addr(&unix_address(path)?)?;
+            Ok(Bound::Unix(listener, None))
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => bind_unix(path, options).map_err(|error| at(path, &error)),
         #[cfg(not(unix))]
-        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        Address::Unix(_) => {
+            let _ = options;
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+}
+
+/// Binds under a temporary name beside `path`, and gives it its name when it is ready.
+#[cfg(unix)]
+fn bind_unix(path: &Path, options: &BindOptions) -> io::Result<Bound> {
+    use std::fs::{Permissions, hard_link, set_permissions};
+    use std::os::unix::fs::{PermissionsExt, chown};
+
+    let temporary = Temporary::beside(path, "new");
+    let listener = UnixListener::bind(&temporary.0)?;
+    if options.owner.is_some() || options.group.is_some() {
+        chown(&temporary.0, options.owner, options.group)?;
+    }
+    if let Some(mode) = options.mode {
+        set_permissions(&temporary.0, Permissions::from_mode(mode))?;
+    }
+    // A link, unlike a rename, never replaces what another program put there meanwhile.
+    loop {
+        match hard_link(&temporary.0, path) {
+            Ok(()) => break,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => remove_stale(path)?,
+            Err(error) => return Err(error),
+        }
+    }
+    let file = SocketFile { path: path.to_path_buf(), inode: inode(path)? };
+    Ok(Bound::Unix(listener, Some(file)))
+}
+
+/// A name in use for a moment, freed when dropped.
+#[cfg(unix)]
+struct Temporary(PathBuf);
+
+#[cfg(unix)]
+impl Temporary {
+    fn beside(path: &Path, what: &str) -> Self {
+        use core::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let mut name = path.as_os_str().to_os_string();
+        name.push(std::format!(".{}-{count}.{what}", std::process::id()));
+        Self(name.into())
     }
 }
 
 #[cfg(unix)]
-fn bind_unix(path: &Path) -> io::Result<Bound> {
-    if is_abstract(path) {
-        let listener = UnixListener::bind_addr(&unix_address(path)?)?;
-        return Ok(Bound::Unix(listener, None));
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        // It need not be there any more.
+        let _ = std::fs::remove_file(&self.0);
     }
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            remove_stale(path)?;
-            UnixListener::bind(path)
+}
+
+/// Removes a socket on which nobody answers.
+#[cfg(unix)]
+fn remove_stale(path: &Path) -> io::Result<()> {
+    let metadata = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    if !metadata.file_type().is_socket() {
+        let text = "a file that is no socket stands there; it is not touched";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+        Ok(_) => {
+            let text = "another server listens there";
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
-        result => result,
     }
-    .map_err(|error| at(path, &error))
-    .and_then(|listener| Ok(Bound::Unix(listener, Some(SocketFile::of(path)?))))
+    // Taken away before it is removed: another starter may have replaced it since the look.
+    let taken = Temporary::beside(path, "old");
+    match std::fs::rename(path, &taken.0) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        renamed => renamed?,
+    }
+    if inode(&taken.0)? != (metadata.dev(), metadata.ino()) {
+        // It has: put back what it made, and look again.
+        let _ = std::fs::hard_link(&taken.0, path);
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn inode(path: &Path) -> io::Result<(u64, u64)> {
+    let metadata = std::fs::symlink_metadata(path)?;
+    Ok((metadata.dev(), metadata.ino()))
 }
 
 /// Whether the address is in Linux's abstract namespace: `@name`.
@@ -92,25 +244,6 @@ pub fn unix_address(path: &Path) -> io::Result<std::os::unix::net::SocketAddr> {
     SocketAddr::from_pathname(path)
 }
 
-/// Removes a socket on which nobody answers.
-#[cfg(unix)]
-fn remove_stale(path: &Path) -> io::Result<()> {
-    if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-        let text = std::format!("{} exists and is no socket; it is not touched", path.display());
-        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
-    }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path)
-        }
-        Err(error) => Err(at(path, &error)),
-        Ok(_) => {
-            let text = std::format!("another server listens on {}", path.display());
-            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
-        }
-    }
-}
-
 /// An error with the path it is about.
 #[cfg(unix)]
 fn at(path: &Path, error: &io::Error) -> io::Error {
@@ -128,15 +261,6 @@ pub struct SocketFile {
 
 #[cfg(unix)]
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: path.to_path_buf(), inode: Self::inode(path)? })
-    }
-
-    fn inode(path: &Path) -> io::Result<(u64, u64)> {
-        let metadata = std::fs::symlink_metadata(path)?;
-        Ok((metadata.dev(), metadata.ino()))
-    }
-
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -148,8 +272,118 @@ impl SocketFile {
 impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another server may have taken the place; then the file is not ours to remove.
-        if Self::inode(&self.path).is_ok_and(|inode| inode == self.inode) {
+        if inode(&self.path).is_ok_and(|inode| inode == self.inode) {
             let _ = std::fs::remove_file(&self.path);
         }
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    /// A folder of the test's own, removed at its end.
+    struct Folder(PathBuf);
+
+    impl Folder {
+        fn new(name: &str) -> Self {
+            let folder = std::format!("scgi-bind-{}-{name}", std::process::id());
+            let folder = std::env::temp_dir().join(folder);
+            fs::create_dir(&folder).unwrap();
+            Self(folder)
+        }
+
+        fn names(&self) -> usize {
+            fs::read_dir(&self.0).unwrap().count()
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    fn kind(path: &Path) -> Option<io::ErrorKind> {
+        bind(&Address::Unix(path.into())).err().map(|error| {
+            let text = std::string::ToString::to_string(&error);
+            assert!(text.contains(path.to_str().unwrap()), "{text}");
+            error.kind()
+        })
+    }
+
+    #[test]
+    fn mode_is_set_and_the_file_removed_at_the_end() {
+        let folder = Folder::new("mode");
+        let path = folder.0.join("a.sock");
+        let options = BindOptions::default().with_mode(0o640);
+        let bound = bind_with(&Address::Unix(path.clone()), &options).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
+        assert_eq!(folder.names(), 1);
+        UnixStream::connect(&path).unwrap();
+        drop(bound);
+        assert_eq!(folder.names(), 0);
+    }
+
+    #[test]
+    fn stale_is_replaced_live_is_refused() {
+        let folder = Folder::new("stale");
+        let path = folder.0.join("a.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let bound = bind(&Address::Unix(path.clone())).unwrap();
+        assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse));
+        assert_eq!(folder.names(), 1);
+        drop(bound);
+    }
+
+    #[test]
+    fn other_files_are_not_touched() {
+        let folder = Folder::new("other");
+        let (file, link) = (folder.0.join("file"), folder.0.join("link"));
+        fs::write(&file, "precious").unwrap();
+        symlink(&file, &link).unwrap();
+        for path in [&file, &link, &folder.0] {
+            assert_eq!(kind(path), Some(io::ErrorKind::AlreadyExists), "{path:?}");
+        }
+        assert_eq!(fs::read(&file).unwrap(), b"precious");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(kind(&folder.0.join("missing/a.sock")), Some(io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn a_file_that_is_no_longer_ours_stays() {
+        let folder = Folder::new("ours");
+        let path = folder.0.join("a.sock");
+        let first = bind(&Address::Unix(path.clone())).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = bind(&Address::Unix(path.clone())).unwrap();
+        drop(first);
+        UnixStream::connect(&path).unwrap();
+        drop(second);
+    }
+
+    #[test]
+    fn of_many_starters_one_wins() {
+        let folder = Folder::new("race");
+        let path = folder.0.join("a.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let bound: std::vec::Vec<_> = std::thread::scope(|scope| {
+            let starters: std::vec::Vec<_> =
+                (0..8).map(|_| scope.spawn(|| bind(&Address::Unix(path.clone())))).collect();
+            starters.into_iter().filter_map(|starter| starter.join().unwrap().ok()).collect()
+        });
+        assert_eq!(bound.len(), 1);
+        UnixStream::connect(&path).unwrap();
+    }
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn abstract_addresses_have_no_file() {
+        let name = std::format!("@scgi-bind-{}", std::process::id());
+        let bound = bind(&Address::Unix(name.clone().into())).unwrap();
+        assert!(matches!(bound, Bound::Unix(_, None)));
+        UnixStream::connect_addr(&unix_address(Path::new(&name)).unwrap()).unwrap();
     }
 }

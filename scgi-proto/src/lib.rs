@@ -22,6 +22,8 @@ mod escape;
 mod event;
 mod exchange;
 mod field;
+#[cfg(feature = "http")]
+pub mod http;
 mod limits;
 mod netstring;
 mod params;
@@ -37,7 +39,7 @@ pub use bind::{SocketFile, unix_address};
 #[cfg(feature = "std")]
 pub use {
     address::{Address, AddressError},
-    bind::{Bound, bind},
+    bind::{BindOptions, Bound, bind, bind_with},
     error::Error,
     pipe::{Demand, PipeReader, PipeWriter, body_pipe},
 };

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use scgi_proto::{Address, Bound};
+use scgi_proto::{Address, BindOptions, Bound};
 use socket2::SockRef;
 #[cfg(unix)]
 use {
@@ -17,10 +17,6 @@ use {
 };
 
 use crate::stream::Stream;
-
-/// Connections that may wait to be accepted: what Linux allows by default (`somaxconn`). A
-/// front server's burst waits here instead of failing.
-const BACKLOG: i32 = 4096;
 
 /// A TCP or Unix listener.
 ///
@@ -57,12 +53,24 @@ impl Listener {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn bind(address: &Address) -> io::Result<Self> {
-        let address = address.clone();
+        Self::bind_with(address, &BindOptions::default()).await
+    }
+
+    /// As [`bind`](Self::bind), with the rights of a Unix socket's file and the backlog.
+    ///
+    /// # Errors
+    /// As [`scgi_proto::bind_with`].
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
+        let (address, options) = (address.clone(), *options);
         // Resolving a name blocks.
-        let bound = tokio::task::spawn_blocking(move || scgi_proto::bind(&address)).await??;
+        let bound = move || scgi_proto::bind_with(&address, &options);
+        let bound = tokio::task::spawn_blocking(bound).await??;
         match bound {
             Bound::Tcp(listener) => {
-                SockRef::from(&listener).listen(BACKLOG)?;
+                SockRef::from(&listener).listen(options.backlog())?;
                 listener.set_nonblocking(true)?;
                 #[cfg(unix)]
                 let listener = Self::new(Ok(listener.into()), Accepted::Tcp, None);
@@ -72,7 +80,7 @@ impl Listener {
             }
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
-                SockRef::from(&listener).listen(BACKLOG)?;
+                SockRef::from(&listener).listen(options.backlog())?;
                 listener.set_nonblocking(true)?;
                 let listener = Self::new(Ok(listener.into()), Accepted::Unix, file);
                 listener.check().map(|()| listener)
