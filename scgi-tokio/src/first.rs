@@ -9,6 +9,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
@@ -78,11 +79,19 @@ impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
         };
         self.place.set(Some(answer(Begun { stream, bytes, accepted })));
         let done = poll_fn(|cx| {
-            let future = self.place.as_mut().as_pin_mut();
-            Poll::Ready(future.is_none_or(|future| future.poll(cx).is_ready()))
+            // A program's code may panic where its values are dropped; only that request ends.
+            Poll::Ready(catch_unwind(AssertUnwindSafe(|| {
+                let future = self.place.as_mut().as_pin_mut();
+                let done = future.is_none_or(|future| future.poll(cx).is_ready());
+                if done {
+                    self.place.set(None);
+                }
+                done
+            })))
         });
-        if done.await {
-            self.place.set(None);
+        if let Ok(true) | Err(_) = done.await {
+            // Nothing is left, or what panicked: it is not polled again.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.place.set(None)));
         } else {
             let mut place = std::mem::replace(&mut self.place, Box::pin(None));
             tasks.spawn(poll_fn(move |cx| {
