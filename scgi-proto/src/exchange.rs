@@ -67,6 +67,8 @@ pub struct Exchange {
     head_seen: bool,
     /// The request ended with an error, which was answered.
     refused: bool,
+    /// The status of a reply that took the place of the program's.
+    refusal: Option<Status>,
     is_head_request: bool,
     /// More bytes than the body are on their way (nginx without request buffering).
     expects_surplus: bool,
@@ -141,6 +143,7 @@ impl Exchange {
             reply: Reply::None,
             head_seen: false,
             refused: false,
+            refusal: None,
             is_head_request: false,
             expects_surplus: false,
             flush: false,
@@ -339,6 +342,7 @@ impl Exchange {
             self.abort();
             return;
         }
+        self.refusal = Some(status);
         self.out.clear();
         self.chunk = Bytes::new();
         self.encoder = ResponseEncoder::default();
@@ -457,6 +461,12 @@ impl Exchange {
     #[must_use]
     pub fn is_reply_written(&self) -> bool {
         self.reply == Reply::Ended && self.out.is_empty() && self.chunk.is_empty()
+    }
+
+    /// The status of the reply that this machine gave by itself, if it did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Status> {
+        self.refusal
     }
 
     /// Bytes received and sent so far.

@@ -14,6 +14,8 @@ mod address;
 mod bind;
 mod call;
 mod config;
+#[cfg(feature = "std")]
+mod counters;
 mod decimal;
 mod decode;
 mod encode;
@@ -40,6 +42,7 @@ pub use bind::{SocketFile, unix_address};
 pub use {
     address::{Address, AddressError},
     bind::{BindOptions, Bound, bind, bind_with},
+    counters::{Counted, Counters},
     error::Error,
     pipe::{Demand, PipeReader, PipeWriter, body_pipe},
 };

@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use scgi_proto::Config;
+use scgi_proto::{Config, Counted, Counters};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -30,14 +30,21 @@ use crate::stream::Stream;
 pub(crate) struct Shared<H, M> {
     pub(crate) handler: H,
     pub(crate) config: Config,
+    pub(crate) counters: Counters,
     pub(crate) kind: PhantomData<fn() -> M>,
 }
 
-/// A connection on its way: its stream, the first bytes of it, and when it was accepted.
-pub(crate) struct Begun {
+/// A connection that was just accepted: its stream and when that was.
+pub(crate) struct Fresh {
     stream: Stream,
-    bytes: BytesMut,
     accepted: Instant,
+    counted: Counted,
+}
+
+/// A connection on its way: with its first bytes.
+pub(crate) struct Begun {
+    fresh: Fresh,
+    bytes: BytesMut,
 }
 
 /// Polls each connection's future once, in the accept loop; the memory for it is used again if
@@ -58,26 +65,27 @@ impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
         &mut self,
         stream: Stream,
         tasks: &mut JoinSet<()>,
-        late: impl FnOnce(Stream, Instant) -> Fut,
+        counters: &Counters,
+        late: impl FnOnce(Fresh) -> Fut,
         answer: impl FnOnce(Begun) -> F,
     ) where
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let accepted = Instant::now();
+        let fresh = Fresh { stream, accepted: Instant::now(), counted: counters.accept() };
         if !self.on_the_spot {
-            tasks.spawn(late(stream, accepted));
+            tasks.spawn(late(fresh));
             return;
         }
-        let bytes = match read_first(&stream) {
+        let bytes = match read_first(&fresh.stream) {
             Ok(Some(bytes)) if !bytes.is_empty() => bytes,
             Ok(None) => {
-                tasks.spawn(late(stream, accepted));
+                tasks.spawn(late(fresh));
                 return;
             }
             // Closed without a byte, or broken already.
             Ok(Some(_)) | Err(_) => return,
         };
-        self.place.set(Some(answer(Begun { stream, bytes, accepted })));
+        self.place.set(Some(answer(Begun { fresh, bytes })));
         let done = poll_fn(|cx| {
             // A program's code may panic where its values are dropped; only that request ends.
             Poll::Ready(catch_unwind(AssertUnwindSafe(|| {
@@ -103,15 +111,11 @@ impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
 
 /// Waits for the first bytes of a connection, holding as little memory as that allows, then
 /// answers it.
-pub(crate) async fn late<H: Handler<M>, M: 'static>(
-    mut stream: Stream,
-    accepted: Instant,
-    shared: Arc<Shared<H, M>>,
-) {
+pub(crate) async fn late<H: Handler<M>, M: 'static>(mut fresh: Fresh, shared: Arc<Shared<H, M>>) {
     let head_timeout = shared.config.head_timeout();
-    if let Some(bytes) = wait(&mut stream, accepted, head_timeout).await {
+    if let Some(bytes) = wait(&mut fresh.stream, fresh.accepted, head_timeout).await {
         // Boxed, so that a connection that waits does not hold room for one that works.
-        Box::pin(answer_stream(Begun { stream, bytes, accepted }, shared)).await;
+        Box::pin(answer_stream(Begun { fresh, bytes }, shared)).await;
     }
 }
 
@@ -120,12 +124,13 @@ pub(crate) fn answer_stream<H: Handler<M>, M: 'static>(
     begun: Begun,
     shared: Arc<Shared<H, M>>,
 ) -> impl Future<Output = ()> + Send {
-    let Begun { stream, bytes, accepted } = begun;
+    let Begun { fresh: Fresh { stream, accepted, counted }, bytes } = begun;
     // Made here and not in the future, which would hold its parts as well.
     let mut connection = Connection::received(stream, &shared.config, accepted, bytes);
     async move {
         // An error of one connection concerns nobody else; its peer was told.
         let _ = answer(&mut connection, &shared.handler, Stream::send_at_once).await;
+        counted.finish(connection.exchange());
         if connection.exchange().wants_reset() {
             connection.io().reset_on_close();
         }

@@ -40,9 +40,9 @@ mod stream;
 mod upload;
 
 pub use scgi_proto::{
-    Address, AddressError, BindOptions, Config, DecodeError, EncodeError, Error, Fields, Limits,
-    Params, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
-    Status, Timeout,
+    Address, AddressError, BindOptions, Config, Counters, DecodeError, EncodeError, Error, Fields,
+    Limits, Params, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent,
+    ResponseHead, Status, Timeout,
 };
 pub use {
     body::Body,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use scgi_proto::{Config, Error, Limits};
+use scgi_proto::{Config, Counters, Error, Limits};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -55,6 +55,7 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
         max_connections: MAX_CONNECTIONS,
         shutdown_deadline: SHUTDOWN_DEADLINE,
         signal: Box::pin(pending()),
+        counters: Counters::default(),
         kind: PhantomData,
     }
 }
@@ -68,10 +69,17 @@ pub struct Serve<H, M> {
     max_connections: usize,
     shutdown_deadline: Duration,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
+    counters: Counters,
     kind: PhantomData<fn() -> M>,
 }
 
 impl<H, M> Serve<H, M> {
+    /// What the server counts, to be read while it runs.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
     /// Replaces the bounds, rules and deadlines of each connection.
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
@@ -143,8 +151,12 @@ impl<M: 'static, H: Handler<M>> IntoFuture for Serve<H, M> {
 
 async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<Summary> {
     server.listener.check()?;
-    let shared =
-        Arc::new(Shared { handler: server.handler, config: server.config, kind: PhantomData });
+    let shared = Arc::new(Shared {
+        handler: server.handler,
+        config: server.config,
+        counters: server.counters,
+        kind: PhantomData,
+    });
     let mut first = FirstPoll::new();
     let mut tasks = JoinSet::new();
     let mut summary = Summary::default();
@@ -167,9 +179,9 @@ async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<S
             Next::Accepted(Ok(stream)) => {
                 backoff = Backoff::default();
                 summary.served += 1;
-                let late = |stream, at| late(stream, at, Arc::clone(&shared));
+                let late = |fresh| late(fresh, Arc::clone(&shared));
                 let answer = |begun| answer_stream(begun, Arc::clone(&shared));
-                first.serve(stream, &mut tasks, late, answer).await;
+                first.serve(stream, &mut tasks, &shared.counters, late, answer).await;
             }
             Next::Accepted(Err(error)) => backoff.wait(&error).await,
         }
