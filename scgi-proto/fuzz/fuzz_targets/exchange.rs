@@ -1,0 +1,55 @@
+//! A whole connection: the input is a script of reads, times, and what the program does. It
+//! never panics, and a closed exchange stays closed.
+#![no_main]
+
+use std::time::Duration;
+
+use libfuzzer_sys::fuzz_target;
+use scgi_proto::{Config, Exchange, ResponseEvent, ResponseHead, Status};
+
+fuzz_target!(|data: &[u8]| {
+    let mut now = Duration::ZERO;
+    let mut exchange = Exchange::new(&Config::default(), now);
+    let mut script = data.iter().copied();
+    let mut closed = false;
+    while let Some(action) = script.next() {
+        match action % 12 {
+            0..=3 if exchange.wants_read() => {
+                let len = usize::from(script.next().unwrap_or(0)) + 1;
+                let bytes: Vec<u8> = script.by_ref().take(len).collect();
+                exchange.buffer_mut().extend_from_slice(&bytes);
+                exchange.handle_read(bytes.len());
+            }
+            4 => {
+                let head = ResponseHead::new(Status::new(200 + u16::from(action)).unwrap());
+                let _ = exchange.send(ResponseEvent::Head(head.with_field("A", "b")));
+            }
+            5 => {
+                let chunk = vec![b'x'; usize::from(action) * 16];
+                let _ = exchange.send(ResponseEvent::Body(chunk.into()));
+            }
+            6 => drop(exchange.send(ResponseEvent::End)),
+            7 if exchange.wants_write() => {
+                let (first, second) = exchange.pending();
+                let all = first.len() + second.len();
+                exchange.handle_written(all.min(usize::from(action) * 3 + 1));
+            }
+            8 => {
+                now += Duration::from_secs(u64::from(action));
+                exchange.handle_timeout(now);
+            }
+            9 => exchange.fail(Status::INTERNAL_SERVER_ERROR),
+            10 if exchange.wants_shutdown() => exchange.handle_shutdown(now),
+            11 => {
+                exchange.wait_for_read(now);
+                exchange.wait_for_write(now);
+                exchange.flush();
+            }
+            _ => {}
+        }
+        while let Ok(Some(_)) = exchange.next_event() {}
+        assert!(!closed || exchange.is_closed(), "closed is final");
+        closed = exchange.is_closed();
+        assert!(!closed || exchange.poll_timeout().is_none());
+    }
+});
