@@ -1,0 +1,122 @@
+//! `scgi echo`: a server that answers with what it received.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use scgi_examples::BoxError;
+use scgi_proto::{Address, Config, RequestHead};
+use sha2::{Digest, Sha256};
+
+use crate::describe::Received;
+use crate::limits::LimitArgs;
+use crate::runtime::Runtime;
+use crate::units::duration;
+
+/// Answers every request with what it received
+///
+/// SIGTERM or SIGINT (Ctrl-C) ends it: what runs is finished first. Ends with status 0 when all
+/// was finished, 1 when something was aborted at the shutdown deadline or the server could not
+/// start, and 2 for wrong usage.
+#[derive(Debug, Args)]
+pub(crate) struct EchoArgs {
+    /// Where to listen: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    #[arg(value_name = "ADDR")]
+    pub(crate) address: Address,
+    /// Answer with one JSON object
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Time from accept to a complete head [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    head_timeout: Option<Duration>,
+    /// Time without a byte of the body [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    body_timeout: Option<Duration>,
+    /// Time in which the peer must take a byte of the response [default: 60s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    write_timeout: Option<Duration>,
+    /// Connections served at once [default: 4096]
+    #[arg(long, value_name = "N", value_parser = connections)]
+    pub(crate) max_connections: Option<usize>,
+    /// Time for what runs to finish after the signal [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) shutdown_deadline: Option<Duration>,
+    #[command(flatten)]
+    limits: LimitArgs,
+    /// What runs the server
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    runtime: Runtime,
+}
+
+fn connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a number of at least 1 is needed".into()),
+    }
+}
+
+impl EchoArgs {
+    /// The bounds and deadlines of each connection.
+    pub(crate) fn config(&self) -> Config {
+        let mut config = Config::default().with_limits(self.limits.limits());
+        if let Some(timeout) = self.head_timeout {
+            config = config.with_head_timeout(timeout);
+        }
+        if let Some(timeout) = self.body_timeout {
+            config = config.with_body_timeout(timeout);
+        }
+        if let Some(timeout) = self.write_timeout {
+            config = config.with_write_timeout(timeout);
+        }
+        config
+    }
+}
+
+pub(crate) fn run(args: &EchoArgs) -> Result<ExitCode, BoxError> {
+    let stopped = args.runtime.echo(args)?;
+    let Stopped { served, finished, aborted } = stopped;
+    eprintln!("{served} served; after the signal {finished} finished, {aborted} aborted");
+    Ok(if aborted == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a server did.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    pub(crate) served: u64,
+    pub(crate) finished: u64,
+    pub(crate) aborted: u64,
+}
+
+/// Takes a request in and makes the answer, whatever runs it.
+#[derive(Debug, Default)]
+pub(crate) struct Echo {
+    hash: Sha256,
+    body_length: u64,
+}
+
+impl Echo {
+    /// Takes a chunk of the body.
+    pub(crate) fn update(&mut self, chunk: &[u8]) {
+        self.hash.update(chunk);
+        self.body_length += chunk.len() as u64;
+    }
+
+    /// The answer and its type.
+    pub(crate) fn answer(
+        self,
+        head: &RequestHead,
+        json: bool,
+    ) -> Result<(String, &'static str), serde_json::Error> {
+        let received = Received {
+            head,
+            body_length: self.body_length,
+            // A server answers at the end of the body; what comes later it cannot know.
+            surplus: None,
+            body_sha256: Some(format!("{:x}", self.hash.finalize())),
+        };
+        if json {
+            return Ok((received.json()?, "application/json"));
+        }
+        Ok((received.text(), "text/plain; charset=us-ascii"))
+    }
+}

@@ -1,0 +1,57 @@
+//! `scgi`: decodes, shows and sends SCGI requests.
+//!
+//! What needs a runtime is in one file for each (`on_tokio.rs`) behind `runtime.rs`; everything
+//! else knows none.
+
+mod capture;
+mod decode;
+mod describe;
+mod echo;
+mod failure;
+mod limits;
+mod on_tokio;
+mod plan;
+mod repeat;
+mod reply;
+mod request;
+mod runtime;
+mod tee;
+mod units;
+mod write_out;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use scgi_examples::BoxError;
+
+/// Decodes, shows and sends SCGI requests
+#[derive(Debug, Parser)]
+#[command(name = "scgi")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Decode(decode::DecodeArgs),
+    Echo(echo::EchoArgs),
+    Request(Box<request::RequestArgs>),
+}
+
+fn run(command: &Command) -> Result<ExitCode, BoxError> {
+    match command {
+        Command::Decode(args) => decode::run(args),
+        Command::Echo(args) => echo::run(args),
+        Command::Request(args) => request::run(args),
+    }
+}
+
+fn main() -> ExitCode {
+    // Wrong usage ends the process here, with status 2.
+    let cli = Cli::parse();
+    run(&cli.command).unwrap_or_else(|error| {
+        eprintln!("scgi: {}", failure::chain(&*error));
+        ExitCode::FAILURE
+    })
+}

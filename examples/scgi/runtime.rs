@@ -1,0 +1,41 @@
+//! The runtimes that `echo` and `request` can use.
+//!
+//! The seam for the next one: a variant here, an arm in each `match`, and a file beside
+//! `on_tokio.rs` with the same two functions.
+
+use clap::ValueEnum;
+use scgi_examples::BoxError;
+
+use crate::capture::Capture;
+use crate::echo::{EchoArgs, Stopped};
+use crate::on_tokio;
+use crate::plan::Plan;
+use crate::reply::Reply;
+
+/// What runs a server or a client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Runtime {
+    #[default]
+    Tokio,
+}
+
+impl Runtime {
+    /// Serves until SIGTERM or SIGINT.
+    pub(crate) fn echo(self, args: &EchoArgs) -> Result<Stopped, BoxError> {
+        match self {
+            Self::Tokio => on_tokio::echo(args),
+        }
+    }
+
+    /// Sends one request and hands what comes to `reply`. Blocks until it is over.
+    pub(crate) fn exchange(
+        self,
+        plan: &Plan,
+        capture: Option<Capture>,
+        reply: &mut Reply,
+    ) -> Result<(), BoxError> {
+        match self {
+            Self::Tokio => on_tokio::exchange(plan, capture, reply),
+        }
+    }
+}
