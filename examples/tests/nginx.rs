@@ -156,4 +156,6 @@ macro_rules! on {
     };
 }
 
+on!(async_std);
+on!(smol);
 on!(tokio);

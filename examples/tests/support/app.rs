@@ -1,8 +1,8 @@
 //! The program itself, written once for the async crates: they have the same names.
 
 /// Pieces of the streamed answer, and the time between them.
-pub const PIECES: u32 = 5;
-pub const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+pub(crate) const PIECES: u32 = 5;
+pub(crate) const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
 
 /// `async fn answer(Request) -> Result<Response, Error>` on the types of one crate.
 macro_rules! async_answer {

@@ -1,8 +1,10 @@
 //! The program behind the front servers in the tests, on every runtime.
 
 #[macro_use]
-pub mod app;
-pub mod tokio;
+pub(crate) mod app;
+pub(crate) mod async_std;
+pub(crate) mod smol;
+pub(crate) mod tokio;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,9 +14,9 @@ use tempfile::TempDir;
 
 /// A running server of the program, on TCP and on a Unix socket.
 #[derive(Debug)]
-pub struct App {
-    pub tcp: SocketAddr,
-    pub unix: PathBuf,
+pub(crate) struct App {
+    pub(crate) tcp: SocketAddr,
+    pub(crate) unix: PathBuf,
     /// Holds the socket.
     _folder: TempDir,
 }

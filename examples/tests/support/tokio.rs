@@ -8,7 +8,7 @@ use super::App;
 async_answer!(scgi_tokio, tokio::time::sleep);
 
 /// Starts it.
-pub fn app() -> App {
+pub(crate) fn app() -> App {
     App::start(|unix, ready| {
         let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
         runtime.block_on(async {

@@ -1,0 +1,263 @@
+//! Bodies of requests and responses: bytes at hand, or streamed.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes, BytesMut};
+use futures_core::Stream;
+use futures_io::AsyncRead;
+use pin_project_lite::pin_project;
+use scgi_proto::{Error, PipeReader};
+
+use crate::handler::BoxError;
+
+/// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
+///
+/// Read it chunk by chunk ([`chunk`](Self::chunk)), as an [`AsyncRead`], as a [`Stream`], or
+/// all at once up to a limit ([`collect`](Self::collect)). Streams are pulled: nothing is read
+/// from the peer or from the program's source before it is wanted.
+///
+/// # Examples
+/// ```
+/// use scgi_async_std::Body;
+/// # async fn run() -> Result<(), scgi_async_std::Error> {
+/// let body = Body::from("hello");
+/// assert_eq!(body.len(), Some(5));
+/// assert_eq!(body.collect(1024).await?, "hello");
+/// # Ok(()) }
+/// ```
+#[derive(Default)]
+pub struct Body {
+    kind: Kind,
+    /// What [`AsyncRead`] has taken from the source and not yet handed out.
+    rest: Bytes,
+    len: Option<u64>,
+}
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Pipe(PipeReader),
+    Source(Pin<Box<dyn Source>>),
+}
+
+/// Where the chunks of a streamed body come from.
+pub(crate) trait Source: Send {
+    fn poll_chunk(self: Pin<&mut Self>, cx: &mut Context<'_>)
+    -> Poll<Option<Result<Bytes, Error>>>;
+}
+
+impl Body {
+    /// A body without bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { len: Some(0), ..Self::default() }
+    }
+
+    /// A body whose chunks come from a stream, of unknown length.
+    pub fn from_stream<S, E>(stream: S) -> Self
+    where
+        S: Stream<Item = Result<Bytes, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        Self::from_source(FromStream { stream }, None)
+    }
+
+    /// A body that is read from `reader` until its end, of unknown length, in chunks of at most
+    /// 16 KiB.
+    pub fn from_reader(reader: impl AsyncRead + Send + 'static) -> Self {
+        Self::from_source(FromReader { reader, buf: BytesMut::new() }, None)
+    }
+
+    /// States the length in bytes of a streamed body, which becomes its Content-Length.
+    #[must_use]
+    pub fn with_len(mut self, bytes: u64) -> Self {
+        self.len = Some(bytes);
+        self
+    }
+
+    pub(crate) fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
+        Self { kind: Kind::Source(Box::pin(source)), rest: Bytes::new(), len }
+    }
+
+    pub(crate) fn from_pipe(pipe: PipeReader, len: u64) -> Self {
+        Self { kind: Kind::Pipe(pipe), rest: Bytes::new(), len: Some(len) }
+    }
+
+    /// Whether its chunks have to be waited for.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self.kind, Kind::Pipe(_) | Kind::Source(_))
+    }
+
+    /// The length in bytes of the whole body, where it is known.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
+    pub fn len(&self) -> Option<u64> {
+        self.len
+    }
+
+    /// Waits for the next chunk, never empty; `None` after the last.
+    ///
+    /// # Errors
+    /// What went wrong with the connection or with the source of the body.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        poll_fn(|cx| self.poll_chunk(cx)).await.transpose()
+    }
+
+    /// As [`chunk`](Self::chunk), to be polled.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(std::mem::take(&mut self.rest))));
+        }
+        loop {
+            let chunk = match &mut self.kind {
+                Kind::Empty => None,
+                Kind::Full(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.kind = Kind::Empty;
+                    Some(Ok(bytes))
+                }
+                Kind::Pipe(pipe) => ready!(pipe.poll_chunk(cx)),
+                Kind::Source(source) => ready!(source.as_mut().poll_chunk(cx)),
+            };
+            match &chunk {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                _ => return Poll::Ready(chunk),
+            }
+        }
+    }
+
+    /// Reads the rest of the body away.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    ///
+    /// # Cancel safety
+    /// Safe: a later call goes on.
+    pub async fn discard(&mut self) -> Result<(), Error> {
+        while self.chunk().await?.is_some() {}
+        Ok(())
+    }
+
+    /// Reads the whole body into one piece of memory.
+    ///
+    /// # Errors
+    /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
+    /// length is known; else as [`chunk`](Self::chunk).
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
+        if self.len.is_some_and(|len| len > limit as u64) {
+            return Err(Error::BodyLimit(limit));
+        }
+        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk().await? else { return within(first, limit) };
+        let mut all = BytesMut::with_capacity(first.len() + second.len());
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&second);
+        while let Some(chunk) = self.chunk().await? {
+            if all.len() + chunk.len() > limit {
+                return Err(Error::BodyLimit(limit));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        within(all.freeze(), limit)
+    }
+}
+
+fn within(bytes: Bytes, limit: usize) -> Result<Bytes, Error> {
+    if bytes.len() > limit { Err(Error::BodyLimit(limit)) } else { Ok(bytes) }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<B> From<B> for Body
+where
+    Bytes: From<B>,
+{
+    fn from(bytes: B) -> Self {
+        let bytes = Bytes::from(bytes);
+        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), rest: Bytes::new() }
+    }
+}
+
+impl AsyncRead for Body {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let Some(chunk) = ready!(self.poll_chunk(cx)) else { return Poll::Ready(Ok(0)) };
+        let mut chunk = chunk?;
+        let count = chunk.len().min(buf.len());
+        chunk.copy_to_slice(&mut buf[..count]);
+        self.rest = chunk;
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl Stream for Body {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.poll_chunk(cx)
+    }
+}
+
+pin_project! {
+    struct FromStream<S> {
+        #[pin]
+        stream: S,
+    }
+}
+
+impl<S, E> Source for FromStream<S>
+where
+    S: Stream<Item = Result<Bytes, E>> + Send,
+    E: Into<BoxError>,
+{
+    fn poll_chunk(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        let chunk = ready!(self.project().stream.poll_next(cx));
+        Poll::Ready(chunk.map(|chunk| chunk.map_err(|error| Error::Body(error.into()))))
+    }
+}
+
+pin_project! {
+    struct FromReader<R> {
+        #[pin]
+        reader: R,
+        buf: BytesMut,
+    }
+}
+
+/// How much is read from a program's reader at once: two such chunks fill a socket's usual
+/// buffer share without holding much memory.
+const READER_CHUNK: usize = 16 * 1024;
+
+impl<R: AsyncRead + Send> Source for FromReader<R> {
+    fn poll_chunk(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        let this = self.project();
+        this.buf.resize(READER_CHUNK, 0);
+        match ready!(this.reader.poll_read(cx, this.buf)) {
+            Ok(0) => Poll::Ready(None),
+            Ok(count) => Poll::Ready(Some(Ok(this.buf.split_to(count).freeze()))),
+            Err(error) => Poll::Ready(Some(Err(Error::Body(error.into())))),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! What answers requests.
+
+use std::error::Error as StdError;
+use std::future::Future;
+
+use crate::message::{Request, Response};
+
+/// Any error, as handlers and sources of bodies report it.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Answers requests: any async function from [`Request`] to [`Response`], or to a `Result` of
+/// one, whose error becomes a reply with status 500.
+///
+/// `M` only tells kinds of handlers apart and is found by inference; it lets a feature add
+/// other kinds without a second `serve`.
+///
+/// # Examples
+/// ```
+/// use scgi_async_std::{Handler, Request, Response};
+///
+/// async fn upper(request: Request) -> Result<Response, scgi_async_std::Error> {
+///     let body = request.into_body().collect(1 << 20).await?;
+///     Ok(Response::new(body.to_ascii_uppercase()))
+/// }
+/// fn is_handler<M>(_: impl Handler<M>) {}
+/// is_handler(upper);
+/// ```
+pub trait Handler<M>: Send + Sync + 'static {
+    /// Answers one request.
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send;
+}
+
+impl<F, Fut, R> Handler<fn(Request) -> R> for F
+where
+    F: Fn(Request) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = R> + Send,
+    R: IntoResponse,
+{
+    fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send {
+        // Called here and not in the future, which would hold the request twice.
+        let response = self(request);
+        async move { response.await.into_response() }
+    }
+}
+
+/// What a handler may return.
+pub trait IntoResponse {
+    /// The response, or why there is none.
+    ///
+    /// # Errors
+    /// The handler's own.
+    fn into_response(self) -> Result<Response, BoxError>;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Result<Response, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<BoxError>> IntoResponse for Result<Response, E> {
+    fn into_response(self) -> Result<Response, BoxError> {
+        self.map_err(Into::into)
+    }
+}

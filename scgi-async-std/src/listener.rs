@@ -1,0 +1,185 @@
+//! Where a server accepts connections.
+
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use scgi_proto::{Address, BindOptions, Bound};
+use socket2::SockRef;
+#[cfg(unix)]
+use {
+    crate::accepted::{Accepted, accept},
+    async_io::Async,
+    scgi_proto::SocketFile,
+    std::os::fd::{AsFd, OwnedFd},
+    std::path::Path,
+};
+
+use crate::stream::Stream;
+
+/// A TCP or Unix listener.
+///
+/// # Examples
+/// ```
+/// use scgi_async_std::Listener;
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = Listener::bind(&"127.0.0.1:0".parse()?).await?;
+/// println!("Listening on {}", listener.local_address()?);
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Listener {
+    #[cfg(unix)]
+    socket: io::Result<Async<OwnedFd>>,
+    #[cfg(not(unix))]
+    socket: Async<std::net::TcpListener>,
+    /// How accepted sockets are taken.
+    #[cfg(unix)]
+    kind: fn(OwnedFd) -> Accepted,
+    /// Removes the socket's file at the end, if this program made it.
+    #[cfg(unix)]
+    file: Option<SocketFile>,
+}
+
+impl Listener {
+    /// Binds an address, which is resolved if it is a host name. A Unix socket on which nobody
+    /// answers any more is replaced.
+    ///
+    /// # Errors
+    /// As [`scgi_proto::bind`].
+    pub async fn bind(address: &Address) -> io::Result<Self> {
+        Self::bind_with(address, &BindOptions::default()).await
+    }
+
+    /// As [`bind`](Self::bind), with the rights of a Unix socket's file and the backlog.
+    ///
+    /// # Errors
+    /// As [`scgi_proto::bind_with`].
+    pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
+        let (address, options) = (address.clone(), *options);
+        // Resolving a name blocks.
+        let bound = blocking::unblock(move || scgi_proto::bind_with(&address, &options)).await?;
+        match bound {
+            Bound::Tcp(listener) => {
+                SockRef::from(&listener).listen(options.backlog())?;
+                #[cfg(unix)]
+                let listener = Self::new(Ok(listener.into()), Accepted::Tcp, None);
+                #[cfg(not(unix))]
+                let listener = Self { socket: std::net::TcpListener::from_std(listener)? };
+                listener.check().map(|()| listener)
+            }
+            #[cfg(unix)]
+            Bound::Unix(listener, file) => {
+                SockRef::from(&listener).listen(options.backlog())?;
+                let listener = Self::new(Ok(listener.into()), Accepted::Unix, file);
+                listener.check().map(|()| listener)
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Listener {
+    fn new(
+        listener: io::Result<OwnedFd>,
+        kind: fn(OwnedFd) -> Accepted,
+        file: Option<SocketFile>,
+    ) -> Self {
+        Self { socket: listener.and_then(Async::new), kind, file }
+    }
+
+    fn socket(&self) -> io::Result<&Async<OwnedFd>> {
+        // The error is kept: it may be asked for again.
+        self.socket.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    /// Why the runtime could not take the listener over, if it could not.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.socket().map(drop)
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn local_address(&self) -> io::Result<Address> {
+        if let Some(file) = &self.file {
+            return Ok(Address::Unix(file.path().to_path_buf()));
+        }
+        let address = SockRef::from(self.socket()?.get_ref()).local_addr()?;
+        Ok(match address.as_socket() {
+            Some(address) => address.into(),
+            None => Address::Unix(unix_path(&address)),
+        })
+    }
+
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        let socket = self.socket()?;
+        loop {
+            match accept(socket.get_ref().as_fd()) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => return Poll::Ready(accepted.map(self.kind).map(Stream::from)),
+            }
+            ready!(socket.poll_readable(cx))?;
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl Listener {
+    pub(crate) fn check(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn local_address(&self) -> io::Result<Address> {
+        self.socket.local_addr().map(Address::from)
+    }
+
+    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        self.socket.poll_accept(cx).map_ok(|(stream, _)| stream.into())
+    }
+}
+
+impl Listener {
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// If accepting fails; `serve` goes on after any.
+    ///
+    /// # Cancel safety
+    /// Safe: no connection is lost.
+    pub async fn accept(&self) -> io::Result<Stream> {
+        poll_fn(|cx| self.poll_accept(cx)).await
+    }
+}
+
+/// If the runtime cannot take it over, `serve` says so.
+impl From<std::net::TcpListener> for Listener {
+    fn from(listener: std::net::TcpListener) -> Self {
+        #[cfg(unix)]
+        return Self::new(Ok(listener.into()), Accepted::Tcp, None);
+        #[cfg(not(unix))]
+        Self { socket: listener }
+    }
+}
+
+/// If the runtime cannot take it over, `serve` says so.
+#[cfg(unix)]
+impl From<std::os::unix::net::UnixListener> for Listener {
+    fn from(listener: std::os::unix::net::UnixListener) -> Self {
+        Self::new(Ok(listener.into()), Accepted::Unix, None)
+    }
+}
+
+#[cfg(unix)]
+fn unix_path(address: &socket2::SockAddr) -> std::path::PathBuf {
+    #[cfg(target_os = "linux")]
+    if let Some(name) = address.as_abstract_namespace() {
+        return format!("@{}", name.escape_ascii()).into();
+    }
+    address.as_pathname().unwrap_or_else(|| Path::new("(unnamed)")).to_path_buf()
+}

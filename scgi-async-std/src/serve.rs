@@ -1,0 +1,215 @@
+//! Serving: the accept loop, and one connection's way from request to reply.
+
+use std::fmt;
+use std::future::{Future, IntoFuture, pending, poll_fn};
+use std::io;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Poll, ready};
+use std::time::{Duration, Instant};
+
+use scgi_proto::{Config, Counters, Limits};
+
+use crate::connection::Sleep;
+use crate::first::{FirstPoll, Shared, answer_stream, late};
+use crate::group::{Group, Spawn};
+use crate::handler::Handler;
+use crate::listener::Listener;
+use crate::stream::Stream;
+
+/// Connections served at once, by default: more than a front server keeps open to one backend,
+/// and few enough that their memory stays within some tens of MiB.
+const MAX_CONNECTIONS: usize = 4096;
+
+/// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
+/// which systemd kills a service.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A server with this way to start a task.
+pub(crate) fn serve<M, H: Handler<M>>(
+    listener: impl Into<Listener>,
+    handler: H,
+    spawn: Spawn,
+) -> Serve<H, M> {
+    Serve {
+        listener: listener.into(),
+        handler,
+        spawn,
+        config: Config::default(),
+        max_connections: MAX_CONNECTIONS,
+        shutdown_deadline: SHUTDOWN_DEADLINE,
+        signal: Box::pin(pending()),
+        counters: Counters::default(),
+        kind: PhantomData,
+    }
+}
+
+/// The timer of async-io, on which both runtimes are built.
+pub(crate) fn timer(at: Instant) -> Sleep {
+    Box::pin(async move {
+        async_io::Timer::at(at).await;
+    })
+}
+
+/// A server about to run: set what differs from the defaults, then `.await` it.
+#[must_use = "a server runs when it is awaited"]
+pub struct Serve<H, M> {
+    listener: Listener,
+    handler: H,
+    spawn: Spawn,
+    config: Config,
+    max_connections: usize,
+    shutdown_deadline: Duration,
+    signal: Pin<Box<dyn Future<Output = ()> + Send>>,
+    counters: Counters,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<H, M> Serve<H, M> {
+    /// What the server counts, to be read while it runs.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// Replaces the bounds, rules and deadlines of each connection.
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Replaces the bounds on requests.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.config = self.config.with_limits(limits);
+        self
+    }
+
+    /// Connections served at once: 4096 by default. The rest wait in the listen backlog.
+    ///
+    /// # Panics
+    /// If it is 0.
+    pub fn with_max_connections(mut self, count: usize) -> Self {
+        assert!(count > 0, "a server needs at least one connection");
+        self.max_connections = count;
+        self
+    }
+
+    /// Stops accepting when `signal` completes, and finishes what runs.
+    pub fn with_graceful_shutdown(
+        mut self,
+        signal: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        self.signal = Box::pin(signal);
+        self
+    }
+
+    /// Time for what runs to finish after the signal: 30 s by default. The rest is aborted.
+    pub fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
+        self.shutdown_deadline = deadline;
+        self
+    }
+}
+
+impl<H, M> fmt::Debug for Serve<H, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve")
+            .field("listener", &self.listener)
+            .field("config", &self.config)
+            .field("max_connections", &self.max_connections)
+            .field("shutdown_deadline", &self.shutdown_deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server did, told when it has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Connections that were accepted.
+    pub served: u64,
+    /// Those that finished after the shutdown signal.
+    pub finished: u64,
+    /// Those that were aborted at the shutdown deadline.
+    pub aborted: u64,
+}
+
+impl<M: 'static, H: Handler<M>> IntoFuture for Serve<H, M> {
+    type Output = io::Result<Summary>;
+    type IntoFuture = Pin<Box<dyn Future<Output = io::Result<Summary>> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(run(self))
+    }
+}
+
+async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<Summary> {
+    server.listener.check()?;
+    let shared = Arc::new(Shared {
+        handler: server.handler,
+        config: server.config,
+        counters: server.counters,
+        kind: PhantomData,
+    });
+    let mut first = FirstPoll::new();
+    let tasks = Group::new(server.spawn);
+    let mut summary = Summary::default();
+    let mut backoff = Backoff::default();
+    loop {
+        let next = poll_fn(|cx| {
+            if server.signal.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Next::Stop);
+            }
+            ready!(tasks.poll_below(server.max_connections, cx));
+            server.listener.poll_accept(cx).map(Next::Accepted)
+        });
+        match next.await {
+            Next::Stop => break,
+            Next::Accepted(Ok(stream)) => {
+                backoff = Backoff::default();
+                summary.served += 1;
+                let late = |fresh| late(fresh, Arc::clone(&shared));
+                let answer = |begun| answer_stream(begun, Arc::clone(&shared));
+                first.serve(stream, &tasks, &shared.counters, late, answer).await;
+            }
+            Next::Accepted(Err(error)) => backoff.wait(&error).await,
+        }
+    }
+    drop(server.listener);
+    let running = tasks.len();
+    let mut deadline = Instant::now().checked_add(server.shutdown_deadline).map(timer);
+    poll_fn(|cx| {
+        let late = deadline.as_mut().is_some_and(|deadline| deadline.as_mut().poll(cx).is_ready());
+        if late { Poll::Ready(()) } else { tasks.poll_below(1, cx) }
+    })
+    .await;
+    summary.aborted = tasks.len() as u64;
+    summary.finished = running as u64 - summary.aborted;
+    tasks.abort();
+    poll_fn(|cx| tasks.poll_below(1, cx)).await;
+    Ok(summary)
+}
+
+enum Next {
+    Stop,
+    Accepted(io::Result<Stream>),
+}
+
+/// How long to wait after a failed accept.
+///
+/// A connection that its client took back fails alone: the next one is accepted at once. When
+/// descriptors or memory have run out, accepting again at once would spin.
+#[derive(Default)]
+struct Backoff {
+    delay: Duration,
+}
+
+impl Backoff {
+    async fn wait(&mut self, error: &io::Error) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return;
+        }
+        self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        async_io::Timer::after(self.delay).await;
+    }
+}

@@ -1,0 +1,39 @@
+//! Serving one stream of any kind.
+
+use futures_io::{AsyncRead, AsyncWrite};
+use scgi_proto::{Config, Error};
+
+use crate::answer::answer;
+use crate::connection::Connection;
+use crate::handler::Handler;
+
+/// Serves the one request of a stream, on any runtime or none.
+///
+/// It knows no timer, so no deadline is enforced: limit its time from outside, or build on
+/// [`Connection::with_timer`].
+///
+/// # Errors
+/// What went wrong with the connection, after the peer was told where that was possible.
+///
+/// # Cancel safety
+/// Dropping the future drops the connection and cancels the handler.
+///
+/// # Examples
+/// ```
+/// use scgi_async_std::{Config, Error, Request, Response, serve_connection};
+///
+/// async fn answer<S>(stream: S) -> Result<(), Error>
+/// where
+///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send,
+/// {
+///     let hello = async |_: Request| Response::new("hello");
+///     serve_connection(stream, hello, &Config::default()).await
+/// }
+/// ```
+pub async fn serve_connection<IO, M, H>(io: IO, handler: H, config: &Config) -> Result<(), Error>
+where
+    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    H: Handler<M>,
+{
+    answer(&mut Connection::new(io, config), &handler, |_| ()).await
+}

@@ -1,0 +1,28 @@
+//! Serving on smol.
+
+use crate::handler::Handler;
+use crate::listener::Listener;
+use crate::serve::Serve;
+
+/// Serves every connection of `listener` with `handler` on smol, until the shutdown signal if
+/// there is one.
+///
+/// A malformed request is answered with 400, 413 or 431, a failed or panicked handler with 500;
+/// errors of single connections never end the server.
+///
+/// # Examples
+/// ```no_run
+/// use scgi_async_std::smol::serve;
+/// use scgi_async_std::{Listener, Request, Response};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = Listener::bind(&"/run/app/app.sock".parse()?).await?;
+/// let summary = serve(listener, async |_: Request| Response::new("hello")).await?;
+/// println!("{summary:?}");
+/// # Ok(()) }
+/// ```
+pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Serve<H, M> {
+    crate::serve::serve(listener, handler, |task| {
+        ::smol::spawn(task).detach();
+    })
+}

@@ -1,0 +1,219 @@
+//! One type for the streams of TCP and Unix sockets.
+
+use std::io::{self, IoSlice, Read as _};
+use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use async_io::Async;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use scgi_proto::Address;
+use socket2::SockRef;
+
+#[cfg(unix)]
+use crate::accepted::Accepted;
+
+/// A connected TCP or Unix socket.
+#[derive(Debug)]
+pub struct Stream {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    /// Not yet known to the reactor: a request that is there already is answered without it,
+    /// which saves two system calls and an allocation.
+    #[cfg(unix)]
+    Accepted(Accepted),
+    Tcp(Async<TcpStream>),
+    #[cfg(unix)]
+    Unix(Async<UnixStream>),
+    /// Registering failed; the error was told.
+    Gone,
+}
+
+impl Stream {
+    /// Connects to an address, which is resolved if it is a host name.
+    ///
+    /// # Errors
+    /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
+    pub async fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => {
+                let address = address.clone();
+                // Resolving a name blocks, and connecting may take as long.
+                let stream = blocking::unblock(move || TcpStream::connect(address)).await?;
+                Ok(Async::new(stream)?.into())
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => {
+                // Connecting to a Unix socket does not wait, unless its backlog is full.
+                let address = scgi_proto::unix_address(path)?;
+                Ok(Async::new(UnixStream::connect_addr(&address)?)?.into())
+            }
+            #[cfg(not(unix))]
+            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Tries a read; `None` if it would have to wait.
+    pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        let read = match &self.inner {
+            #[cfg(unix)]
+            Inner::Accepted(socket) => return socket.read(buf),
+            Inner::Tcp(stream) => stream.get_ref().read(buf),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.get_ref().read(buf),
+            Inner::Gone => Err(gone()),
+        };
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
+    /// Waits until a read would not wait.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        #[cfg(unix)]
+        if let Inner::Accepted(_) = &self.inner {
+            self.register()?;
+        }
+        match &self.inner {
+            Inner::Tcp(stream) => stream.poll_readable(cx),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.poll_readable(cx),
+            #[cfg(unix)]
+            Inner::Accepted(_) => Poll::Ready(Ok(())),
+            Inner::Gone => Poll::Ready(Err(gone())),
+        }
+    }
+
+    /// Hands an accepted socket to the reactor.
+    #[cfg(unix)]
+    fn register(&mut self) -> io::Result<()> {
+        self.inner = match std::mem::replace(&mut self.inner, Inner::Gone) {
+            Inner::Accepted(Accepted::Tcp(fd)) => Inner::Tcp(Async::new_nonblocking(fd.into())?),
+            Inner::Accepted(Accepted::Unix(fd)) => Inner::Unix(Async::new_nonblocking(fd.into())?),
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Makes the close a reset, so that the peer cannot take what it got for complete.
+    ///
+    /// A Unix socket has no reset; there the peer sees a plain close.
+    pub(crate) fn reset_on_close(&self) {
+        if let Some(socket) = self.tcp() {
+            // If it fails, the connection is broken already.
+            let _ = socket.set_linger(Some(Duration::ZERO));
+        }
+    }
+
+    /// Lets each chunk of a streamed reply leave at once.
+    pub(crate) fn send_at_once(&self) {
+        if let Some(socket) = self.tcp() {
+            // Only a matter of delay.
+            let _ = socket.set_tcp_nodelay(true);
+        }
+    }
+
+    fn tcp(&self) -> Option<SockRef<'_>> {
+        match &self.inner {
+            #[cfg(unix)]
+            Inner::Accepted(Accepted::Tcp(fd)) => Some(SockRef::from(fd)),
+            Inner::Tcp(stream) => Some(SockRef::from(stream.get_ref())),
+            _ => None,
+        }
+    }
+}
+
+impl From<Async<TcpStream>> for Stream {
+    fn from(stream: Async<TcpStream>) -> Self {
+        Self { inner: Inner::Tcp(stream) }
+    }
+}
+
+#[cfg(unix)]
+impl From<Async<UnixStream>> for Stream {
+    fn from(stream: Async<UnixStream>) -> Self {
+        Self { inner: Inner::Unix(stream) }
+    }
+}
+
+#[cfg(unix)]
+impl From<Accepted> for Stream {
+    fn from(socket: Accepted) -> Self {
+        Self { inner: Inner::Accepted(socket) }
+    }
+}
+
+fn gone() -> io::Error {
+    io::ErrorKind::NotConnected.into()
+}
+
+/// Tries the call on the accepted socket first; what would wait goes to the reactor's.
+macro_rules! poll {
+    ($self:ident, $accepted:ident => $try:expr, $stream:ident => $call:expr) => {{
+        let this = $self.get_mut();
+        #[cfg(unix)]
+        if let Inner::Accepted($accepted) = &this.inner {
+            if let Some(done) = $try? {
+                return Poll::Ready(Ok(done));
+            }
+            this.register()?;
+        }
+        match &mut this.inner {
+            Inner::Tcp($stream) => $call,
+            #[cfg(unix)]
+            Inner::Unix($stream) => $call,
+            #[cfg(unix)]
+            Inner::Accepted(_) => Poll::Ready(Err(gone())),
+            Inner::Gone => Poll::Ready(Err(gone())),
+        }
+    }};
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        poll!(self, socket => socket.read(buf), stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        poll!(self, socket => socket.write(buf), stream => Pin::new(stream).poll_write(cx, buf))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        poll!(
+            self,
+            socket => socket.write_vectored(bufs),
+            stream => Pin::new(stream).poll_write_vectored(cx, bufs)
+        )
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Sockets hold nothing back.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        poll!(self, socket => socket.shutdown().map(Some), stream => Pin::new(stream).poll_close(cx))
+    }
+}
