@@ -1,1 +1,68 @@
-//! Not yet written.
+//! SCGI servers and clients on `std::io` and plain threads.
+//!
+//! A program behind nginx, Apache or lighttpd:
+//! ```no_run
+//! use scgi_blocking::{Listener, Request, Response, serve};
+//!
+//! fn hello(request: Request) -> Response {
+//!     let uri = request.head().request_uri().unwrap_or_default().to_vec();
+//!     Response::new(uri).with_field("Content-Type", "text/plain")
+//! }
+//!
+//! # fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let listener = Listener::bind(&"127.0.0.1:4000".parse()?)?;
+//! serve(listener, hello).run()?;
+//! # Ok(()) }
+//! ```
+//!
+//! - [`serve`] runs a [`Handler`] on a [`Listener`] with a bounded number of threads, and
+//!   [`Shutdown`] ends it; [`serve_connection`] does the same for one stream.
+//! - [`Client`] calls an SCGI server.
+//! - [`Connection`] is one request and its reply, piece by piece.
+//!
+//! Every rule of the protocol is in `scgi_proto`, whose types are exported here.
+//!
+//! # Streams and deadlines
+//! On sockets ([`Stream`], [`TcpStream`](std::net::TcpStream) and `UnixStream`) every deadline
+//! of [`Config`] holds, to the moment: bytes that trickle in do not put it off.
+//!
+//! On any other [`Read`](std::io::Read) + [`Write`](std::io::Write) there is nothing to wait with
+//! but the calls themselves, so the deadlines are looked at between them: one that blocks for
+//! ever blocks for ever. If calls give `WouldBlock` or `TimedOut`, as those of a TLS stream do
+//! over a socket with a timeout of its own, they are tried again until the deadline. Such a
+//! stream has no write side to shut down either: an early reply is followed by the close.
+//!
+//! # What is not here
+//! A request deadline cannot interrupt a handler: it is looked at when the handler returns and
+//! between the chunks of its response. And while a handler works, nobody notices that the front
+//! server is gone.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod answer;
+mod body;
+mod client;
+mod connection;
+mod control;
+mod handler;
+mod listener;
+mod message;
+mod serve;
+mod socket;
+mod stream;
+
+pub use scgi_proto::{
+    Address, AddressError, Config, DecodeError, EncodeError, Error, Fields, Limits, Params, Policy,
+    RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
+};
+pub use {
+    body::{Body, Chunks},
+    client::Client,
+    connection::Connection,
+    control::Shutdown,
+    handler::{BoxError, Handler, IntoResponse},
+    listener::Listener,
+    message::{Request, Response},
+    serve::{Serve, Summary, serve, serve_connection},
+    stream::Stream,
+};

@@ -1,0 +1,258 @@
+//! One connection's way from request to reply.
+
+use std::io::{self, Read, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use bytes::{Bytes, BytesMut};
+use scgi_proto::{Error, RequestEvent, ResponseEvent, Status};
+
+use crate::body::{Body, CHUNK, Source, WriteBody};
+use crate::connection::Connection;
+use crate::handler::{BoxError, Handler};
+use crate::message::{Request, Response};
+
+/// Reads the request, runs the handler, sends its response, closes.
+pub(crate) fn answer<IO, M, H>(mut connection: Connection<IO>, handler: &H) -> Result<(), Error>
+where
+    IO: Read + Write + Send + 'static,
+    H: Handler<M>,
+{
+    let head = match connection.next_event() {
+        Ok(Some(RequestEvent::Head(head))) => head,
+        Ok(_) => return Ok(()),
+        Err(error @ Error::Io(_)) => return Err(error),
+        Err(error) => {
+            connection.finish()?;
+            return Err(error);
+        }
+    };
+    let len = head.body_length();
+    let first = if len == 0 {
+        Some(Bytes::new())
+    } else {
+        match connection.exchange().next_event() {
+            Ok(Some(RequestEvent::Body(chunk))) => Some(chunk),
+            _ => None,
+        }
+    };
+    match first {
+        Some(body) if body.len() as u64 == len => {
+            let body = if len == 0 { Body::empty() } else { Body::from(body) };
+            reply(&mut connection, || handler.call(Request::received(head, body)))
+        }
+        first => {
+            let mut shared = Shared(Arc::new(Mutex::new(Some(connection))));
+            let upload = Upload { shared: shared.clone(), first };
+            let body = Body::from_source(upload, Some(len));
+            let result = reply(&mut shared, || handler.call(Request::received(head, body)));
+            // A body that somebody still holds can be read no longer.
+            shared.lock().take();
+            result
+        }
+    }
+}
+
+/// A connection that the reply has for itself, or shares with the body of the request.
+trait Held<IO> {
+    fn with<T>(&mut self, act: impl FnOnce(&mut Connection<IO>) -> T) -> Result<T, Error>;
+}
+
+impl<IO> Held<IO> for Connection<IO> {
+    fn with<T>(&mut self, act: impl FnOnce(&mut Self) -> T) -> Result<T, Error> {
+        Ok(act(self))
+    }
+}
+
+/// A connection whose request is read by its body.
+struct Shared<IO>(Arc<Mutex<Option<Connection<IO>>>>);
+
+impl<IO> Shared<IO> {
+    fn lock(&self) -> MutexGuard<'_, Option<Connection<IO>>> {
+        // Only a panic in the program's own stream could poison it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<IO> Clone for Shared<IO> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<IO> Held<IO> for Shared<IO> {
+    fn with<T>(&mut self, act: impl FnOnce(&mut Connection<IO>) -> T) -> Result<T, Error> {
+        self.lock().as_mut().map(act).ok_or(Error::Closed)
+    }
+}
+
+/// The body of a request, read from the connection as it is wanted.
+struct Upload<IO> {
+    shared: Shared<IO>,
+    /// A chunk that came with the head.
+    first: Option<Bytes>,
+}
+
+impl<IO: Read + Write + Send> Source for Upload<IO> {
+    fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        // Asked even for the first chunk, as the connection may be over.
+        let first = self.first.take();
+        self.shared.with(|connection| match first {
+            Some(chunk) => Ok(Some(chunk)),
+            None => match connection.next_event()? {
+                Some(RequestEvent::Body(chunk)) => Ok(Some(chunk)),
+                _ => Ok(None),
+            },
+        })?
+    }
+}
+
+/// Runs the handler and sends its response.
+fn reply<IO, C>(
+    held: &mut C,
+    call: impl FnOnce() -> Result<Response, BoxError>,
+) -> Result<(), Error>
+where
+    IO: Read + Write + Send + 'static,
+    C: Held<IO>,
+{
+    let response = catch_unwind(AssertUnwindSafe(call));
+    // The exchange itself has replied, to a request that took too long.
+    let late = held.with(Connection::check_deadline)?.is_err();
+    match response {
+        _ if late => {}
+        Ok(Ok(response)) => send(held, response)?,
+        // It failed or panicked.
+        Ok(Err(_)) | Err(_) => {
+            held.with(|connection| connection.fail(Status::INTERNAL_SERVER_ERROR))?;
+        }
+    }
+    held.with(Connection::finish)?
+}
+
+/// Sends a response, whose end [`Connection::finish`] then writes.
+fn send<IO: Read + Write, C: Held<IO>>(held: &mut C, response: Response) -> Result<(), Error> {
+    let (mut head, mut body) = response.into_parts();
+    head.state_content_length(body.len());
+    if !queue(held, ResponseEvent::Head(head))? {
+        return Ok(());
+    }
+    let streamed = body.is_streamed();
+    let complete = if let Some(write) = body.take_writer() {
+        send_written(held, write)?
+    } else {
+        let mut chunks = 0;
+        loop {
+            let Ok(Ok(chunk)) = catch_unwind(AssertUnwindSafe(|| body.chunk())) else {
+                break false;
+            };
+            let Some(chunk) = chunk else { break true };
+            if !queue(held, ResponseEvent::Body(chunk))? {
+                return Ok(());
+            }
+            if streamed {
+                chunks += 1;
+                held.with(|connection| flush_streamed(connection, chunks))??;
+            }
+        }
+    };
+    if complete {
+        queue(held, ResponseEvent::End)?;
+    } else {
+        held.with(|connection| connection.fail(Status::INTERNAL_SERVER_ERROR))?;
+    }
+    Ok(())
+}
+
+/// Queues a piece of the response; `false` if it cannot be sent, which ends the reply.
+fn queue<IO: Read + Write, C: Held<IO>>(held: &mut C, event: ResponseEvent) -> Result<bool, Error> {
+    held.with(|connection| {
+        let sent = connection.exchange().send(event).is_ok();
+        if !sent {
+            connection.fail(Status::INTERNAL_SERVER_ERROR);
+        }
+        sent
+    })
+}
+
+/// Writes a chunk of a streamed reply, the `nth` from 1 on.
+fn flush_streamed<IO: Read + Write>(
+    connection: &mut Connection<IO>,
+    nth: u64,
+) -> Result<(), Error> {
+    connection.check_deadline()?;
+    if nth == 2 {
+        // The chunks come one by one: each should leave at once. The first does in any case.
+        connection.send_at_once();
+    }
+    connection.write_pending()
+}
+
+/// Lets a program's function write the body; gives whether it succeeded.
+fn send_written<IO: Read + Write, C: Held<IO>>(
+    held: &mut C,
+    write: WriteBody,
+) -> Result<bool, Error> {
+    let mut writer =
+        ReplyWriter { held, chunks: 0, buf: BytesMut::new(), error: None, io: Default::default() };
+    let written = catch_unwind(AssertUnwindSafe(|| {
+        write(&mut writer)?;
+        writer.hand_over()
+    }));
+    match writer.error {
+        Some(error) => Err(error),
+        None => Ok(matches!(written, Ok(Ok(())))),
+    }
+}
+
+/// Sends what is written to it as chunks of a response.
+struct ReplyWriter<'a, IO, C> {
+    held: &'a mut C,
+    chunks: u64,
+    buf: BytesMut,
+    /// Why the connection failed; the writer's caller is told in the form of `io::Error`.
+    error: Option<Error>,
+    io: std::marker::PhantomData<fn(IO)>,
+}
+
+impl<IO: Read + Write, C: Held<IO>> ReplyWriter<'_, IO, C> {
+    /// Queues what was written, without sending it.
+    fn hand_over(&mut self) -> io::Result<()> {
+        let chunk = self.buf.split().freeze();
+        let sent =
+            self.held.with(|connection| connection.exchange().send(ResponseEvent::Body(chunk)));
+        sent?.map_err(|error| Error::from(error).into())
+    }
+
+    fn send(&mut self) -> io::Result<()> {
+        if self.error.is_some() {
+            return Err(Error::Closed.into());
+        }
+        self.hand_over()?;
+        self.chunks += 1;
+        let chunks = self.chunks;
+        let flushed = self.held.with(|connection| {
+            connection.exchange().flush();
+            flush_streamed(connection, chunks)
+        });
+        flushed.and_then(|flushed| flushed).map_err(|error| {
+            let told = io::Error::new(io::ErrorKind::BrokenPipe, error.to_string());
+            self.error = Some(error);
+            told
+        })
+    }
+}
+
+impl<IO: Read + Write, C: Held<IO>> Write for ReplyWriter<'_, IO, C> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.buf.extend_from_slice(buf);
+        if self.buf.len() >= CHUNK {
+            self.send()?;
+        }
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.send()
+    }
+}

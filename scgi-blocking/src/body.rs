@@ -1,0 +1,351 @@
+//! Bodies of requests and responses: bytes at hand, or streamed.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use bytes::{Buf, Bytes, BytesMut};
+use scgi_proto::Error;
+
+use crate::handler::BoxError;
+
+/// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
+///
+/// Read it chunk by chunk ([`chunk`](Self::chunk), or in a `for` loop), through [`Read`], or all
+/// at once up to a limit ([`collect`](Self::collect)). Streams are pulled: nothing is read from
+/// the peer or from the program's source before it is wanted.
+///
+/// The streamed body of a request shares the connection with its reply. It may become part of
+/// the response, or be read on another thread; but while that thread waits for the peer, the
+/// reply waits too.
+///
+/// # Examples
+/// ```
+/// use scgi_blocking::Body;
+/// let body = Body::from("hello");
+/// assert_eq!(body.len(), Some(5));
+/// assert_eq!(body.collect(1024)?, "hello");
+/// # Ok::<(), scgi_blocking::Error>(())
+/// ```
+#[derive(Default)]
+pub struct Body {
+    kind: Kind,
+    /// What [`Read`] has taken from the source and not yet handed out.
+    rest: Bytes,
+    len: Option<u64>,
+}
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Source(Box<dyn Source>),
+    Writer(WriteBody),
+    /// The error was told.
+    Failed,
+}
+
+/// Where the chunks of a streamed body come from.
+pub(crate) trait Source: Send {
+    /// Waits for the next chunk; `None` after the last.
+    fn chunk(&mut self) -> Result<Option<Bytes>, Error>;
+}
+
+/// A program's function that writes a body.
+pub(crate) type WriteBody = Box<dyn FnOnce(&mut dyn Write) -> io::Result<()> + Send>;
+
+impl Body {
+    /// A body without bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { len: Some(0), ..Self::default() }
+    }
+
+    /// A body whose chunks come from an iterator, of unknown length.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_blocking::Body;
+    /// let lines = (1..=3).map(|n| Ok::<_, std::io::Error>(format!("{n}\n").into()));
+    /// assert_eq!(Body::from_chunks(lines).collect(100)?, "1\n2\n3\n");
+    /// # Ok::<(), scgi_blocking::Error>(())
+    /// ```
+    pub fn from_chunks<I, E>(chunks: I) -> Self
+    where
+        I: IntoIterator<Item = Result<Bytes, E>>,
+        I::IntoIter: Send + 'static,
+        E: Into<BoxError>,
+    {
+        Self::from_source(FromChunks(chunks.into_iter()), None)
+    }
+
+    /// A body that is read from `reader` until its end, of unknown length, in chunks of at most
+    /// 16 KiB.
+    pub fn from_reader(reader: impl Read + Send + 'static) -> Self {
+        Self::from_source(FromReader { reader, buf: BytesMut::new() }, None)
+    }
+
+    /// A body that a function writes, of unknown length.
+    ///
+    /// As the body of a response it is sent while it is written, in pieces of 16 KiB or as the
+    /// function flushes; its errors, and those of the connection, come from the writer. Anywhere
+    /// else it is written to memory first.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_blocking::Body;
+    /// let body = Body::from_writer(|out| {
+    ///     write!(out, "{} bottles", 99)?;
+    ///     out.flush() // leaves now
+    /// });
+    /// assert_eq!(body.collect(100)?, "99 bottles");
+    /// # Ok::<(), scgi_blocking::Error>(())
+    /// ```
+    pub fn from_writer(
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+    ) -> Self {
+        Self { kind: Kind::Writer(Box::new(write)), ..Self::default() }
+    }
+
+    /// States the length in bytes of a streamed body, which becomes its Content-Length.
+    #[must_use]
+    pub fn with_len(mut self, bytes: u64) -> Self {
+        self.len = Some(bytes);
+        self
+    }
+
+    pub(crate) fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
+        Self { kind: Kind::Source(Box::new(source)), rest: Bytes::new(), len }
+    }
+
+    /// Whether its chunks have to be waited for.
+    pub(crate) fn is_streamed(&self) -> bool {
+        matches!(self.kind, Kind::Source(_))
+    }
+
+    /// Takes out the function that writes the body, if that is what it is made of.
+    pub(crate) fn take_writer(&mut self) -> Option<WriteBody> {
+        if !matches!(self.kind, Kind::Writer(_)) {
+            return None;
+        }
+        match std::mem::take(&mut self.kind) {
+            Kind::Writer(write) => Some(write),
+            _ => None,
+        }
+    }
+
+    /// The length in bytes of the whole body, where it is known.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
+    pub fn len(&self) -> Option<u64> {
+        self.len
+    }
+
+    /// Waits for the next chunk, never empty; `None` after the last.
+    ///
+    /// # Errors
+    /// What went wrong with the connection or with the source of the body, once;
+    /// [`Error::Closed`] afterwards.
+    pub fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        if !self.rest.is_empty() {
+            return Ok(Some(std::mem::take(&mut self.rest)));
+        }
+        loop {
+            let chunk = match &mut self.kind {
+                Kind::Empty => Ok(None),
+                Kind::Full(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.kind = Kind::Empty;
+                    Ok(Some(bytes))
+                }
+                Kind::Source(source) => source.chunk(),
+                Kind::Writer(_) => self.write_to_memory(),
+                Kind::Failed => Err(Error::Closed),
+            };
+            match &chunk {
+                Ok(Some(bytes)) if bytes.is_empty() => continue,
+                Ok(Some(_)) => {}
+                Ok(None) => self.kind = Kind::Empty,
+                Err(_) => self.kind = Kind::Failed,
+            }
+            return chunk;
+        }
+    }
+
+    fn write_to_memory(&mut self) -> Result<Option<Bytes>, Error> {
+        let mut memory = Vec::new();
+        if let Some(write) = self.take_writer() {
+            write(&mut memory).map_err(|error| Error::Body(error.into()))?;
+        }
+        Ok(Some(memory.into()))
+    }
+
+    /// Reads the rest of the body away.
+    ///
+    /// # Errors
+    /// As [`chunk`](Self::chunk).
+    pub fn discard(&mut self) -> Result<(), Error> {
+        while self.chunk()?.is_some() {}
+        Ok(())
+    }
+
+    /// Reads the whole body into one piece of memory.
+    ///
+    /// # Errors
+    /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
+    /// length is known; else as [`chunk`](Self::chunk).
+    pub fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
+        if self.len.is_some_and(|len| len > limit as u64) {
+            return Err(Error::BodyLimit(limit));
+        }
+        let Some(first) = self.chunk()? else { return Ok(Bytes::new()) };
+        let Some(second) = self.chunk()? else { return within(first, limit) };
+        let mut all = BytesMut::with_capacity(first.len() + second.len());
+        all.extend_from_slice(&first);
+        all.extend_from_slice(&second);
+        while let Some(chunk) = self.chunk()? {
+            if all.len() + chunk.len() > limit {
+                return Err(Error::BodyLimit(limit));
+            }
+            all.extend_from_slice(&chunk);
+        }
+        within(all.freeze(), limit)
+    }
+}
+
+fn within(bytes: Bytes, limit: usize) -> Result<Bytes, Error> {
+    if bytes.len() > limit { Err(Error::BodyLimit(limit)) } else { Ok(bytes) }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<B> From<B> for Body
+where
+    Bytes: From<B>,
+{
+    fn from(bytes: B) -> Self {
+        let bytes = Bytes::from(bytes);
+        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), rest: Bytes::new() }
+    }
+}
+
+impl Read for Body {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let Some(mut chunk) = self.chunk()? else { return Ok(0) };
+        let count = chunk.len().min(buf.len());
+        chunk.copy_to_slice(&mut buf[..count]);
+        self.rest = chunk;
+        Ok(count)
+    }
+}
+
+impl IntoIterator for Body {
+    type Item = Result<Bytes, Error>;
+    type IntoIter = Chunks;
+
+    fn into_iter(self) -> Chunks {
+        Chunks { body: self }
+    }
+}
+
+/// The chunks of a [`Body`]; ends after an error.
+#[derive(Debug)]
+pub struct Chunks {
+    body: Body,
+}
+
+impl Iterator for Chunks {
+    type Item = Result<Bytes, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match self.body.kind {
+            Kind::Failed => None,
+            _ => self.body.chunk().transpose(),
+        }
+    }
+}
+
+struct FromChunks<I>(I);
+
+impl<I, E> Source for FromChunks<I>
+where
+    I: Iterator<Item = Result<Bytes, E>> + Send,
+    E: Into<BoxError>,
+{
+    fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        self.0.next().transpose().map_err(|error| Error::Body(error.into()))
+    }
+}
+
+struct FromReader<R> {
+    reader: R,
+    buf: BytesMut,
+}
+
+/// How much is read from a program's reader, or taken from its writer, at once: two such chunks
+/// fill a socket's usual buffer share without holding much memory.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+impl<R: Read + Send> Source for FromReader<R> {
+    fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        self.buf.resize(CHUNK, 0);
+        loop {
+            match self.reader.read(&mut self.buf) {
+                Ok(0) => return Ok(None),
+                Ok(count) => return Ok(Some(self.buf.split_to(count).freeze())),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::Body(error.into())),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failing() -> Body {
+        Body::from_chunks([Ok("ab".into()), Err("no"), Ok("cd".into())])
+    }
+
+    #[test]
+    fn an_error_ends_the_body_and_is_told_once() {
+        let mut body = failing();
+        assert!(matches!(body.chunk(), Ok(Some(chunk)) if chunk == "ab"));
+        assert!(matches!(body.chunk(), Err(Error::Body(_))));
+        assert!(matches!(body.chunk(), Err(Error::Closed)));
+        assert_eq!(failing().into_iter().count(), 2);
+    }
+
+    #[test]
+    fn small_reads_join_to_the_whole() {
+        let mut body = Body::from_reader(&b"hello world"[..]);
+        let mut all = Vec::new();
+        let mut buf = [0; 4];
+        loop {
+            match body.read(&mut buf).expect("no error") {
+                0 => break,
+                count => all.extend_from_slice(&buf[..count]),
+            }
+        }
+        assert_eq!(all, b"hello world");
+    }
+
+    #[test]
+    fn limits() {
+        assert!(matches!(Body::from("abc").collect(2), Err(Error::BodyLimit(2))));
+        assert!(matches!(Body::from_reader(&b"abc"[..]).collect(2), Err(Error::BodyLimit(2))));
+        assert_eq!(Body::empty().collect(0).expect("no error"), "");
+        let chunks =
+            || Body::from_chunks(["a", "", "b", "c"].map(|c| Ok::<_, io::Error>(c.into())));
+        assert!(matches!(chunks().collect(2), Err(Error::BodyLimit(2))));
+        assert_eq!(chunks().collect(3).expect("no error"), "abc");
+    }
+}

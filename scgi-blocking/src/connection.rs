@@ -1,0 +1,370 @@
+//! The server side of one connection, piece by piece.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use scgi_proto::{Config, Error, Exchange, RequestEvent, ResponseEvent, Status};
+
+use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket};
+
+/// The server side of one connection: request events come out, response events go in.
+///
+/// All deadlines of [`Config`] hold on sockets; see the [crate's page](crate) for other streams.
+/// [`serve`](crate::serve()) is built on this.
+///
+/// # Examples
+/// ```
+/// use scgi_blocking::{Config, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+///
+/// fn answer(stream: std::net::TcpStream) -> Result<(), scgi_blocking::Error> {
+///     let mut connection = Connection::new(stream, &Config::default());
+///     while let Some(event) = connection.next_event()? {
+///         if event == RequestEvent::End {
+///             break;
+///         }
+///     }
+///     connection.send(ResponseEvent::Head(ResponseHead::new(Status::OK)))?;
+///     connection.send(ResponseEvent::Body("hello".into()))?;
+///     connection.send(ResponseEvent::End)?;
+///     connection.finish()
+/// }
+/// ```
+pub struct Connection<IO> {
+    io: IO,
+    exchange: Exchange,
+    /// The zero of the exchange's time.
+    start: Instant,
+    socket: AsSocket<IO>,
+    /// Set when the server gives up what still runs.
+    cancel: Option<Arc<Cancel>>,
+}
+
+impl<IO: 'static> Connection<IO> {
+    /// The server side of a connection that was just accepted.
+    pub fn new(io: IO, config: &Config) -> Self {
+        let exchange = Exchange::new(config, Duration::ZERO);
+        Self { io, exchange, start: Instant::now(), socket: as_socket, cancel: None }
+    }
+
+    pub(crate) fn with_cancel(mut self, cancel: Arc<Cancel>) -> Self {
+        self.cancel = Some(cancel);
+        self
+    }
+}
+
+impl<IO> Connection<IO> {
+    pub(crate) fn exchange(&mut self) -> &mut Exchange {
+        &mut self.exchange
+    }
+
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Acts on a deadline that has passed.
+    ///
+    /// # Errors
+    /// The deadline.
+    pub(crate) fn check_deadline(&mut self) -> Result<(), Error> {
+        // Asked first, as the time is not for free.
+        if self.exchange.poll_timeout().is_some() {
+            if let Some(timeout) = self.exchange.handle_timeout(self.now()) {
+                return Err(timeout.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Breaks the connection if the server has given it up.
+    fn check_cancel(&mut self) -> Result<(), Error> {
+        if self.cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
+            self.exchange.abort();
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
+    /// Waits, but not beyond the next deadline.
+    fn wait(&mut self, interest: Interest) -> Result<(), Error> {
+        self.check_cancel()?;
+        let now = self.now();
+        match interest {
+            Interest::Write => self.exchange.wait_for_write(now),
+            Interest::Read | Interest::Both => self.exchange.wait_for_read(now),
+        }
+        if let Some(timeout) = self.exchange.handle_timeout(now) {
+            return Err(timeout.into());
+        }
+        let left = self.exchange.poll_timeout().map(|at| at.saturating_sub(now));
+        match (self.socket)(&self.io) {
+            Some(socket) => socket.wait(interest, left, self.cancel.as_deref())?,
+            None => pause(left),
+        }
+        self.check_cancel()
+    }
+
+    /// Lets each chunk of a streamed reply leave at once.
+    pub(crate) fn send_at_once(&self) {
+        if let Some(socket) = (self.socket)(&self.io) {
+            socket.send_at_once();
+        }
+    }
+}
+
+impl<IO: Read + Write> Connection<IO> {
+    /// Waits for the next piece of the request.
+    ///
+    /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then
+    /// `None`. `None` at once means that the front server closed without sending anything, as
+    /// Apache does on some errors of its client.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
+    /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
+    pub fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
+        let mut reads = 0;
+        loop {
+            if let Some(event) = self.exchange.next_event()? {
+                return Ok(Some(event));
+            }
+            if self.exchange.is_request_over() {
+                return Ok(None);
+            }
+            // Where reads wait by themselves, this is all that can be done about time.
+            if reads > 0 {
+                self.check_deadline()?;
+            }
+            self.fill()?;
+            reads += 1;
+        }
+    }
+
+    /// One read into the exchange, which holds no spare room while it waits.
+    fn fill(&mut self) -> Result<(), Error> {
+        loop {
+            match self.read_at_once() {
+                Ok(Some(())) => return Ok(()),
+                Ok(None) => self.wait(Interest::Read)?,
+                Err(error) => {
+                    self.exchange.close();
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    fn read_at_once(&mut self) -> io::Result<Option<()>> {
+        let Self { io, exchange, socket, .. } = self;
+        if exchange.body_remaining().is_some() {
+            // Chunks of a body are read to where they stay.
+            let read = read_at_once(io, *socket, exchange.unfilled())?;
+            match read {
+                Some(count) => exchange.handle_read(count),
+                None => exchange.release_buffer(),
+            }
+            return Ok(read.map(|_| ()));
+        }
+        with_shared(|buf| {
+            let Some(count) = read_at_once(io, *socket, buf)? else { return Ok(None) };
+            if count > 0 {
+                exchange.receive(BytesMut::from(&buf[..count]));
+            } else {
+                exchange.handle_read(0);
+            }
+            Ok(Some(()))
+        })
+    }
+
+    /// Sends a piece of the response. The head is held back until the first chunk, the end, or
+    /// [`flush`](Self::flush), so that they leave together.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
+    pub fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
+        self.exchange.send(event)?;
+        self.write_pending()
+    }
+
+    /// Writes everything that was sent.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        self.exchange.flush();
+        self.write_pending()
+    }
+
+    /// Writes what is to be written now.
+    pub(crate) fn write_pending(&mut self) -> Result<(), Error> {
+        if !self.exchange.wants_write() {
+            return Ok(());
+        }
+        while self.exchange.wants_write() {
+            self.check_cancel()?;
+            match write_at_once(&mut self.io, self.socket, self.exchange.pending()) {
+                Ok(Some(count)) => self.exchange.handle_written(count),
+                Ok(None) => self.wait(Interest::Write)?,
+                Err(error) => {
+                    self.exchange.close();
+                    return Err(error.into());
+                }
+            }
+        }
+        if let Err(error) = flush(&mut self.io, self.socket) {
+            self.exchange.close();
+            return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// by breaking the connection. [`finish`](Self::finish) then sends it.
+    pub fn fail(&mut self, status: Status) {
+        self.exchange.fail(status);
+    }
+
+    /// Sends what is left of the reply and closes: at once after a wholly read request, else by
+    /// shutting down the write side and reading the rest away, within bounds, as the reply is
+    /// lost to a reset otherwise.
+    ///
+    /// A reply that was not ended is broken off.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
+    pub fn finish(&mut self) -> Result<(), Error> {
+        self.write_pending()?;
+        loop {
+            if self.exchange.is_closed() {
+                return Ok(());
+            }
+            if self.exchange.wants_shutdown() {
+                match (self.socket)(&self.io).map(<dyn Socket>::shutdown_write) {
+                    Some(Ok(())) => {
+                        let now = self.now();
+                        self.exchange.handle_shutdown(now);
+                    }
+                    // The peer is gone already, or the stream has no side to shut down.
+                    Some(Err(_)) | None => self.exchange.close(),
+                }
+            } else if self.exchange.is_reply_written() {
+                // While draining, nobody is left to be told of a failure, and its deadline is
+                // none: the reply was sent. Either closes the exchange.
+                if self.check_deadline().and_then(|()| self.fill()).is_err() {
+                    self.exchange.close();
+                }
+            } else {
+                self.exchange.abort();
+            }
+        }
+    }
+}
+
+impl<IO> Drop for Connection<IO> {
+    fn drop(&mut self) {
+        if self.exchange.wants_reset() {
+            if let Some(socket) = (self.socket)(&self.io) {
+                socket.reset_on_close();
+            }
+        }
+    }
+}
+
+impl<IO: fmt::Debug> fmt::Debug for Connection<IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("io", &self.io)
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Heads are read into memory that all connections of a thread share, and only what came is
+/// kept: one that waits holds no more than it got.
+const SHARED_READ: usize = 16 * 1024;
+
+thread_local! {
+    static SHARED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives `read` the shared memory.
+fn with_shared<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    // Taken out, so that a stream may itself be built on a connection.
+    let mut buf = SHARED.take();
+    buf.resize(SHARED_READ, 0);
+    let result = read(&mut buf);
+    SHARED.set(buf);
+    result
+}
+
+/// A read that does not wait on a socket; `None` if it would have to.
+pub(crate) fn read_at_once<IO: Read>(
+    io: &mut IO,
+    socket: AsSocket<IO>,
+    buf: &mut [u8],
+) -> io::Result<Option<usize>> {
+    match socket(io) {
+        Some(socket) => socket.read_at_once(buf),
+        None => at_once(|| io.read(buf)),
+    }
+}
+
+/// One write of two slices, which does not wait on a socket; `None` if it would have to.
+pub(crate) fn write_at_once<IO: Write>(
+    io: &mut IO,
+    socket: AsSocket<IO>,
+    (first, second): (&[u8], &[u8]),
+) -> io::Result<Option<usize>> {
+    let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
+    let written = match socket(io) {
+        Some(socket) => socket.write_at_once((first, second)),
+        None if second.is_empty() => at_once(|| io.write(first)),
+        None => at_once(|| io.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])),
+    };
+    match written {
+        Ok(Some(0)) => Err(ErrorKind::WriteZero.into()),
+        written => written,
+    }
+}
+
+/// Lets a stream that is no socket pass on what it may hold back.
+pub(crate) fn flush<IO: Write>(io: &mut IO, socket: AsSocket<IO>) -> io::Result<()> {
+    if socket(io).is_some() {
+        return Ok(());
+    }
+    loop {
+        match io.flush() {
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if is_wait(&error) => pause(None),
+            flushed => return flushed,
+        }
+    }
+}
+
+/// Repeats a call that was interrupted, and tells one that would wait.
+fn at_once(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Some(count)),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if is_wait(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// Waits a moment for a stream that cannot be waited for, so that one in non-blocking mode does
+/// not keep a processor busy.
+pub(crate) fn pause(left: Option<Duration>) {
+    let moment = Duration::from_millis(1);
+    thread::sleep(left.map_or(moment, |left| left.min(moment)));
+}

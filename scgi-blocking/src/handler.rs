@@ -1,0 +1,64 @@
+//! What answers requests.
+
+use std::error::Error as StdError;
+
+use crate::message::{Request, Response};
+
+/// Any error, as handlers and sources of bodies report it.
+pub type BoxError = Box<dyn StdError + Send + Sync>;
+
+/// Answers requests: any function from [`Request`] to [`Response`], or to a `Result` of one,
+/// whose error becomes a reply with status 500.
+///
+/// `M` only tells kinds of handlers apart and is found by inference; it lets a feature add
+/// other kinds without a second `serve`.
+///
+/// # Examples
+/// ```
+/// use scgi_blocking::{Handler, Request, Response};
+///
+/// fn upper(request: Request) -> Result<Response, scgi_blocking::Error> {
+///     let body = request.into_body().collect(1 << 20)?;
+///     Ok(Response::new(body.to_ascii_uppercase()))
+/// }
+/// fn is_handler<M>(_: impl Handler<M>) {}
+/// is_handler(upper);
+/// ```
+pub trait Handler<M>: Send + Sync + 'static {
+    /// Answers one request.
+    ///
+    /// # Errors
+    /// The handler's own; the reply is then one with status 500.
+    fn call(&self, request: Request) -> Result<Response, BoxError>;
+}
+
+impl<F, R> Handler<fn(Request) -> R> for F
+where
+    F: Fn(Request) -> R + Send + Sync + 'static,
+    R: IntoResponse,
+{
+    fn call(&self, request: Request) -> Result<Response, BoxError> {
+        self(request).into_response()
+    }
+}
+
+/// What a handler may return.
+pub trait IntoResponse {
+    /// The response, or why there is none.
+    ///
+    /// # Errors
+    /// The handler's own.
+    fn into_response(self) -> Result<Response, BoxError>;
+}
+
+impl IntoResponse for Response {
+    fn into_response(self) -> Result<Response, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<E: Into<BoxError>> IntoResponse for Result<Response, E> {
+    fn into_response(self) -> Result<Response, BoxError> {
+        self.map_err(Into::into)
+    }
+}

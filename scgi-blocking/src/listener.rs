@@ -1,0 +1,174 @@
+//! Where a server accepts connections.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use scgi_proto::{Address, Bound};
+#[cfg(unix)]
+use {
+    scgi_proto::SocketFile,
+    std::os::unix::net::{UnixListener, UnixStream},
+    std::path::{Path, PathBuf},
+};
+
+use crate::socket::{listen, stop_accepting};
+use crate::stream::Stream;
+
+/// Connections that may wait to be accepted: what Linux allows by default (`somaxconn`). A
+/// front server's burst waits here instead of failing.
+const BACKLOG: i32 = 4096;
+
+/// A TCP or Unix listener.
+///
+/// # Examples
+/// ```
+/// use scgi_blocking::Listener;
+/// let listener = Listener::bind(&"127.0.0.1:0".parse()?)?;
+/// println!("Listening on {}", listener.local_address()?);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Listener {
+    inner: Inner,
+    /// Bound here, so no other process has the socket.
+    own: bool,
+    /// Removes the socket's file at the end, if this program made it.
+    #[cfg(unix)]
+    file: Option<SocketFile>,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Binds an address, which is resolved if it is a host name. A Unix socket on which nobody
+    /// answers any more is replaced.
+    ///
+    /// # Errors
+    /// As [`scgi_proto::bind`].
+    pub fn bind(address: &Address) -> io::Result<Self> {
+        match scgi_proto::bind(address)? {
+            Bound::Tcp(listener) => {
+                listen(&listener, BACKLOG)?;
+                Ok(Self { own: true, ..listener.into() })
+            }
+            #[cfg(unix)]
+            Bound::Unix(listener, file) => {
+                listen(&listener, BACKLOG)?;
+                Ok(Self { inner: Inner::Unix(listener), own: true, file })
+            }
+        }
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn local_address(&self) -> io::Result<Address> {
+        #[cfg(unix)]
+        if let Some(file) = &self.file {
+            return Ok(Address::Unix(file.path().to_path_buf()));
+        }
+        match &self.inner {
+            Inner::Tcp(listener) => listener.local_addr().map(Address::from),
+            #[cfg(unix)]
+            Inner::Unix(listener) => {
+                listener.local_addr().map(|address| Address::Unix(unix_path(&address)))
+            }
+        }
+    }
+
+    /// Waits for the next connection.
+    ///
+    /// # Errors
+    /// If accepting fails; [`serve`](crate::serve()) goes on after any.
+    pub fn accept(&self) -> io::Result<Stream> {
+        match &self.inner {
+            Inner::Tcp(listener) => listener.accept().map(|(stream, _)| stream.into()),
+            #[cfg(unix)]
+            Inner::Unix(listener) => listener.accept().map(|(stream, _)| stream.into()),
+        }
+    }
+
+    /// Whether the socket is known to be this program's alone.
+    pub(crate) fn is_own(&self) -> bool {
+        self.own
+    }
+
+    /// Ends every accept that waits, and the socket for whoever else has it. Gives whether the
+    /// system can do that.
+    pub(crate) fn stop(&self) -> bool {
+        match &self.inner {
+            Inner::Tcp(listener) => stop_accepting(listener),
+            #[cfg(unix)]
+            Inner::Unix(listener) => stop_accepting(listener),
+        }
+    }
+
+    /// Ends one accept that waits, by connecting to it.
+    pub(crate) fn wake_one(&self) {
+        // If it fails, it is tried again.
+        match &self.inner {
+            Inner::Tcp(listener) => {
+                let Ok(address) = listener.local_addr().map(reachable) else { return };
+                let _ = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+            }
+            #[cfg(unix)]
+            Inner::Unix(listener) => {
+                let Ok(address) = listener.local_addr() else { return };
+                let _ = UnixStream::connect_addr(&address);
+            }
+        }
+    }
+}
+
+/// An address of this machine on which a listener bound to `address` is reached.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// The listener is put into blocking mode.
+impl From<TcpListener> for Listener {
+    fn from(listener: TcpListener) -> Self {
+        // It fails for no socket.
+        let _ = listener.set_nonblocking(false);
+        Self {
+            inner: Inner::Tcp(listener),
+            own: false,
+            #[cfg(unix)]
+            file: None,
+        }
+    }
+}
+
+/// The listener is put into blocking mode.
+#[cfg(unix)]
+impl From<UnixListener> for Listener {
+    fn from(listener: UnixListener) -> Self {
+        // It fails for no socket.
+        let _ = listener.set_nonblocking(false);
+        Self { inner: Inner::Unix(listener), own: false, file: None }
+    }
+}
+
+#[cfg(unix)]
+fn unix_path(address: &std::os::unix::net::SocketAddr) -> PathBuf {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::linux::net::SocketAddrExt;
+        if let Some(name) = address.as_abstract_name() {
+            return format!("@{}", name.escape_ascii()).into();
+        }
+    }
+    address.as_pathname().unwrap_or_else(|| Path::new("(unnamed)")).to_path_buf()
+}

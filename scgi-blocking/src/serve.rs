@@ -1,0 +1,325 @@
+//! Serving: the threads that accept and answer.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+use std::marker::PhantomData;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use scgi_proto::{Config, Error, Limits};
+
+use crate::answer::answer;
+use crate::connection::Connection;
+use crate::control::{Control, Shutdown, Worker};
+use crate::handler::Handler;
+use crate::listener::Listener;
+use crate::socket::Cancel;
+
+/// Connections served at once, and so threads, by default: what Apache's worker allows (its
+/// `MaxRequestWorkers` is 256 for processes, 400 for threads). Enough for handlers that wait for
+/// a database or a slow reader; idle threads cost some 20 KiB each, and none is made before all
+/// others have a connection.
+const MAX_CONNECTIONS: usize = 256;
+
+/// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
+/// which systemd kills a service.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// Serves every connection of `listener` with `handler`, until the shutdown signal if there is
+/// one.
+///
+/// A malformed request is answered with 400, 413 or 431, a failed or panicked handler with 500;
+/// errors of single connections never end the server.
+///
+/// Each thread accepts, answers, and accepts again; while all are at work, connections wait in
+/// the listen backlog.
+///
+/// # Examples
+/// ```no_run
+/// use scgi_blocking::{Listener, Request, Response, serve};
+///
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = Listener::bind(&"/run/app/app.sock".parse()?)?;
+/// let summary = serve(listener, |_: Request| Response::new("hello"))
+///     .with_graceful_shutdown(|| std::thread::sleep(std::time::Duration::from_secs(60)))
+///     .run()?;
+/// println!("{summary:?}");
+/// # Ok(()) }
+/// ```
+pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Serve<H, M> {
+    Serve {
+        listener: listener.into(),
+        handler,
+        config: Config::default(),
+        max_connections: MAX_CONNECTIONS,
+        shutdown_deadline: SHUTDOWN_DEADLINE,
+        signal: None,
+        control: Arc::default(),
+        kind: PhantomData,
+    }
+}
+
+/// A server about to run: set what differs from the defaults, then [`run`](Self::run) it.
+#[must_use = "a server does nothing before `run`"]
+pub struct Serve<H, M> {
+    listener: Listener,
+    handler: H,
+    config: Config,
+    max_connections: usize,
+    shutdown_deadline: Duration,
+    signal: Option<Box<dyn FnOnce() + Send>>,
+    control: Arc<Control>,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<H, M> Serve<H, M> {
+    /// Replaces the bounds, rules and deadlines of each connection.
+    pub fn with_config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Replaces the bounds on requests.
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.config = self.config.with_limits(limits);
+        self
+    }
+
+    /// Connections served at once, which is the number of threads at most: 256 by default, what
+    /// Apache allows. The rest wait in the listen backlog.
+    ///
+    /// A thread is made when all others have a connection, so a server that needs few has few.
+    ///
+    /// # Panics
+    /// If it is 0.
+    pub fn with_max_connections(mut self, count: usize) -> Self {
+        assert!(count > 0, "a server needs at least one connection");
+        self.max_connections = count;
+        self
+    }
+
+    /// Stops accepting when `signal` returns, and finishes what runs. It is called on a thread
+    /// of its own. [`shutdown_handle`](Self::shutdown_handle) does the same without one.
+    pub fn with_graceful_shutdown(mut self, signal: impl FnOnce() + Send + 'static) -> Self {
+        self.signal = Some(Box::new(signal));
+        self
+    }
+
+    /// Time for what runs to finish after the signal: 30 s by default. The rest is aborted:
+    /// reads and writes of those connections end, and a thread that is inside a handler is left
+    /// behind.
+    pub fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
+        self.shutdown_deadline = deadline;
+        self
+    }
+
+    /// What stops this server, from any thread.
+    #[must_use]
+    pub fn shutdown_handle(&self) -> Shutdown {
+        Shutdown { control: Arc::clone(&self.control) }
+    }
+}
+
+impl<H, M> fmt::Debug for Serve<H, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serve")
+            .field("listener", &self.listener)
+            .field("config", &self.config)
+            .field("max_connections", &self.max_connections)
+            .field("shutdown_deadline", &self.shutdown_deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a server did, told when it has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Connections that were accepted.
+    pub served: u64,
+    /// Those that finished after the shutdown signal.
+    pub finished: u64,
+    /// Those that were aborted at the shutdown deadline.
+    pub aborted: u64,
+}
+
+impl<M: 'static, H: Handler<M>> Serve<H, M> {
+    /// Runs the server until it is stopped.
+    ///
+    /// # Errors
+    /// If not even one thread can be made. Errors of accepting and of connections end nothing.
+    pub fn run(self) -> io::Result<Summary> {
+        let listener = Arc::new(self.listener);
+        let cancel = Arc::new(Cancel::new()?);
+        let server = Arc::new(Server {
+            handler: self.handler,
+            config: self.config,
+            max_connections: self.max_connections,
+            listener: Arc::downgrade(&listener),
+            control: Arc::clone(&self.control),
+            cancel: Arc::clone(&cancel),
+            kind: PhantomData,
+        });
+        if let Some(signal) = self.signal {
+            let shutdown = Shutdown { control: Arc::clone(&self.control) };
+            thread::Builder::new().name("scgi-signal".into()).spawn(move || {
+                signal();
+                shutdown.stop();
+            })?;
+        }
+        server.spawn()?;
+        drop(server);
+        self.control.wait_for_stop(None);
+        let begun = Instant::now();
+        wake_all(&listener, &self.control);
+        // Threads in a handler hold it no longer: new connections are refused from here on.
+        drop(listener);
+        let mut summary = Summary::default();
+        if !self.control.wait_for_workers(self.shutdown_deadline.saturating_sub(begun.elapsed())) {
+            summary.aborted = self.control.abort() as u64;
+            cancel.set();
+            // What only waits for its peer ends at once.
+            self.control.wait_for_workers(ABORT_GRACE);
+        }
+        summary.finished = self.control.finished();
+        summary.served = self.control.served();
+        Ok(summary)
+    }
+}
+
+/// How long aborted connections may take to close.
+const ABORT_GRACE: Duration = Duration::from_secs(1);
+
+/// How long a listener that others may have too is only woken by connecting to it.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Ends every accept that waits.
+///
+/// Shutting the socket down does that at once on Linux, but for every process that has it: one
+/// that was given to this program, by systemd for example, would be dead for the next one too.
+/// There, and on other systems, each waiting thread is sent a connection. Another process may
+/// get that one, so it is repeated until all threads have woken.
+fn wake_all(listener: &Listener, control: &Control) {
+    let begun = Instant::now();
+    while !control.wait_for_accepts(Duration::ZERO) {
+        let by_force = listener.is_own() || begun.elapsed() > PATIENCE;
+        if by_force && listener.stop() {
+            control.wait_for_accepts(PATIENCE);
+            return;
+        }
+        if begun.elapsed() > 2 * PATIENCE {
+            return;
+        }
+        listener.wake_one();
+        control.wait_for_accepts(Duration::from_millis(1));
+    }
+}
+
+/// What the threads of a server share.
+struct Server<H, M> {
+    handler: H,
+    config: Config,
+    max_connections: usize,
+    /// Held while accepting only, so that a thread that is stuck does not keep it open.
+    listener: Weak<Listener>,
+    control: Arc<Control>,
+    cancel: Arc<Cancel>,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<M: 'static, H: Handler<M>> Server<H, M> {
+    /// Makes one more thread, unless there are enough.
+    fn spawn(self: &Arc<Self>) -> io::Result<()> {
+        let Some(worker) = self.control.add_worker(self.max_connections) else { return Ok(()) };
+        let server = Arc::clone(self);
+        let name = "scgi-worker".to_owned();
+        thread::Builder::new().name(name).spawn(move || server.work(worker)).map(drop)
+    }
+
+    fn work(self: Arc<Self>, worker: Worker) {
+        let mut backoff = Backoff::default();
+        while !self.control.is_stopping() {
+            let Some(listener) = self.listener.upgrade() else { break };
+            let accepted = listener.accept();
+            drop(listener);
+            // What was accepted after the signal is the connection that wakes, or one that came
+            // too late.
+            if self.control.is_stopping() {
+                break;
+            }
+            match accepted {
+                Ok(stream) => {
+                    backoff = Backoff::default();
+                    let (busy, last) = self.control.begin();
+                    if last {
+                        // Without one more, connections wait for this one. That is no error.
+                        let _ = self.spawn();
+                    }
+                    let connection =
+                        Connection::new(stream, &self.config).with_cancel(Arc::clone(&self.cancel));
+                    // An error of one connection concerns nobody else; its peer was told.
+                    let _ = answer(connection, &self.handler);
+                    drop(busy);
+                }
+                Err(error) => backoff.wait(&error, &self.control),
+            }
+        }
+        // The handler may be dropped here and may panic in that; the thread has ended all the
+        // same.
+        let _end = worker;
+        drop(self);
+    }
+}
+
+/// How long to wait after a failed accept.
+///
+/// A connection that its client took back fails alone: the next one is accepted at once. When
+/// descriptors or memory have run out, accepting again at once would spin.
+#[derive(Default)]
+struct Backoff {
+    delay: Duration,
+}
+
+impl Backoff {
+    fn wait(&mut self, error: &io::Error, control: &Control) {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return;
+        }
+        self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        control.wait_for_stop(Some(self.delay));
+    }
+}
+
+/// Serves the one request of a stream that is no socket of a [`Listener`]: a TLS stream, a pipe,
+/// any [`Read`] + [`Write`].
+///
+/// # Errors
+/// What went wrong with the connection, after the peer was told where that was possible.
+///
+/// # Examples
+/// ```
+/// use scgi_blocking::{Client, Config, Limits, Request, RequestHead, Response, serve_connection};
+/// # #[cfg(unix)]
+/// # fn main() -> Result<(), scgi_blocking::Error> {
+/// use std::os::unix::net::UnixStream;
+///
+/// let (near, far) = UnixStream::pair()?;
+/// std::thread::spawn(|| {
+///     serve_connection(far, |_: Request| Response::new("hello"), &Config::default())
+/// });
+/// let request = Request::new(RequestHead::builder("GET", "/").build(), "");
+/// let response = Client::new(near, Limits::default()).request(request)?;
+/// assert_eq!(response.into_body().collect(100)?, "hello");
+/// # Ok(()) }
+/// # #[cfg(not(unix))]
+/// # fn main() {}
+/// ```
+#[expect(clippy::needless_pass_by_value, reason = "the handler is taken as by `serve`")]
+pub fn serve_connection<IO, M, H>(io: IO, handler: H, config: &Config) -> Result<(), Error>
+where
+    IO: Read + Write + Send + 'static,
+    H: Handler<M>,
+{
+    answer(Connection::new(io, config), &handler)
+}

@@ -1,0 +1,123 @@
+//! What sockets can do beyond `Read` and `Write`: try without waiting, wait with a deadline,
+//! shut down, reset.
+
+use std::any::Any;
+use std::io;
+use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+
+#[cfg(not(unix))]
+#[path = "socket/portable.rs"]
+mod system;
+#[cfg(unix)]
+#[path = "socket/unix.rs"]
+mod system;
+
+pub(crate) use system::{Cancel, listen, stop_accepting};
+
+/// What is waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Interest {
+    Read,
+    Write,
+    /// Either of them.
+    Both,
+}
+
+/// A connected socket.
+pub(crate) trait Socket {
+    #[cfg(unix)]
+    fn fd(&self) -> BorrowedFd<'_>;
+
+    /// The socket, if it is one of TCP.
+    fn tcp(&self) -> Option<&TcpStream>;
+}
+
+impl Socket for TcpStream {
+    #[cfg(unix)]
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        Some(self)
+    }
+}
+
+#[cfg(unix)]
+impl Socket for UnixStream {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.as_fd()
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        None
+    }
+}
+
+/// Finds the socket in a stream of any type.
+pub(crate) type AsSocket<IO> = fn(&IO) -> Option<&dyn Socket>;
+
+/// The socket that `io` is, if it is one of the types known here.
+///
+/// Asked by type, so that a stream that is a socket cannot be left without deadlines by
+/// forgetting to say so.
+pub(crate) fn as_socket<IO: 'static>(io: &IO) -> Option<&dyn Socket> {
+    fn is<T: Socket + 'static>(io: &dyn Any) -> Option<&dyn Socket> {
+        io.downcast_ref::<T>().map(|io| io as &dyn Socket)
+    }
+    let io: &dyn Any = io;
+    let found = is::<crate::stream::Stream>(io).or_else(|| is::<TcpStream>(io));
+    #[cfg(unix)]
+    let found = found.or_else(|| is::<UnixStream>(io));
+    found
+}
+
+impl dyn Socket + '_ {
+    /// Tries a read; `None` if it would have to wait.
+    pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        system::read_at_once(self, buf)
+    }
+
+    /// Tries a write of two slices; `None` if it would have to wait.
+    pub(crate) fn write_at_once(&self, pending: (&[u8], &[u8])) -> io::Result<Option<usize>> {
+        system::write_at_once(self, pending)
+    }
+
+    /// Waits until a read or write may succeed, or `timeout` is over, or `cancel` is set. May
+    /// return early for no reason.
+    pub(crate) fn wait(
+        &self,
+        interest: Interest,
+        timeout: Option<std::time::Duration>,
+        cancel: Option<&Cancel>,
+    ) -> io::Result<()> {
+        system::wait(self, interest, timeout, cancel)
+    }
+
+    /// Ends the write side.
+    pub(crate) fn shutdown_write(&self) -> io::Result<()> {
+        system::shutdown_write(self)
+    }
+
+    /// Makes the close a reset, so that the peer cannot take what it got for complete.
+    ///
+    /// A Unix socket has no reset; there the peer sees a plain close.
+    pub(crate) fn reset_on_close(&self) {
+        if let Some(socket) = self.tcp() {
+            // If it fails, the connection is broken already.
+            let _ = system::set_linger_zero(socket);
+        }
+    }
+
+    /// Lets each chunk of a streamed reply leave at once.
+    pub(crate) fn send_at_once(&self) {
+        if let Some(socket) = self.tcp() {
+            // Only a matter of delay.
+            let _ = socket.set_nodelay(true);
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Sockets where the system is not Unix, with what `std` has: reads are tried with the socket in
+//! non-blocking mode, and one waits in `peek`; writes wait themselves, for a short time each.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{Interest, Socket};
+
+/// The longest wait in one call: how late a cancelled wait notices at most.
+const SLICE: Duration = Duration::from_millis(100);
+
+fn tcp(socket: &dyn Socket) -> io::Result<&TcpStream> {
+    socket.tcp().ok_or_else(|| ErrorKind::Unsupported.into())
+}
+
+pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
+    let mut socket = tcp(socket)?;
+    socket.set_nonblocking(true)?;
+    let read = at_once(|| socket.read(buf));
+    socket.set_nonblocking(false)?;
+    read
+}
+
+pub(super) fn write_at_once(
+    socket: &dyn Socket,
+    (first, second): (&[u8], &[u8]),
+) -> io::Result<Option<usize>> {
+    let mut socket = tcp(socket)?;
+    socket.set_write_timeout(Some(SLICE))?;
+    at_once(|| socket.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]))
+}
+
+/// Repeats a call that was interrupted, and tells one that would wait.
+fn at_once(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Some(count)),
+            Err(error) => match error.kind() {
+                ErrorKind::Interrupted => {}
+                ErrorKind::WouldBlock | ErrorKind::TimedOut => return Ok(None),
+                _ => return Err(error),
+            },
+        }
+    }
+}
+
+pub(super) fn wait(
+    socket: &dyn Socket,
+    interest: Interest,
+    timeout: Option<Duration>,
+    cancel: Option<&Cancel>,
+) -> io::Result<()> {
+    // A write has waited already.
+    if interest != Interest::Read || cancel.is_some_and(Cancel::is_set) {
+        return Ok(());
+    }
+    let timeout = timeout.unwrap_or(SLICE).clamp(Duration::from_millis(1), SLICE);
+    let socket = tcp(socket)?;
+    socket.set_read_timeout(Some(timeout))?;
+    at_once(|| socket.peek(&mut [0])).map(drop)
+}
+
+pub(super) fn shutdown_write(socket: &dyn Socket) -> io::Result<()> {
+    tcp(socket)?.shutdown(Shutdown::Write)
+}
+
+pub(super) fn set_linger_zero(socket: &TcpStream) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
+}
+
+/// Sets the length of a listener's queue.
+pub(crate) fn listen(listener: &std::net::TcpListener, backlog: i32) -> io::Result<()> {
+    socket2::SockRef::from(listener).listen(backlog)
+}
+
+/// Makes every accept on the listener's socket fail; it is not known how here.
+pub(crate) fn stop_accepting(_: &std::net::TcpListener) -> bool {
+    false
+}
+
+/// Ends all waiting of a server's connections.
+#[derive(Debug)]
+pub(crate) struct Cancel {
+    is_set: AtomicBool,
+}
+
+impl Cancel {
+    #[expect(clippy::unnecessary_wraps, reason = "it can fail on Unix")]
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self { is_set: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn set(&self) {
+        self.is_set.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.is_set.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,109 @@
+//! One type for the streams of TCP and Unix sockets.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::net::TcpStream;
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
+
+use scgi_proto::Address;
+
+use crate::socket::Socket;
+
+/// A connected TCP or Unix socket.
+#[derive(Debug)]
+pub struct Stream {
+    inner: Inner,
+}
+
+#[derive(Debug)]
+enum Inner {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Connects to an address, which is resolved if it is a host name.
+    ///
+    /// # Errors
+    /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
+    pub fn connect(address: &Address) -> io::Result<Self> {
+        match address {
+            Address::Tcp(address) => Ok(TcpStream::connect(address.as_str())?.into()),
+            #[cfg(unix)]
+            Address::Unix(path) => {
+                Ok(UnixStream::connect_addr(&scgi_proto::unix_address(path)?)?.into())
+            }
+            #[cfg(not(unix))]
+            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl From<TcpStream> for Stream {
+    fn from(stream: TcpStream) -> Self {
+        Self { inner: Inner::Tcp(stream) }
+    }
+}
+
+#[cfg(unix)]
+impl From<UnixStream> for Stream {
+    fn from(stream: UnixStream) -> Self {
+        Self { inner: Inner::Unix(stream) }
+    }
+}
+
+impl Socket for Stream {
+    #[cfg(unix)]
+    fn fd(&self) -> BorrowedFd<'_> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.as_fd(),
+            Inner::Unix(stream) => stream.as_fd(),
+        }
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match &self.inner {
+            Inner::Tcp(stream) => Some(stream),
+            #[cfg(unix)]
+            Inner::Unix(_) => None,
+        }
+    }
+}
+
+macro_rules! call {
+    ($self:ident.$method:ident($($argument:ident),*)) => {
+        match &mut $self.inner {
+            Inner::Tcp(stream) => stream.$method($($argument),*),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.$method($($argument),*),
+        }
+    };
+}
+
+impl Read for Stream {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        call!(self.read(buf))
+    }
+
+    fn read_vectored(&mut self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        call!(self.read_vectored(bufs))
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        call!(self.write(buf))
+    }
+
+    fn write_vectored(&mut self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        call!(self.write_vectored(bufs))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        // Sockets hold nothing back.
+        Ok(())
+    }
+}
