@@ -9,6 +9,8 @@ mod describe;
 mod echo;
 mod failure;
 mod limits;
+mod on_blocking;
+mod on_futures;
 mod on_tokio;
 mod plan;
 mod repeat;

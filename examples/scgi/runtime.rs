@@ -1,22 +1,25 @@
 //! The runtimes that `echo` and `request` can use.
 //!
 //! The seam for the next one: a variant here, an arm in each `match`, and a file beside
-//! `on_tokio.rs` with the same two functions.
+//! `on_tokio.rs` with the same two functions. Raw bytes use no adapter and go out on tokio.
 
 use clap::ValueEnum;
 use scgi_examples::BoxError;
 
 use crate::capture::Capture;
 use crate::echo::{EchoArgs, Stopped};
-use crate::on_tokio;
 use crate::plan::Plan;
 use crate::reply::Reply;
+use crate::{on_blocking, on_futures, on_tokio};
 
 /// What runs a server or a client.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Runtime {
     #[default]
     Tokio,
+    AsyncStd,
+    Smol,
+    Blocking,
 }
 
 impl Runtime {
@@ -24,6 +27,9 @@ impl Runtime {
     pub(crate) fn echo(self, args: &EchoArgs) -> Result<Stopped, BoxError> {
         match self {
             Self::Tokio => on_tokio::echo(args),
+            Self::AsyncStd => on_futures::async_std::echo(args),
+            Self::Smol => on_futures::smol::echo(args),
+            Self::Blocking => on_blocking::echo(args),
         }
     }
 
@@ -36,6 +42,9 @@ impl Runtime {
     ) -> Result<(), BoxError> {
         match self {
             Self::Tokio => on_tokio::exchange(plan, capture, reply),
+            Self::AsyncStd => on_futures::async_std::exchange(plan, capture, reply),
+            Self::Smol => on_futures::smol::exchange(plan, capture, reply),
+            Self::Blocking => on_blocking::exchange(plan, capture, reply),
         }
     }
 }

@@ -157,5 +157,6 @@ macro_rules! on {
 }
 
 on!(async_std);
+on!(blocking);
 on!(smol);
 on!(tokio);

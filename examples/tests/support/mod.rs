@@ -3,6 +3,7 @@
 #[macro_use]
 pub(crate) mod app;
 pub(crate) mod async_std;
+pub(crate) mod blocking;
 pub(crate) mod smol;
 pub(crate) mod tokio;
 

@@ -1,0 +1,134 @@
+//! `echo` and `request` on smol and async-std, which differ only in how they start and wait.
+
+use std::io;
+use std::thread;
+
+use futures_util::future::{Either, select};
+use scgi_async_std::{Body, Client, Limits, Listener, Request, Response, Stream};
+use scgi_examples::BoxError;
+use scgi_proto::RequestHead;
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
+
+use crate::capture::Capture;
+use crate::echo::{Echo, EchoArgs, Stopped};
+use crate::failure::Context as _;
+use crate::plan::{Message, Plan, Upload};
+use crate::reply::Reply;
+use crate::tee::Tee;
+
+/// The two functions of a runtime, from its own `block_on`, `serve` and timer.
+macro_rules! on {
+    ($name:ident, $block_on:path, $serve:path, $sleep:expr) => {
+        pub(crate) mod $name {
+            use super::*;
+
+            /// Serves until SIGTERM or SIGINT.
+            pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
+                $block_on(async {
+                    let context = || format!("cannot listen on {}", args.address);
+                    let listener = Listener::bind(&args.address).await.context(context)?;
+                    let stop = stop_signal()?;
+                    println!("Listening on {}", listener.local_address()?);
+                    let json = args.json;
+                    let mut server = $serve(listener, move |request| answer(request, json))
+                        .with_config(args.config())
+                        .with_graceful_shutdown(stop);
+                    if let Some(count) = args.max_connections {
+                        server = server.with_max_connections(count);
+                    }
+                    if let Some(deadline) = args.shutdown_deadline {
+                        server = server.with_shutdown_deadline(deadline);
+                    }
+                    let summary = server.await?;
+                    let (served, finished) = (summary.served, summary.finished);
+                    Ok(Stopped { served, finished, aborted: summary.aborted })
+                })
+            }
+
+            /// Sends one request and hands what comes to `reply`.
+            pub(crate) fn exchange(
+                plan: &Plan,
+                capture: Option<Capture>,
+                reply: &mut Reply,
+            ) -> Result<(), BoxError> {
+                let result = $block_on(async {
+                    let Some(limit) = plan.timeout else { return talk(plan, capture, reply).await };
+                    let talk = Box::pin(talk(plan, capture, reply));
+                    match select(talk, Box::pin($sleep(limit))).await {
+                        Either::Left((result, _)) => result,
+                        Either::Right(_) => Err(plan.late()),
+                    }
+                });
+                plan.progress.finish_and_clear();
+                result
+            }
+        }
+    };
+}
+
+on!(smol, ::smol::block_on, scgi_async_std::smol::serve, ::smol::Timer::after);
+on!(
+    async_std,
+    ::async_std::task::block_on,
+    scgi_async_std::async_std::serve,
+    ::async_std::task::sleep
+);
+
+async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
+    let (head, mut body) = request.into_parts();
+    let mut echo = Echo::default();
+    while let Some(chunk) = body.chunk().await? {
+        echo.update(&chunk);
+    }
+    let (text, content_type) = echo.answer(&head, json)?;
+    Ok(Response::new(text).with_field("Content-Type", content_type))
+}
+
+/// Caught from here on; the future completes at the first one.
+fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    let (sender, receiver) = ::smol::channel::bounded(1);
+    thread::spawn(move || {
+        signals.forever().next();
+        // Nobody waits any more if the server has ended by itself.
+        let _ = sender.send_blocking(());
+    });
+    Ok(async move {
+        let _ = receiver.recv().await;
+    })
+}
+
+async fn talk(plan: &Plan, capture: Option<Capture>, reply: &mut Reply) -> Result<(), BoxError> {
+    let Message::Request(head, upload) = &plan.message else {
+        return Err("--raw works with --runtime tokio only: it uses no adapter".into());
+    };
+    reply.start();
+    let stream = Stream::connect(&plan.address).await;
+    let stream = stream.context(|| format!("cannot connect to {}", plan.address))?;
+    reply.connected();
+    let io = Tee::new(stream.compat(), capture).compat();
+    let client = Client::new(io, Limits::default());
+    let mut response = client.request(request(plan, head, upload)?).await?;
+    plan.progress.finish_and_clear();
+    reply.head(response.head())?;
+    while let Some(chunk) = response.body_mut().chunk().await? {
+        reply.body(&chunk)?;
+    }
+    reply.end();
+    Ok(())
+}
+
+fn request(plan: &Plan, head: &RequestHead, upload: &Upload) -> Result<Request, BoxError> {
+    let body = match upload {
+        Upload::Bytes(bytes) => Body::from(bytes.clone()),
+        Upload::File(path, len) => {
+            let file = std::fs::File::open(path).context(|| path.display().to_string())?;
+            let file = plan.progress.wrap_read(io::Read::take(file, *len));
+            // What is appended to the file meanwhile is left out.
+            Body::from_reader(::smol::Unblock::new(file)).with_len(*len)
+        }
+    };
+    Ok(Request::new(head.clone(), body))
+}
