@@ -42,7 +42,6 @@ macro_rules! statuses {
                     407 => "Proxy Authentication Required",
                     411 => "Length Required",
                     412 => "Precondition Failed",
-                    414 => "URI Too Long",
                     417 => "Expectation Failed",
                     418 => "I'm a teapot",
                     421 => "Misdirected Request",
@@ -80,6 +79,7 @@ statuses! {
     CONFLICT 409 "Conflict"
     GONE 410 "Gone"
     CONTENT_TOO_LARGE 413 "Content Too Large"
+    URI_TOO_LONG 414 "URI Too Long"
     UNSUPPORTED_MEDIA_TYPE 415 "Unsupported Media Type"
     RANGE_NOT_SATISFIABLE 416 "Range Not Satisfiable"
     UNPROCESSABLE_CONTENT 422 "Unprocessable Content"

@@ -1,0 +1,355 @@
+//! From an `http` request to one for an SCGI server.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION};
+use ::http::request::Parts;
+use ::http::uri::{Authority, Scheme};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Version};
+
+use super::request::is_left_out;
+use super::response::is_of_connection;
+use super::{ClientAddress, ConvertError};
+use crate::request::{RequestHead, RequestHeadBuilder, parse_length, percent_decode};
+
+/// Makes a request to a backend of an `http` request's head, with the variables of RFC 3875.
+///
+/// - REQUEST_URI is path and query, PATH_INFO the decoded path, SCRIPT_NAME empty.
+/// - SERVER_NAME and SERVER_PORT come from the URI's authority, else from Host, else they are
+///   `localhost` and 80 or 443.
+/// - The extensions [`ClientAddress`] and `http::uri::Scheme`, where they are set, become
+///   REMOTE_ADDR, REMOTE_PORT, REQUEST_SCHEME and HTTPS.
+/// - Content-Type and Content-Length become CONTENT_TYPE and CONTENT_LENGTH (0 if absent), every
+///   other header an `HTTP_*` param. Repeated ones are joined with `, ` and cookies with `; `
+///   (RFC 3875 section 4.1.18, RFC 9113 section 8.2.3).
+/// - Left out: hop-by-hop headers and those that Connection names, Expect, Proxy-Authorization,
+///   and Proxy ([httpoxy](https://httpoxy.org)).
+///
+/// # Errors
+/// If two headers would become one variable, Host, Content-Type or Content-Length is repeated,
+/// Content-Length is no number, the URI has no path, or the path holds `%00`.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::http::request_from_http;
+/// let (parts, ()) = http::Request::get("http://example.org/a%20b?c")
+///     .header("cookie", "a=1")
+///     .header("cookie", "b=2")
+///     .body(())?
+///     .into_parts();
+/// let head = request_from_http(&parts)?;
+/// assert_eq!(head.params().get_str("PATH_INFO"), Some("/a b"));
+/// assert_eq!(head.params().get_str("HTTP_HOST"), Some("example.org"));
+/// assert_eq!(head.params().get_str("HTTP_COOKIE"), Some("a=1; b=2"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn request_from_http(parts: &Parts) -> Result<RequestHead, ConvertError> {
+    let path = parts.uri.path_and_query().ok_or(ConvertError::InvalidUri)?;
+    if percent_decode(path.path()).contains(&0) {
+        return Err(ConvertError::NulInPath);
+    }
+    let scheme = parts.uri.scheme().or_else(|| parts.extensions.get());
+    let host = host(parts)?;
+    let mut builder = RequestHead::builder(parts.method.as_str(), path.as_str())
+        .param("SERVER_PROTOCOL", protocol(parts.version))
+        .append("GATEWAY_INTERFACE", "CGI/1.1")
+        .append("SERVER_SOFTWARE", concat!("scgi-proto/", env!("CARGO_PKG_VERSION")));
+    let (name, port) = split_host(host.unwrap_or_default());
+    if !name.is_empty() {
+        builder = builder.param("SERVER_NAME", name);
+    }
+    let is_https = scheme == Some(&Scheme::HTTPS);
+    if let Some(port) = port {
+        builder = builder.param("SERVER_PORT", port);
+    } else if is_https {
+        builder = builder.param("SERVER_PORT", "443");
+    }
+    if let Some(scheme) = scheme {
+        builder = builder.append("REQUEST_SCHEME", scheme.as_str());
+    }
+    if is_https {
+        builder = builder.append("HTTPS", "on");
+    }
+    if let Some(client) = parts.extensions.get::<ClientAddress>() {
+        builder = builder.append("REMOTE_ADDR", client.ip().to_string());
+        if let Some(port) = client.port() {
+            builder = builder.append("REMOTE_PORT", port.to_string());
+        }
+    }
+    if let Some(host) = host {
+        builder = builder.append("HTTP_HOST", host);
+    }
+    headers(&parts.headers, builder).map(RequestHeadBuilder::build)
+}
+
+fn protocol(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_09 => "HTTP/0.9",
+        Version::HTTP_10 => "HTTP/1.0",
+        Version::HTTP_2 => "HTTP/2.0",
+        Version::HTTP_3 => "HTTP/3.0",
+        _ => "HTTP/1.1",
+    }
+}
+
+/// The authority of the URI, which counts before Host (RFC 9112 section 3.2.2).
+fn host(parts: &Parts) -> Result<Option<&[u8]>, ConvertError> {
+    let header = single(&parts.headers, &HOST)?;
+    let authority = parts.uri.authority().map(Authority::as_str);
+    // Without a user's name and password, which Host cannot hold.
+    let authority = authority.map(|text| text.rsplit_once('@').map_or(text, |(_, host)| host));
+    Ok(authority.map(str::as_bytes).or_else(|| header.map(HeaderValue::as_bytes)))
+}
+
+/// `name:port`; the colons of an IPv6 address stand in brackets.
+fn split_host(host: &[u8]) -> (&[u8], Option<&[u8]>) {
+    let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    match host.split_at(host.len() - digits) {
+        ([name @ .., b':'], port) => (name, Some(port).filter(|port| !port.is_empty())),
+        _ => (host, None),
+    }
+}
+
+fn headers(
+    headers: &HeaderMap,
+    mut builder: RequestHeadBuilder,
+) -> Result<RequestHeadBuilder, ConvertError> {
+    if let Some(value) = single(headers, &CONTENT_TYPE)? {
+        builder = builder.append("CONTENT_TYPE", value);
+    }
+    if let Some(value) = single(headers, &CONTENT_LENGTH)? {
+        let len = parse_length(value.as_bytes()).map_err(|_| ConvertError::InvalidContentLength)?;
+        builder = builder.content_length(len);
+    }
+    let mut variable = Vec::with_capacity(32);
+    let mut joined = Vec::new();
+    for name in headers.keys() {
+        if collides(name, headers) {
+            return Err(ConvertError::CollidingName { name: name.clone() });
+        }
+        let bytes = name.as_str().as_bytes();
+        let elsewhere = [HOST, EXPECT, PROXY_AUTHORIZATION].contains(name);
+        if elsewhere || is_left_out(bytes) || is_of_connection(bytes, headers) {
+            continue;
+        }
+        variable.clear();
+        variable.extend_from_slice(b"HTTP_");
+        variable.extend(bytes.iter().map(|b| to_variable(*b)));
+        let separator: &[u8] = if name == COOKIE { b"; " } else { b", " };
+        joined.clear();
+        for (index, value) in headers.get_all(name).iter().enumerate() {
+            if index > 0 {
+                joined.extend_from_slice(separator);
+            }
+            joined.extend_from_slice(value.as_bytes());
+        }
+        builder = builder.append(&variable, &joined);
+    }
+    Ok(builder)
+}
+
+fn to_variable(byte: u8) -> u8 {
+    if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
+}
+
+/// Whether another header becomes the same variable, or one that is reserved.
+fn collides(name: &HeaderName, headers: &HeaderMap) -> bool {
+    let bytes = name.as_str().as_bytes();
+    // Header names are in small letters, so only a `_` can make two of them one.
+    if !bytes.contains(&b'_') {
+        return false;
+    }
+    let variable = |name: &HeaderName| name.as_str().bytes().map(to_variable).collect::<Vec<_>>();
+    let own = variable(name);
+    let other = |other: &HeaderName| other != name && variable(other) == own;
+    is_left_out(&own) || own == b"PROXY_AUTHORIZATION" || headers.keys().any(other)
+}
+
+/// The value of a header that may stand only once: two would mean different things to different
+/// servers.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a HeaderValue>, ConvertError> {
+    let mut values = headers.get_all(name).iter();
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(ConvertError::RepeatedHeader { name: name.clone() }),
+        None => Ok(first),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Pairs<'a> = &'a [(&'a str, &'a str)];
+
+    fn parts(uri: &str, pairs: Pairs<'_>) -> Parts {
+        let builder = pairs.iter().fold(::http::Request::get(uri), |b, (n, v)| b.header(*n, *v));
+        builder.body(()).expect("a request").into_parts().0
+    }
+
+    #[test]
+    fn variables() {
+        let rows: &[(&str, Pairs<'_>, Pairs<'_>)] = &[
+            (
+                "/a%20b?c=%20",
+                &[],
+                &[
+                    ("REQUEST_METHOD", "GET"),
+                    ("REQUEST_URI", "/a%20b?c=%20"),
+                    ("SCRIPT_NAME", ""),
+                    ("PATH_INFO", "/a b"),
+                    ("QUERY_STRING", "c=%20"),
+                    ("SERVER_NAME", "localhost"),
+                    ("SERVER_PORT", "80"),
+                    ("SERVER_PROTOCOL", "HTTP/1.1"),
+                    ("GATEWAY_INTERFACE", "CGI/1.1"),
+                    ("HTTP_HOST", "-"),
+                    ("REMOTE_ADDR", "-"),
+                    ("HTTPS", "-"),
+                ],
+            ),
+            (
+                "http://u:p@example.org:8080/x",
+                &[("host", "other")],
+                &[
+                    ("HTTP_HOST", "example.org:8080"),
+                    ("SERVER_NAME", "example.org"),
+                    ("SERVER_PORT", "8080"),
+                    ("REQUEST_URI", "/x"),
+                    ("REQUEST_SCHEME", "http"),
+                    ("HTTPS", "-"),
+                ],
+            ),
+            (
+                "https://example.org",
+                &[],
+                &[
+                    ("SERVER_PORT", "443"),
+                    ("HTTPS", "on"),
+                    ("REQUEST_URI", "/"),
+                    ("PATH_INFO", "/"),
+                ],
+            ),
+            (
+                "/",
+                &[("host", "[::1]:81")],
+                &[("HTTP_HOST", "[::1]:81"), ("SERVER_NAME", "[::1]"), ("SERVER_PORT", "81")],
+            ),
+            ("/", &[("host", "[::1]")], &[("SERVER_NAME", "[::1]"), ("SERVER_PORT", "80")]),
+            ("/", &[("host", "")], &[("SERVER_NAME", "localhost"), ("HTTP_HOST", "")]),
+            (
+                "/",
+                &[("content-type", "a/b"), ("content-length", "0")],
+                &[
+                    ("CONTENT_TYPE", "a/b"),
+                    ("HTTP_CONTENT_TYPE", "-"),
+                    ("HTTP_CONTENT_LENGTH", "-"),
+                ],
+            ),
+            (
+                "/",
+                &[("x-a", "1"), ("x-a", "2"), ("cookie", "a=1"), ("cookie", "b=2")],
+                &[("HTTP_X_A", "1, 2"), ("HTTP_COOKIE", "a=1; b=2")],
+            ),
+            (
+                "/",
+                &[("x_b", "1"), ("x.dot", "2"), ("x-empty", "")],
+                &[("HTTP_X_B", "1"), ("HTTP_X.DOT", "2"), ("HTTP_X_EMPTY", "")],
+            ),
+            (
+                "/",
+                &[("connection", "close, X-Mine"), ("x-mine", "1"), ("authorization", "x")],
+                &[("HTTP_CONNECTION", "-"), ("HTTP_X_MINE", "-"), ("HTTP_AUTHORIZATION", "x")],
+            ),
+            (
+                "/",
+                &[("transfer-encoding", "chunked"), ("te", "x"), ("expect", "100-continue")],
+                &[("HTTP_TRANSFER_ENCODING", "-"), ("HTTP_TE", "-"), ("HTTP_EXPECT", "-")],
+            ),
+            (
+                "/",
+                &[("upgrade", "h2c"), ("keep-alive", "1"), ("proxy-authorization", "x")],
+                &[
+                    ("HTTP_UPGRADE", "-"),
+                    ("HTTP_KEEP_ALIVE", "-"),
+                    ("HTTP_PROXY_AUTHORIZATION", "-"),
+                ],
+            ),
+        ];
+        for (uri, given, expected) in rows {
+            let head = request_from_http(&parts(uri, given)).expect("a head");
+            for (name, value) in *expected {
+                let sent = head.params().get_str(name).unwrap_or("-");
+                assert_eq!(sent, *value, "{name} of {uri} with {given:?}");
+                assert!(head.params().get_all(name).count() < 2, "{name} of {uri}");
+            }
+        }
+    }
+
+    #[test]
+    fn extensions_become_variables() {
+        let mut parts = parts("/", &[]);
+        parts.extensions.insert(Scheme::HTTPS);
+        parts.extensions.insert(ClientAddress::new([192, 0, 2, 1].into(), Some(5)));
+        parts.version = Version::HTTP_2;
+        let head = request_from_http(&parts).expect("a head");
+        for (name, value) in [
+            ("HTTPS", "on"),
+            ("REQUEST_SCHEME", "https"),
+            ("SERVER_PORT", "443"),
+            ("REMOTE_ADDR", "192.0.2.1"),
+            ("REMOTE_PORT", "5"),
+            ("SERVER_PROTOCOL", "HTTP/2.0"),
+        ] {
+            assert_eq!(head.params().get_str(name), Some(value), "{name}");
+        }
+    }
+
+    #[test]
+    fn lengths() {
+        let length = |value: &str| {
+            request_from_http(&parts("/", &[("content-length", value)]))
+                .map(|head| head.content_length())
+        };
+        assert_eq!(length("7"), Ok(7));
+        assert_eq!(length("18446744073709551615"), Ok(u64::MAX));
+        for bad in ["", "-1", "+1", "0x1", "1, 1", "18446744073709551616"] {
+            assert_eq!(length(bad), Err(ConvertError::InvalidContentLength), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_refused() {
+        let colliding = |name| ConvertError::CollidingName { name: HeaderName::from_static(name) };
+        let repeated = |name| ConvertError::RepeatedHeader { name };
+        let rows: &[(&str, Pairs<'_>, ConvertError)] = &[
+            ("/", &[("x-a", "1"), ("x_a", "2")], colliding("x_a")),
+            ("/", &[("x_a-b", "1"), ("x-a_b", "2")], colliding("x_a-b")),
+            ("/", &[("content_length", "1")], colliding("content_length")),
+            ("/", &[("transfer_encoding", "chunked")], colliding("transfer_encoding")),
+            ("/", &[("proxy_authorization", "x")], colliding("proxy_authorization")),
+            ("/", &[("host", "a"), ("host", "a")], repeated(HOST)),
+            ("/", &[("content-type", "a"), ("content-type", "b")], repeated(CONTENT_TYPE)),
+            ("/", &[("content-length", "1"), ("content-length", "1")], repeated(CONTENT_LENGTH)),
+            ("/a%00b", &[], ConvertError::NulInPath),
+            ("example.org:443", &[], ConvertError::InvalidUri),
+        ];
+        for (uri, given, expected) in rows {
+            let error = request_from_http(&parts(uri, given)).err();
+            assert_eq!(error.as_ref(), Some(expected), "{uri} {given:?}");
+        }
+    }
+
+    #[test]
+    fn a_request_survives_both_ways() {
+        let given = parts("/a%20b?c", &[("x-a", "1"), ("cookie", "a"), ("content-length", "3")]);
+        let head = request_from_http(&given).expect("a head");
+        let back = super::super::request_to_http(head).expect("a request");
+        assert_eq!((&back.uri, &back.method), (&given.uri, &given.method));
+        assert_eq!(back.headers, given.headers);
+    }
+}

@@ -1,0 +1,151 @@
+//! What a request carries beside its head, as `http` extensions.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::net::{IpAddr, SocketAddr};
+
+use crate::http::uri::encode_path;
+use crate::params::Params;
+
+/// The address of the front server's client: REMOTE_ADDR, and REMOTE_PORT where it is sent.
+///
+/// Behind another proxy this is that proxy's address, unless the front server is told to look
+/// further (`set_real_ip_from` in nginx, `mod_remoteip` in Apache).
+///
+/// # Examples
+/// ```
+/// use scgi_proto::http::ClientAddress;
+/// let client = ClientAddress::new([192, 0, 2, 1].into(), Some(50_000));
+/// assert_eq!(client.to_string(), "192.0.2.1:50000");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ClientAddress {
+    ip: IpAddr,
+    port: Option<u16>,
+}
+
+impl ClientAddress {
+    /// An address, for a request to a backend or a test.
+    #[must_use]
+    pub const fn new(ip: IpAddr, port: Option<u16>) -> Self {
+        Self { ip, port }
+    }
+
+    /// The IP address.
+    #[must_use]
+    pub const fn ip(&self) -> IpAddr {
+        self.ip
+    }
+
+    /// The port, if the front server sends it.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        self.port
+    }
+
+    /// Both as one address, with port 0 for an unknown one.
+    #[must_use]
+    pub fn to_socket_addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip, self.port.unwrap_or(0))
+    }
+
+    /// `None` if REMOTE_ADDR is absent or no IP address: nginx sends `unix:` for a client on a
+    /// Unix socket.
+    pub(super) fn of(params: &Params) -> Option<Self> {
+        let text = params.get_str("REMOTE_ADDR")?;
+        let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+        let ip = text.parse().ok()?;
+        let port = params.get_str("REMOTE_PORT").and_then(|port| port.parse().ok());
+        Some(Self { ip, port })
+    }
+}
+
+/// `IP` or `IP:PORT`, an IPv6 address with its port in brackets.
+impl fmt::Display for ClientAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.port {
+            Some(port) => SocketAddr::new(self.ip, port).fmt(f),
+            None => self.ip.fmt(f),
+        }
+    }
+}
+
+impl From<SocketAddr> for ClientAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self { ip: address.ip(), port: Some(address.port()) }
+    }
+}
+
+/// The path that leads to the program: the prefix that [`strip_mount`](super::strip_mount) took
+/// off, else SCRIPT_NAME.
+///
+/// Its text is percent-encoded and has no slash at the end, for links:
+/// `format!("{mount}/login")`.
+///
+/// SCRIPT_NAME alone tells little: nginx sends what its configuration says, Apache and lighttpd
+/// (mounted elsewhere than at `/`) the whole path.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::http::MountPoint;
+/// let mount = MountPoint::new("/my app/");
+/// assert_eq!(mount.to_string(), "/my%20app");
+/// assert_eq!(mount.as_bytes(), b"/my app");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct MountPoint {
+    path: Vec<u8>,
+}
+
+impl MountPoint {
+    /// A mount point from its decoded path.
+    #[must_use]
+    pub fn new(path: impl AsRef<[u8]>) -> Self {
+        let mut path = path.as_ref();
+        while let [rest @ .., b'/'] = path {
+            path = rest;
+        }
+        Self { path: path.to_vec() }
+    }
+
+    /// The path, decoded, without a slash at the end.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.path
+    }
+}
+
+impl fmt::Display for MountPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&encode_path(&self.path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::RequestHeadBuilder;
+
+    #[test]
+    fn client_addresses() {
+        for (addr, port, expected) in [
+            ("192.0.2.1", "4000", Some("192.0.2.1:4000")),
+            ("192.0.2.1", "", Some("192.0.2.1")),
+            ("192.0.2.1", "99999", Some("192.0.2.1")),
+            ("::1", "4000", Some("[::1]:4000")),
+            ("[::1]", "4000", Some("[::1]:4000")),
+            ("::1", "", Some("::1")),
+            ("unix:", "", None),
+            ("", "4000", None),
+            ("localhost", "4000", None),
+        ] {
+            let head = RequestHeadBuilder::default()
+                .param("REMOTE_ADDR", addr)
+                .param("REMOTE_PORT", port)
+                .build();
+            let client = ClientAddress::of(head.params());
+            let text = client.map(|client| alloc::string::ToString::to_string(&client));
+            assert_eq!(text.as_deref(), expected, "{addr} {port}");
+        }
+    }
+}

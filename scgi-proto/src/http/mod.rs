@@ -1,0 +1,121 @@
+//! Conversions between SCGI and the types of the crate [`http`]: pure functions, without
+//! I/O.
+//!
+//! | from | to | with |
+//! |---|---|---|
+//! | [`RequestHead`](crate::RequestHead) | `http::request::Parts` | [`request_to_http`] (a server) |
+//! | `http::response::Parts` | [`ResponseHead`](crate::ResponseHead) | [`response_from_http`] (a server) |
+//! | `http::request::Parts` | [`RequestHead`](crate::RequestHead) | [`request_from_http`] (a client) |
+//! | [`ResponseHead`](crate::ResponseHead) | `http::response::Parts` | [`response_to_http`] (a client) |
+//!
+//! [`strip_mount`] takes the path that leads to a program off a request's URI.
+//!
+//! # Examples
+//! ```
+//! use scgi_proto::RequestHead;
+//! use scgi_proto::http::{ClientAddress, request_to_http};
+//!
+//! let head = RequestHead::builder("GET", "/cart?id=7")
+//!     .param("HTTP_ACCEPT", "text/html")
+//!     .param("REMOTE_ADDR", "192.0.2.1")
+//!     .build();
+//! let parts = request_to_http(head)?;
+//! assert_eq!(parts.uri, "/cart?id=7");
+//! assert_eq!(parts.headers["accept"], "text/html");
+//! let client = parts.extensions.get::<ClientAddress>().expect("REMOTE_ADDR was sent");
+//! assert_eq!(client.ip().to_string(), "192.0.2.1");
+//! # Ok::<(), scgi_proto::http::ConvertError>(())
+//! ```
+
+mod backend;
+mod context;
+mod request;
+mod response;
+mod uri;
+
+use core::fmt;
+
+use ::http::HeaderName;
+
+pub use backend::request_from_http;
+pub use context::{ClientAddress, MountPoint};
+pub use request::request_to_http;
+pub use response::{response_from_http, response_to_http};
+pub use uri::strip_mount;
+
+use crate::response::Status;
+
+/// A head that has no counterpart on the other side.
+///
+/// Indexes count params or fields from 0.
+#[non_exhaustive]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the fields are named for what they hold; the variants say more")]
+pub enum ConvertError {
+    /// REQUEST_METHOD is absent.
+    MissingMethod,
+    /// REQUEST_METHOD is no token.
+    InvalidMethod,
+    /// REQUEST_URI is neither a path nor an absolute URL nor `*`, or there is no path at all.
+    InvalidUri,
+    /// The URI is longer than `http::Uri` takes (bytes, encoded).
+    UriTooLong { len: usize, max: usize },
+    /// The value of an `HTTP_*` param holds a control byte.
+    InvalidHeaderValue { index: usize },
+    /// The path does not begin with the mount prefix.
+    OutsideMount,
+    /// Two header names become one variable, or one becomes the variable of another, reserved
+    /// one: `x_user` would pass for `x-user` (which some front server checks), `content_length`
+    /// for `content-length`.
+    CollidingName { name: HeaderName },
+    /// A header that may stand only once stands twice.
+    RepeatedHeader { name: HeaderName },
+    /// Content-Length is not a number of ASCII digits that fits into 64 bits.
+    InvalidContentLength,
+    /// The path holds `%00`, which no param can.
+    NulInPath,
+    /// A response field that is no HTTP field.
+    InvalidField { index: usize },
+}
+
+impl ConvertError {
+    /// The status of the reply that a server sends on this error of its client: 404 outside the
+    /// mount point, 414 for a long URI, 502 for a response, 400 for anything else.
+    #[must_use]
+    pub const fn status_hint(&self) -> Status {
+        match self {
+            Self::OutsideMount => Status::NOT_FOUND,
+            Self::UriTooLong { .. } => Status::URI_TOO_LONG,
+            Self::InvalidField { .. } => Status::BAD_GATEWAY,
+            _ => Status::BAD_REQUEST,
+        }
+    }
+}
+
+impl fmt::Display for ConvertError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MissingMethod => f.write_str("the request has no REQUEST_METHOD"),
+            Self::InvalidMethod => f.write_str("REQUEST_METHOD is no HTTP method"),
+            Self::InvalidUri => f.write_str("the request has no path"),
+            Self::UriTooLong { len, max } => {
+                write!(f, "a URI of {len} bytes is over the limit of {max} bytes")
+            }
+            Self::InvalidHeaderValue { index } => {
+                write!(f, "param {index}, a header, holds a control byte")
+            }
+            Self::OutsideMount => f.write_str("the path lies outside the mount point"),
+            Self::CollidingName { name } => {
+                write!(f, "header {name} becomes the same variable as another header")
+            }
+            Self::RepeatedHeader { name } => write!(f, "header {name} stands twice"),
+            Self::InvalidContentLength => f.write_str("content-length is not a number"),
+            Self::NulInPath => f.write_str("the path holds %00"),
+            Self::InvalidField { index } => {
+                write!(f, "response field {index} is no HTTP field")
+            }
+        }
+    }
+}
+
+impl core::error::Error for ConvertError {}

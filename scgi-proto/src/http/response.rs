@@ -1,0 +1,181 @@
+//! Responses, both ways.
+
+use ::http::header::CONTENT_LENGTH;
+use ::http::response::Parts;
+use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::ConvertError;
+use crate::field::{is_hop_by_hop, trim};
+use crate::response::{ResponseHead, Status};
+
+/// Makes a response's head of an `http` one.
+///
+/// Left out: hop-by-hop fields (Connection and what it names, Keep-Alive, TE, Trailer,
+/// Transfer-Encoding, Upgrade), which are the front server's to send; `Status`, which would
+/// replace the status; and Content-Length where the status allows no body at all (204).
+///
+/// # Examples
+/// ```
+/// use scgi_proto::http::response_from_http;
+/// let (parts, ()) = http::Response::builder()
+///     .status(303)
+///     .header("location", "/done")
+///     .header("connection", "close")
+///     .body(())?
+///     .into_parts();
+/// let head = response_from_http(&parts);
+/// assert_eq!(head.status().code(), 303);
+/// assert_eq!(head.fields().len(), 1);
+/// # Ok::<(), http::Error>(())
+/// ```
+#[must_use]
+pub fn response_from_http(parts: &Parts) -> ResponseHead {
+    // Both take 100 to 999.
+    let status = Status::new(parts.status.as_u16()).unwrap_or(Status::INTERNAL_SERVER_ERROR);
+    let mut head = ResponseHead::new(status);
+    let no_length = parts.status == StatusCode::NO_CONTENT;
+    for (name, value) in &parts.headers {
+        let left_out = is_of_connection(name.as_str().as_bytes(), &parts.headers)
+            || name == "status"
+            || (no_length && name == CONTENT_LENGTH);
+        if !left_out {
+            head.fields_mut().append(name, value);
+        }
+    }
+    head
+}
+
+/// Makes an `http` response's head of a backend's.
+///
+/// Hop-by-hop fields are left out, a repeated Content-Length (the decoder has seen that the values
+/// are equal) becomes one. A local redirect becomes a 302 with its path, as nginx and lighttpd
+/// treat it.
+///
+/// # Errors
+/// [`ConvertError::InvalidField`] if a value holds a control byte.
+pub fn response_to_http(head: &ResponseHead) -> Result<Parts, ConvertError> {
+    let mut parts = ::http::Response::new(()).into_parts().0;
+    // Both take 100 to 999.
+    parts.status = StatusCode::from_u16(head.status().code()).unwrap_or(StatusCode::BAD_GATEWAY);
+    parts.headers.reserve(head.fields().len());
+    for (index, (name, value)) in head.fields().iter().enumerate() {
+        let invalid = |_| ConvertError::InvalidField { index };
+        let name =
+            HeaderName::from_bytes(name).map_err(|_| ConvertError::InvalidField { index })?;
+        let value = HeaderValue::from_bytes(value).map_err(invalid)?;
+        if name == CONTENT_LENGTH {
+            parts.headers.insert(name, value);
+        } else {
+            parts.headers.append(name, value);
+        }
+    }
+    drop_of_connection(&mut parts.headers);
+    Ok(parts)
+}
+
+fn drop_of_connection(headers: &mut HeaderMap) {
+    let is = |name: &HeaderName| is_of_connection(name.as_str().as_bytes(), headers);
+    let names: alloc::vec::Vec<_> = headers.keys().filter(|name| is(name)).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
+/// Whether a header concerns only one connection: hop-by-hop by itself, or named by Connection
+/// (RFC 9110 section 7.6.1).
+pub(super) fn is_of_connection(name: &[u8], headers: &HeaderMap) -> bool {
+    let named = |value: &HeaderValue| {
+        value.as_bytes().split(|b| *b == b',').any(|part| trim(part).eq_ignore_ascii_case(name))
+    };
+    is_hop_by_hop(name) || headers.get_all(::http::header::CONNECTION).iter().any(named)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    type Pairs<'a> = &'a [(&'a str, &'a [u8])];
+
+    fn parts(status: u16, pairs: Pairs<'_>) -> Parts {
+        let builder = ::http::Response::builder().status(status);
+        let builder = pairs.iter().fold(builder, |b, (n, v)| b.header(*n, *v));
+        builder.body(()).expect("a response").into_parts().0
+    }
+
+    fn fields(head: &ResponseHead) -> Vec<(&str, &[u8])> {
+        head.fields().iter().map(|(n, v)| (str::from_utf8(n).expect("a token"), v)).collect()
+    }
+
+    #[test]
+    fn from_http() {
+        let rows: &[(u16, Pairs<'_>, Pairs<'_>)] = &[
+            (200, &[], &[]),
+            (200, &[("Content-Type", b"a/b")], &[("content-type", b"a/b")]),
+            (299, &[("X", b"caf\xe9")], &[("x", b"caf\xe9")]),
+            (200, &[("x-empty", b"")], &[("x-empty", b"")]),
+            (
+                200,
+                &[("set-cookie", b"a=1"), ("x", b"1"), ("set-cookie", b"b=2")],
+                &[("set-cookie", b"a=1"), ("set-cookie", b"b=2"), ("x", b"1")],
+            ),
+            (302, &[("location", b"/x")], &[("location", b"/x")]),
+            (200, &[("transfer-encoding", b"chunked"), ("trailer", b"x")], &[]),
+            (200, &[("connection", b"close, X-Mine"), ("x-mine", b"1"), ("keep-alive", b"1")], &[]),
+            (101, &[("upgrade", b"websocket"), ("te", b"trailers")], &[]),
+            (200, &[("status", b"404 Not Found")], &[]),
+            (204, &[("content-length", b"0"), ("x", b"1")], &[("x", b"1")]),
+            (
+                304,
+                &[("content-length", b"5"), ("etag", b"\"x\"")],
+                &[("content-length", b"5"), ("etag", b"\"x\"")],
+            ),
+        ];
+        for (status, given, expected) in rows {
+            let head = response_from_http(&parts(*status, given));
+            assert_eq!(head.status().code(), *status);
+            assert_eq!(fields(&head), *expected, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn to_http() {
+        let rows: &[(u16, Pairs<'_>, Pairs<'_>)] = &[
+            (404, &[("Content-Type", b"a/b")], &[("content-type", b"a/b")]),
+            (
+                200,
+                &[("Set-Cookie", b"a"), ("Set-Cookie", b"b")],
+                &[("set-cookie", b"a"), ("set-cookie", b"b")],
+            ),
+            (
+                200,
+                &[("Content-Length", b"1"), ("content-length", b"1")],
+                &[("content-length", b"1")],
+            ),
+            (200, &[("Connection", b"x-a"), ("X-A", b"1"), ("Keep-Alive", b"1")], &[]),
+            (200, &[("Transfer-Encoding", b"chunked"), ("Upgrade", b"x")], &[]),
+            (999, &[("X", b"\xe9")], &[("x", b"\xe9")]),
+        ];
+        for (code, given, expected) in rows {
+            let head = ResponseHead::new(Status::new(*code).expect("a status"));
+            let head = given.iter().fold(head, |head, (n, v)| head.with_field(n, v));
+            let parts = response_to_http(&head).expect("a response");
+            assert_eq!(parts.status.as_u16(), *code);
+            let listed: Vec<_> =
+                parts.headers.iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
+            assert_eq!(listed, *expected, "{given:?}");
+        }
+        let redirect = response_to_http(&ResponseHead::local_redirect("/x")).expect("a response");
+        assert_eq!(redirect.status, StatusCode::FOUND);
+        assert_eq!(redirect.headers["location"], "/x");
+    }
+
+    #[test]
+    fn fields_that_http_cannot_hold_are_refused() {
+        for (name, value) in [("A B", &b"x"[..]), ("", b"x"), ("A", b"\x01"), ("A", b"x\r\ny: z")] {
+            let head = ResponseHead::new(Status::OK).with_field("Ok", "1").with_field(name, value);
+            let error = response_to_http(&head).err();
+            assert_eq!(error, Some(ConvertError::InvalidField { index: 1 }), "{name}");
+        }
+    }
+}
