@@ -84,7 +84,7 @@ where
     for first in 0..=input.len() {
         for second in first..=input.len() {
             let pieces = [&input[..first], &input[first..second], &input[second..]];
-            assert_eq!(outcome(decoder(), pieces), whole, "{first} {second} {:?}", input);
+            assert_eq!(outcome(decoder(), pieces), whole, "{first} {second} {input:?}");
         }
     }
 }
