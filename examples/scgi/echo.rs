@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use scgi_examples::BoxError;
-use scgi_proto::{Address, Config, RequestHead};
+use scgi_proto::{Address, BindOptions, Config, RequestHead};
 use sha2::{Digest, Sha256};
 
 use crate::describe::Received;
@@ -26,6 +26,9 @@ pub(crate) struct EchoArgs {
     /// Answer with one JSON object
     #[arg(long)]
     pub(crate) json: bool,
+    /// Permission bits of a Unix socket, in octal
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    mode: Option<u32>,
     /// Time from accept to a complete head [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     head_timeout: Option<Duration>,
@@ -55,7 +58,20 @@ fn connections(text: &str) -> Result<usize, String> {
     }
 }
 
+fn mode(text: &str) -> Result<u32, String> {
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if mode <= 0o777 => Ok(mode),
+        _ => Err("permission bits are up to three octal digits, as in 660".into()),
+    }
+}
+
 impl EchoArgs {
+    /// How the listener is bound.
+    pub(crate) fn bind_options(&self) -> BindOptions {
+        let options = BindOptions::default();
+        self.mode.map_or(options, |mode| options.with_mode(mode))
+    }
+
     /// The bounds and deadlines of each connection.
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::default().with_limits(self.limits.limits());

@@ -18,7 +18,7 @@ use crate::reply::Reply;
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     let context = || format!("cannot listen on {}", args.address);
-    let listener = Listener::bind(&args.address).context(context)?;
+    let listener = Listener::bind_with(&args.address, &args.bind_options()).context(context)?;
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     println!("Listening on {}", listener.local_address()?);
     let json = args.json;

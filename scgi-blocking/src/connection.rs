@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use scgi_proto::{Config, Error, Exchange, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{Config, Counted, Error, Exchange, RequestEvent, ResponseEvent, Status};
 
 use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket};
 
@@ -42,17 +42,24 @@ pub struct Connection<IO> {
     socket: AsSocket<IO>,
     /// Set when the server gives up what still runs.
     cancel: Option<Arc<Cancel>>,
+    counted: Option<Counted>,
 }
 
 impl<IO: 'static> Connection<IO> {
     /// The server side of a connection that was just accepted.
     pub fn new(io: IO, config: &Config) -> Self {
         let exchange = Exchange::new(config, Duration::ZERO);
-        Self { io, exchange, start: Instant::now(), socket: as_socket, cancel: None }
+        Self { io, exchange, start: Instant::now(), socket: as_socket, cancel: None, counted: None }
     }
 
     pub(crate) fn with_cancel(mut self, cancel: Arc<Cancel>) -> Self {
         self.cancel = Some(cancel);
+        self
+    }
+
+    /// Adds what becomes of it to a server's counts.
+    pub(crate) fn with_counted(mut self, counted: Counted) -> Self {
+        self.counted = Some(counted);
         self
     }
 }
@@ -267,6 +274,9 @@ impl<IO: Read + Write> Connection<IO> {
 
 impl<IO> Drop for Connection<IO> {
     fn drop(&mut self) {
+        if let Some(counted) = &self.counted {
+            counted.finish(&self.exchange);
+        }
         if self.exchange.wants_reset() {
             if let Some(socket) = (self.socket)(&self.io) {
                 socket.reset_on_close();

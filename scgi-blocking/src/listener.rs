@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use scgi_proto::{Address, Bound};
+use scgi_proto::{Address, BindOptions, Bound};
 #[cfg(unix)]
 use {
     scgi_proto::SocketFile,
@@ -14,10 +14,6 @@ use {
 
 use crate::socket::{listen, stop_accepting};
 use crate::stream::Stream;
-
-/// Connections that may wait to be accepted: what Linux allows by default (`somaxconn`). A
-/// front server's burst waits here instead of failing.
-const BACKLOG: i32 = 4096;
 
 /// A TCP or Unix listener.
 ///
@@ -52,14 +48,22 @@ impl Listener {
     /// # Errors
     /// As [`scgi_proto::bind`].
     pub fn bind(address: &Address) -> io::Result<Self> {
-        match scgi_proto::bind(address)? {
+        Self::bind_with(address, &BindOptions::default())
+    }
+
+    /// As [`bind`](Self::bind), with the rights of a Unix socket's file and the backlog.
+    ///
+    /// # Errors
+    /// As [`scgi_proto::bind_with`].
+    pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
+        match scgi_proto::bind_with(address, options)? {
             Bound::Tcp(listener) => {
-                listen(&listener, BACKLOG)?;
+                listen(&listener, options.backlog())?;
                 Ok(Self { own: true, ..listener.into() })
             }
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
-                listen(&listener, BACKLOG)?;
+                listen(&listener, options.backlog())?;
                 Ok(Self { inner: Inner::Unix(listener), own: true, file })
             }
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::{Config, Error, Limits};
+use scgi_proto::{Config, Counters, Error, Limits};
 
 use crate::answer::answer;
 use crate::connection::Connection;
@@ -56,6 +56,7 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
         shutdown_deadline: SHUTDOWN_DEADLINE,
         signal: None,
         control: Arc::default(),
+        counters: Counters::default(),
         kind: PhantomData,
     }
 }
@@ -70,10 +71,17 @@ pub struct Serve<H, M> {
     shutdown_deadline: Duration,
     signal: Option<Box<dyn FnOnce() + Send>>,
     control: Arc<Control>,
+    counters: Counters,
     kind: PhantomData<fn() -> M>,
 }
 
 impl<H, M> Serve<H, M> {
+    /// What the server counts, to be read while it runs.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
     /// Replaces the bounds, rules and deadlines of each connection.
     pub fn with_config(mut self, config: Config) -> Self {
         self.config = config;
@@ -157,6 +165,7 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
             max_connections: self.max_connections,
             listener: Arc::downgrade(&listener),
             control: Arc::clone(&self.control),
+            counters: self.counters,
             cancel: Arc::clone(&cancel),
             kind: PhantomData,
         });
@@ -223,6 +232,7 @@ struct Server<H, M> {
     /// Held while accepting only, so that a thread that is stuck does not keep it open.
     listener: Weak<Listener>,
     control: Arc<Control>,
+    counters: Counters,
     cancel: Arc<Cancel>,
     kind: PhantomData<fn() -> M>,
 }
@@ -255,8 +265,9 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
                         // Without one more, connections wait for this one. That is no error.
                         let _ = self.spawn();
                     }
-                    let connection =
-                        Connection::new(stream, &self.config).with_cancel(Arc::clone(&self.cancel));
+                    let connection = Connection::new(stream, &self.config)
+                        .with_cancel(Arc::clone(&self.cancel))
+                        .with_counted(self.counters.accept());
                     // An error of one connection concerns nobody else; its peer was told.
                     let _ = answer(connection, &self.handler);
                     drop(busy);
