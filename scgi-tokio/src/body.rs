@@ -37,6 +37,9 @@ pub struct Body {
     /// What [`AsyncRead`] has taken from the source and not yet handed out.
     rest: Bytes,
     len: Option<u64>,
+    /// Bytes that were handed out.
+    #[cfg(feature = "tower")]
+    read: u64,
 }
 
 #[derive(Default)]
@@ -84,16 +87,22 @@ impl Body {
     }
 
     pub(crate) fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
-        Self { kind: Kind::Source(Box::pin(source)), rest: Bytes::new(), len }
+        Self { kind: Kind::Source(Box::pin(source)), len, ..Self::default() }
     }
 
     pub(crate) fn from_pipe(pipe: PipeReader, len: u64) -> Self {
-        Self { kind: Kind::Pipe(pipe), rest: Bytes::new(), len: Some(len) }
+        Self { kind: Kind::Pipe(pipe), len: Some(len), ..Self::default() }
     }
 
     /// Whether its chunks have to be waited for.
     pub(crate) fn is_streamed(&self) -> bool {
         matches!(self.kind, Kind::Pipe(_) | Kind::Source(_))
+    }
+
+    /// Bytes still to come, where that is known.
+    #[cfg(feature = "tower")]
+    pub(crate) fn remaining(&self) -> Option<u64> {
+        self.len.map(|len| len.saturating_sub(self.read))
     }
 
     /// The length in bytes of the whole body, where it is known.
@@ -132,6 +141,11 @@ impl Body {
             };
             match &chunk {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
+                #[cfg(feature = "tower")]
+                Some(Ok(bytes)) => {
+                    self.read += bytes.len() as u64;
+                    return Poll::Ready(chunk);
+                }
                 _ => return Poll::Ready(chunk),
             }
         }
@@ -189,7 +203,7 @@ where
 {
     fn from(bytes: B) -> Self {
         let bytes = Bytes::from(bytes);
-        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), rest: Bytes::new() }
+        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), ..Self::default() }
     }
 }
 

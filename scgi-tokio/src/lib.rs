@@ -20,6 +20,11 @@
 //! - [`Connection`] is one request and its reply, piece by piece.
 //! - [`ServerCodec`] and [`ClientCodec`] are for [`tokio_util::codec::Framed`].
 //!
+//! # Features
+//! - `tower`: [`serve`] takes any tower service, an axum `Router` for example, and `Backend` is a
+//!   service that calls an SCGI server.
+//! - `axum`: extractors for the params, the client's address and the mount point.
+//!
 //! Every rule of the protocol is in `scgi_proto`, whose types are exported here.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -31,19 +36,27 @@ mod body;
 mod client;
 mod codec;
 mod connection;
+#[cfg(feature = "axum")]
+pub mod extract;
 mod first;
 mod handler;
 mod listener;
 mod message;
 mod serve;
+#[cfg(feature = "tower")]
+mod service;
 mod stream;
 mod upload;
 
+#[cfg(feature = "tower")]
+pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint};
 pub use scgi_proto::{
     Address, AddressError, BindOptions, Config, Counters, DecodeError, EncodeError, Error, Fields,
     Limits, Params, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent,
     ResponseHead, Status, Timeout,
 };
+#[cfg(feature = "tower")]
+pub use service::{Backend, Mounted, Tower};
 pub use {
     body::Body,
     client::Client,

@@ -1,0 +1,83 @@
+//! axum extractors for what SCGI knows beyond HTTP.
+
+use ::http::StatusCode;
+use ::http::request::Parts;
+use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+use scgi_proto::Params;
+use scgi_proto::http::{ClientAddress, MountPoint};
+
+macro_rules! extractor {
+    ($(#[$doc:meta])* $name:ident($of:ty)) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone)]
+        pub struct $name(pub $of);
+
+        impl<S: Sync> FromRequestParts<S> for $name {
+            type Rejection = StatusCode;
+
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+                let found = parts.extensions.get().cloned();
+                found.map(Self).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+
+        impl<S: Sync> OptionalFromRequestParts<S> for $name {
+            type Rejection = StatusCode;
+
+            async fn from_request_parts(
+                parts: &mut Parts,
+                _: &S,
+            ) -> Result<Option<Self>, StatusCode> {
+                Ok(parts.extensions.get().cloned().map(Self))
+            }
+        }
+    };
+}
+
+extractor! {
+    /// All params of the request, as the front server sent them.
+    ///
+    /// Rejects with 500 what did not come over SCGI; an `Option` of it does not.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_tokio::extract::ScgiParams;
+    /// async fn software(ScgiParams(params): ScgiParams) -> String {
+    ///     params.get_str("SERVER_SOFTWARE").unwrap_or("unknown").to_owned()
+    /// }
+    /// # let _ = software;
+    /// ```
+    ScgiParams(Params)
+}
+
+extractor! {
+    /// The browser's address: REMOTE_ADDR and REMOTE_PORT.
+    ///
+    /// Rejects with 500 where the front server does not send it; an `Option` of it does not.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_tokio::extract::Client;
+    /// async fn address(Client(address): Client) -> String {
+    ///     address.ip().to_string()
+    /// }
+    /// # let _ = address;
+    /// ```
+    Client(ClientAddress)
+}
+
+extractor! {
+    /// The path that leads to this program: SCRIPT_NAME.
+    ///
+    /// Rejects with 500 where the front server does not send it; an `Option` of it does not.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_tokio::extract::Mount;
+    /// async fn home(Mount(mount): Mount) -> String {
+    ///     format!("{mount}/")
+    /// }
+    /// # let _ = home;
+    /// ```
+    Mount(MountPoint)
+}
