@@ -32,7 +32,7 @@ fn main() -> Result<(), BoxError> {
 fn show(event: &RequestEvent) {
     match event {
         RequestEvent::Head(head) => {
-            println!("{} bytes of body for\n{}", head.content_length(), head.params())
+            println!("{} bytes of body for\n{}", head.content_length(), head.params());
         }
         RequestEvent::Body(chunk) => println!("{chunk:?}"),
         RequestEvent::End => println!("end\n"),

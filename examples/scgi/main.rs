@@ -8,6 +8,7 @@ mod decode;
 mod describe;
 mod echo;
 mod failure;
+mod gateway;
 mod limits;
 mod on_blocking;
 mod on_futures;
@@ -39,6 +40,7 @@ enum Command {
     Decode(decode::DecodeArgs),
     Echo(echo::EchoArgs),
     Request(Box<request::RequestArgs>),
+    Gateway(gateway::GatewayArgs),
 }
 
 fn run(command: &Command) -> Result<ExitCode, BoxError> {
@@ -46,6 +48,7 @@ fn run(command: &Command) -> Result<ExitCode, BoxError> {
         Command::Decode(args) => decode::run(args),
         Command::Echo(args) => echo::run(args),
         Command::Request(args) => request::run(args),
+        Command::Gateway(args) => gateway::run(args),
     }
 }
 

@@ -28,7 +28,9 @@ macro_rules! on {
             pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
                 $block_on(async {
                     let context = || format!("cannot listen on {}", args.address);
-                    let listener = Listener::bind_with(&args.address, &args.bind_options()).await.context(context)?;
+                    let listener = Listener::bind_with(&args.address, &args.bind_options())
+                        .await
+                        .context(context)?;
                     let stop = stop_signal()?;
                     println!("Listening on {}", listener.local_address()?);
                     let json = args.json;

@@ -31,7 +31,8 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
 
 async fn run_echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     let context = || format!("cannot listen on {}", args.address);
-    let listener = Listener::bind_with(&args.address, &args.bind_options()).await.context(context)?;
+    let listener =
+        Listener::bind_with(&args.address, &args.bind_options()).await.context(context)?;
     let stop = stop_signal()?;
     println!("Listening on {}", listener.local_address()?);
     let json = args.json;
