@@ -219,6 +219,11 @@ impl Exchange {
         self.deadlines.body = None;
         self.received += count as u64;
         self.receiver.advance(count);
+        self.drain(count);
+    }
+
+    /// Throws away what was read, if nothing else is read for.
+    fn drain(&mut self, count: usize) {
         if let Phase::Drain { drained, .. } = &mut self.phase {
             *drained += count as u64;
             let over = *drained > self.timeouts.drain_limit;
@@ -237,8 +242,12 @@ impl Exchange {
     /// Takes bytes that were read elsewhere, as by a first read before the connection was given
     /// any memory; they are not copied if they are the first.
     pub fn receive(&mut self, bytes: BytesMut) {
-        self.received += bytes.len() as u64;
+        let count = bytes.len();
+        self.received += count as u64;
         self.receiver.receive(bytes);
+        if count > 0 {
+            self.drain(count);
+        }
     }
 
     /// Takes body bytes that have arrived straight to `dst`; see [`Receiver::read_body`].
@@ -330,8 +339,13 @@ impl Exchange {
 
     /// Ends the reply because the program failed: with `status` if nothing was written yet, else
     /// by breaking the connection, so that no front server takes what it got for complete.
+    ///
+    /// A request that was refused already keeps its reply: that the program fails on one whose
+    /// body was cut or late is the peer's fault.
     pub fn fail(&mut self, status: Status) {
-        self.refuse(status, &"the request could not be answered");
+        if self.refusal.is_none() {
+            self.refuse(status, &"the request could not be answered");
+        }
     }
 
     fn refuse(&mut self, status: Status, reason: &dyn core::fmt::Display) {

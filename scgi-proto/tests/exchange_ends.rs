@@ -1,0 +1,56 @@
+//! How an exchange ends: one test for each way that once went wrong.
+
+use std::time::Duration;
+
+use scgi_proto::{Config, Exchange, RequestEvent, ResponseEvent, ResponseHead, Status};
+
+const START: Duration = Duration::ZERO;
+
+fn exchange(config: &Config, input: &[u8]) -> Exchange {
+    let mut exchange = Exchange::new(config, START);
+    exchange.receive(input.into());
+    exchange
+}
+
+fn write_all(exchange: &mut Exchange) -> String {
+    let (first, second) = exchange.pending();
+    let all = [first, second].concat();
+    exchange.handle_written(all.len());
+    String::from_utf8(all).expect("text")
+}
+
+#[test]
+fn what_is_read_elsewhere_is_drained_and_counted_too() {
+    let config = Config::default().with_drain_limit(100);
+    let mut exchange = exchange(&config, b"GET / HTTP/1.1\r\n");
+    assert!(exchange.next_event().is_err());
+    assert!(write_all(&mut exchange).starts_with("Status: 400 "));
+    exchange.handle_shutdown(START);
+    exchange.receive(b"x".repeat(60)[..].into());
+    assert!(exchange.wants_read());
+    assert!(exchange.buffer_mut().is_empty(), "drained bytes are not kept");
+    exchange.receive(b"x".repeat(60)[..].into());
+    assert!(exchange.is_closed(), "the limit holds");
+}
+
+#[test]
+fn a_refused_request_keeps_its_reply_although_the_program_fails_on_it() {
+    let mut exchange = exchange(&Config::default(), b"17:CONTENT_LENGTH\x005\x00,ab");
+    exchange.handle_read(0);
+    while let Ok(Some(_)) = exchange.next_event() {}
+    assert!(exchange.is_request_over());
+    exchange.fail(Status::INTERNAL_SERVER_ERROR);
+    assert_eq!(exchange.refusal(), Some(Status::BAD_REQUEST));
+    assert!(write_all(&mut exchange).starts_with("Status: 400 "));
+}
+
+#[test]
+fn a_request_that_took_too_long_is_told_so_although_the_program_fails_then() {
+    let config = Config::default().with_request_timeout(Duration::from_secs(3));
+    let mut exchange = exchange(&config, b"17:CONTENT_LENGTH\x005\x00,ab");
+    assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    assert!(exchange.handle_timeout(Duration::from_secs(3)).is_some());
+    assert!(exchange.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).is_err());
+    exchange.fail(Status::INTERNAL_SERVER_ERROR);
+    assert!(write_all(&mut exchange).starts_with("Status: 503 "));
+}
