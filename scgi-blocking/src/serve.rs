@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -268,8 +269,9 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
                     let connection = Connection::new(stream, &self.config)
                         .with_cancel(Arc::clone(&self.cancel))
                         .with_counted(self.counters.accept());
-                    // An error of one connection concerns nobody else; its peer was told.
-                    let _ = answer(connection, &self.handler);
+                    // An error of one connection concerns nobody else; its peer was told. Nor
+                    // does a panic where a program's values are dropped.
+                    let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, &self.handler)));
                     drop(busy);
                 }
                 Err(error) => backoff.wait(&error, &self.control),
