@@ -1,7 +1,7 @@
 //! One type for the streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice, Read as _};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
@@ -213,7 +213,16 @@ impl AsyncWrite for Stream {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll!(self, socket => socket.shutdown().map(Some), stream => Pin::new(stream).poll_close(cx))
+    /// Ends what is sent. [`Async`] would only flush, and a peer that waits for the end of a reply
+    /// would get it at the close.
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match &self.inner {
+            #[cfg(unix)]
+            Inner::Accepted(socket) => socket.shutdown(),
+            Inner::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),
+            Inner::Gone => Err(gone()),
+        })
     }
 }
