@@ -1,6 +1,7 @@
 //! One vocabulary: what one adapter has, all have, with the same arguments in the same order.
 //!
-//! It is checked by compiling. What differs by nature: the codecs are tokio's; `poll_*` belongs
+//! It is checked by compiling. What differs by nature: the codecs and
+//! the tower services are tokio's; `poll_*` belongs
 //! to the async crates; the blocking server starts with `run` instead of `.await`, its signal is
 //! a closure instead of a future, and it has a `Shutdown` handle; the futures-io crate takes a
 //! timer, and its `serve` stands in a module for each runtime.
@@ -145,7 +146,16 @@ fn the_rest_is_known() {
     assert!(tokio.len() > 30, "{tokio:?}");
     assert_eq!(only(&blocking, &tokio), ["Chunks", "Shutdown"]);
     assert_eq!(only(&futures, &tokio), ["Sleep", "Timer"]);
-    let tokio_only = ["ClientCodec", "ServerCodec"];
+    let tokio_only = [
+        "Backend",
+        "ClientAddress",
+        "ClientCodec",
+        "ConvertError",
+        "MountPoint",
+        "Mounted",
+        "ServerCodec",
+        "Tower",
+    ];
     assert_eq!(only(&tokio, &blocking), tokio_only);
     assert_eq!(only(&tokio, &futures), tokio_only);
 }
