@@ -1,0 +1,105 @@
+//! The codecs in `Framed`, on what real servers sent.
+
+use std::fs;
+use std::path::Path;
+
+use futures_core::Stream;
+use scgi_tokio::{
+    ClientCodec, DecodeError, Error, RequestEvent, RequestHead, ResponseEvent, ResponseHead,
+    ServerCodec, Status,
+};
+use tokio::io::AsyncWriteExt;
+use tokio_util::codec::{Encoder, Framed};
+
+async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
+    std::future::poll_fn(|cx| std::pin::Pin::new(&mut *stream).poll_next(cx)).await
+}
+
+/// What comes out of a `Framed` over a stream that carries `bytes` in pieces of 1000, then ends.
+async fn framed(bytes: Vec<u8>) -> (Option<RequestHead>, usize, Result<bool, Error>) {
+    let (mut near, far) = tokio::io::duplex(1000);
+    tokio::spawn(async move {
+        // The reader stops at the end of the request, whatever follows.
+        let _ = near.write_all(&bytes).await;
+    });
+    let mut framed = Framed::new(far, ServerCodec::default());
+    let (mut head, mut len) = (None, 0);
+    loop {
+        match next(&mut framed).await {
+            Some(Ok(RequestEvent::Head(found))) => head = Some(found),
+            Some(Ok(RequestEvent::Body(chunk))) => len += chunk.len(),
+            Some(Ok(RequestEvent::End)) => return (head, len, Ok(true)),
+            Some(Err(error)) => return (head, len, Err(error)),
+            None => return (head, len, Ok(false)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn captures_of_front_servers() {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scgi-proto/tests/vectors");
+    let mut count = 0;
+    for server in ["nginx", "apache", "lighttpd"] {
+        for entry in fs::read_dir(vectors.join(server)).expect("the vectors") {
+            let path = entry.expect("an entry").path();
+            if path.extension().is_none_or(|extension| extension != "scgi") {
+                continue;
+            }
+            let (head, len, end) = framed(fs::read(&path).expect("a capture")).await;
+            let Some(head) = head else {
+                // Apache connects and closes without a byte.
+                assert!(matches!(end, Ok(false)), "{path:?}");
+                continue;
+            };
+            match end {
+                Ok(true) => assert_eq!(len as u64, head.content_length(), "{path:?}"),
+                Err(Error::Decode(DecodeError::UnexpectedEnd { missing, .. })) => {
+                    assert_eq!(len as u64 + missing, head.content_length(), "{path:?}");
+                }
+                end => panic!("{path:?}: {end:?}"),
+            }
+            count += 1;
+        }
+    }
+    assert!(count > 100, "{count} captures");
+}
+
+#[tokio::test]
+async fn a_whole_exchange() -> Result<(), Error> {
+    let (near, far) = tokio::io::duplex(64);
+    let server = tokio::spawn(async move {
+        let mut framed = Framed::new(far, ServerCodec::default());
+        let mut body = Vec::new();
+        while let Some(event) = next(&mut framed).await.transpose()? {
+            match event {
+                RequestEvent::Head(_) => {}
+                RequestEvent::Body(chunk) => body.extend_from_slice(&chunk),
+                RequestEvent::End => break,
+            }
+        }
+        let mut codec = ServerCodec::default();
+        let mut reply = bytes::BytesMut::new();
+        codec.encode(ResponseEvent::Head(ResponseHead::new(Status::OK)), &mut reply)?;
+        codec.encode(ResponseEvent::Body(body.into()), &mut reply)?;
+        codec.encode(ResponseEvent::End, &mut reply)?;
+        framed.into_inner().write_all(&reply).await?;
+        Ok::<_, Error>(())
+    });
+    let mut request = bytes::BytesMut::new();
+    let mut codec = ClientCodec::default();
+    let head = RequestHead::builder("POST", "/").content_length(5).build();
+    codec.encode(RequestEvent::Head(head), &mut request)?;
+    codec.encode(RequestEvent::Body("hello".into()), &mut request)?;
+    codec.encode(RequestEvent::End, &mut request)?;
+    let mut framed = Framed::new(near, codec);
+    framed.get_mut().write_all(&request).await?;
+    let mut events = Vec::new();
+    while let Some(event) = next(&mut framed).await.transpose()? {
+        events.push(event);
+    }
+    server.await.expect("no panic")?;
+    let head = ResponseHead::new(Status::OK).with_reason("OK");
+    assert_eq!(events.first(), Some(&ResponseEvent::Head(head)));
+    assert_eq!(events.last(), Some(&ResponseEvent::End));
+    Ok(())
+}
