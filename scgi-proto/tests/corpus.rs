@@ -74,11 +74,19 @@ fn decode(pieces: &[&[u8]]) -> Decoded {
     (message, error, decoder.surplus())
 }
 
-/// The same through the driver, by way of `read` into a slice.
-fn receive(pieces: &[&[u8]]) -> Decoded {
+/// How a stream hands over what it read.
+#[derive(Debug, Clone, Copy)]
+enum Read {
+    /// It writes into a slice, as `std::io::Read` does.
+    IntoSlice,
+    /// It appends to the buffer, as tokio's `poll_read_buf` does.
+    Append,
+}
+
+/// The same through the driver, in reads of at most so many bytes.
+fn receive(mut input: &[u8], read: Read, max: usize) -> Decoded {
     let mut receiver = Receiver::new(RequestDecoder::default());
     let mut message = Message::default();
-    let mut input = pieces.concat().into_iter().peekable();
     loop {
         match receiver.next_event() {
             Ok(Some(event)) => message.add(event),
@@ -86,9 +94,16 @@ fn receive(pieces: &[&[u8]]) -> Decoded {
                 return (message, None, receiver.decoder().surplus());
             }
             Ok(None) => {
-                let room = receiver.unfilled();
-                let count = input.len().min(room.len()).min(1000);
-                room[..count].iter_mut().zip(&mut input).for_each(|(to, from)| *to = from);
+                let mut count = input.len().min(max);
+                match read {
+                    Read::IntoSlice => {
+                        let room = receiver.unfilled();
+                        count = count.min(room.len());
+                        room[..count].copy_from_slice(&input[..count]);
+                    }
+                    Read::Append => receiver.buffer_mut().extend_from_slice(&input[..count]),
+                }
+                input = &input[count..];
                 receiver.advance(count);
             }
             Err(error) => return (message, Some(error), receiver.decoder().surplus()),
@@ -164,8 +179,16 @@ fn captures_of_front_servers() {
             let whole = decode(&[&bytes]);
             check_request(&path, &whole);
             // The driver does not read on for a surplus that nobody wants.
-            let received = receive(&[&bytes]);
-            assert!((&received.0, &received.1) == (&whole.0, &whole.1), "{path:?}");
+            for (read, max) in [
+                (Read::IntoSlice, usize::MAX),
+                (Read::IntoSlice, 7),
+                (Read::Append, usize::MAX),
+                (Read::Append, 7),
+            ] {
+                let received = receive(&bytes, read, max);
+                let same = (&received.0, &received.1) == (&whole.0, &whole.1);
+                assert!(same, "{path:?}, {read:?}, {max} bytes at a time");
+            }
             if bytes.len() <= SHORT {
                 for at in 0..=bytes.len() {
                     let split = decode(&[&bytes[..at], &bytes[at..]]);
@@ -228,6 +251,13 @@ fn requests_encode_to_the_bytes_they_came_from() {
     assert!(count >= 25, "{count}");
 }
 
+/// Every malformed request among the vectors: a last name, `LONE`, without a value.
+const MALFORMED: [(&str, DecodeError); 3] = [
+    ("rtorrent/request-odd_fields", DecodeError::MissingValue { offset: 217 }),
+    ("uwsgi/request-odd_fields", DecodeError::MissingValue { offset: 186 }),
+    ("perl-scgi/request-odd_fields", DecodeError::MissingValue { offset: 186 }),
+];
+
 #[test]
 fn malformed_requests_have_their_error() {
     let mut errors = Vec::new();
@@ -235,16 +265,13 @@ fn malformed_requests_have_their_error() {
         for path in vectors(server, "request-", "scgi") {
             let bytes = fs::read(&path).expect("a request");
             if let (_, Some(error), _) = decode(&[&bytes]) {
-                let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-                assert!(name.contains("odd_fields"), "{path:?}: {error:?}");
-                errors.push(error);
+                let name = path.file_stem().expect("a name").to_string_lossy();
+                errors.push((format!("{server}/{name}"), error));
             }
         }
     }
-    println!("{} malformed requests", errors.len());
-    assert!(!errors.is_empty());
-    let odd = |error: &DecodeError| matches!(error, DecodeError::MissingValue { .. });
-    assert!(errors.iter().all(odd), "{errors:?}");
+    let expected = MALFORMED.map(|(name, error)| (name.to_owned(), error));
+    assert_eq!(errors, expected);
 }
 
 /// Decodes a response that arrives in these pieces, then ends.

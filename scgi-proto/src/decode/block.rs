@@ -25,9 +25,9 @@ pub(super) fn parse_block(
     if block.last().is_some_and(|byte| *byte != 0) {
         return Err(DecodeError::MissingFinalNul { offset: base + block.len() - 1 });
     }
-    // One allocation for most heads: a short param has some 28 bytes, and two NULs.
-    let mut places = Vec::with_capacity(block.len() / 14 + 4);
+    // One allocation: beyond the first eight, heads of real servers have ten bytes for each NUL.
     let max = limits.params.saturating_mul(2);
+    let mut places = Vec::with_capacity((block.len() / 10 + 8).min(max));
     nul_places(block, max, &mut places).ok_or(DecodeError::TooManyParams { max: limits.params })?;
     let mut known = Known::default();
     let mut name = 0;

@@ -1,0 +1,155 @@
+//! What a request and a response cost in allocations, and that a peer cannot make us allocate
+//! by what it declares. Counted for each thread, so tests beside this one do not disturb it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use allocation_counter::{AllocationInfo, measure};
+use bytes::BytesMut;
+use scgi_proto::{
+    Decode, Limits, Policy, Receiver, RequestDecoder, RequestEncoder, RequestEvent, RequestHead,
+    ResponseDecoder, ResponseEncoder, ResponseEvent, ResponseHead, Status,
+};
+
+/// Room for what a test reads, as in an adapter that reads many requests into one buffer.
+const ROOM: usize = 16 * 1024;
+
+fn capture(path: &str) -> Vec<u8> {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors");
+    fs::read(vectors.join(path)).expect("a capture")
+}
+
+/// Every request that this front server sent; Apache also connected without one.
+fn captures(server: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vectors").join(server);
+    let entries = fs::read_dir(folder).expect("a folder of captures");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "scgi"))
+        .filter(|path| fs::metadata(path).expect("a capture").len() > 0)
+        .collect()
+}
+
+fn filled(bytes: &[u8], capacity: usize) -> BytesMut {
+    let mut buf = BytesMut::with_capacity(capacity);
+    buf.extend_from_slice(bytes);
+    buf
+}
+
+fn decode_head(buf: &mut BytesMut, policy: Policy) -> (AllocationInfo, RequestHead) {
+    let mut decoder = RequestDecoder::new(Limits::default(), policy);
+    let mut head = None;
+    let counted = measure(|| head = decoder.decode(buf).expect("a legal head"));
+    let Some(RequestEvent::Head(head)) = head else { panic!("{head:?}") };
+    (counted, head)
+}
+
+#[test]
+fn every_captured_head_takes_two() {
+    let mut count = 0;
+    for path in ["nginx", "apache", "lighttpd"].into_iter().flat_map(captures) {
+        let bytes = fs::read(&path).expect("a capture");
+        let mut buf = filled(&bytes, bytes.len() + ROOM);
+        let (shared, head) = decode_head(&mut buf, Policy::default());
+        assert!(shared.count_total <= 2, "{path:?}, from a buffer with room: {shared:?}");
+        // Places of names and values; the bytes stay where they were read.
+        assert!(shared.bytes_total <= 128 + bytes.len() as u64 / 2, "{path:?}: {shared:?}");
+        let mut whole = filled(&bytes, bytes.len());
+        let (whole, _) = decode_head(&mut whole, Policy::default());
+        assert!(whole.count_total <= 2, "{path:?}, from a buffer that is full: {whole:?}");
+
+        let mut found = None;
+        let lookup = measure(|| found = head.params().get("REQUEST_METHOD").map(<[u8]>::len));
+        assert!(found.is_some());
+        assert_eq!(lookup.count_total, 0, "a look-up is free");
+        if head.params().get_all("HTTP_COOKIE").count() == 1 {
+            let cookie = measure(|| drop(head.params().cookie()));
+            assert_eq!(cookie.count_total, 0, "so is a single cookie");
+        }
+        count += 1;
+    }
+    println!("{count} captures");
+    assert!(count >= 100, "{count}");
+}
+
+#[test]
+fn strict_costs_no_more() {
+    let (counted, _) =
+        decode_head(&mut filled(&capture("rtorrent/request-ok.scgi"), ROOM), Policy::strict());
+    assert!(counted.count_total <= 2, "{counted:?}");
+}
+
+#[test]
+fn body_chunks_share_what_was_read() {
+    let bytes = capture("nginx/post_bin_64k.scgi");
+    let mut buf = filled(&bytes, bytes.len() + ROOM);
+    let mut decoder = RequestDecoder::default();
+    decoder.decode(&mut buf).expect("legal").expect("a head");
+    let mut body = 0;
+    let counted = measure(|| {
+        while let Some(event) = decoder.decode(&mut buf).expect("legal") {
+            body += if let RequestEvent::Body(chunk) = event { chunk.len() } else { 0 };
+        }
+    });
+    assert_eq!((body, counted.count_total), (64 * 1024, 0), "{counted:?}");
+}
+
+#[test]
+fn encoding_into_a_buffer_with_room_takes_none() {
+    let head = RequestHead::builder("POST", "/RPC2").content_length(9).build();
+    let mut out = BytesMut::with_capacity(ROOM);
+    let counted = measure(|| RequestEncoder::default().head(&head, &mut out).expect("legal"));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+    let mut out = BytesMut::new();
+    let counted = measure(|| RequestEncoder::default().head(&head, &mut out).expect("legal"));
+    assert_eq!(counted.count_total, 1, "the head's length is known before: {counted:?}");
+
+    let head = ResponseHead::new(Status::OK).with_field("Content-Type", "text/plain");
+    let mut out = BytesMut::with_capacity(ROOM);
+    let counted = measure(|| ResponseEncoder::default().head(&head, &mut out).expect("legal"));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+#[test]
+fn a_response_takes_few() {
+    let mut buf = filled(&capture("rtorrent/response-ok.cgi"), ROOM);
+    let mut decoder = ResponseDecoder::default();
+    let mut head = None;
+    let counted = measure(|| head = decoder.decode(&mut buf).expect("a legal head"));
+    assert!(matches!(head, Some(ResponseEvent::Head(_))));
+    // The fields and the reason phrase.
+    assert!(counted.count_total <= 2, "{counted:?}");
+}
+
+#[test]
+fn declared_lengths_allocate_nothing() {
+    let limits = Limits::default().with_header_block(usize::MAX);
+    let cases: [(&str, &[u8]); 3] = [
+        ("a block of 4 GB", b"4000000000:"),
+        ("its first bytes", b"4000000000:A\0b\0"),
+        ("a body of 16 EB", b"36:CONTENT_LENGTH\x0018446744073709551615\0,x"),
+    ];
+    for (what, input) in cases {
+        let mut receiver = Receiver::new(RequestDecoder::new(limits, Policy::default()));
+        let counted = measure(|| {
+            receiver.buffer_mut().extend_from_slice(input);
+            receiver.advance(input.len());
+            while receiver.next_event().expect("legal so far").is_some() {}
+            // The next read's room: what a front server writes at once, not what it declares.
+            assert!(receiver.unfilled().len() <= 64 * 1024);
+            receiver.buffer_mut();
+        });
+        assert!(counted.bytes_max <= 160 * 1024, "{what}: {counted:?}");
+    }
+}
+
+#[test]
+fn as_many_params_as_allowed_take_memory_by_their_bytes() {
+    // Short params need more places than the first guess: the places grow, and no faster
+    // than twice what is there.
+    let block = "A\0\0".repeat(1000);
+    let bytes = format!("{}:{block},", block.len());
+    let (counted, head) = decode_head(&mut filled(bytes.as_bytes(), ROOM), Policy::default());
+    assert_eq!(head.params().len(), 1000);
+    assert!(counted.bytes_max <= 32 * 1024, "{counted:?}");
+}
