@@ -146,6 +146,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
             let read = Pin::new(&mut self.io).poll_read(cx, self.call.unfilled());
             match ready!(read) {
                 Ok(count) => self.call.handle_read(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Poll::Ready(Err(self.write_error.take().unwrap_or(error).into()));
                 }

@@ -177,6 +177,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         };
         match &read {
             Poll::Pending => self.exchange.release_buffer(),
+            // A signal came: nothing was read, and the caller reads again.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                self.exchange.release_buffer();
+                return Poll::Ready(Ok(()));
+            }
             Poll::Ready(Err(_)) => self.exchange.close(),
             Poll::Ready(Ok(())) => {}
         }
@@ -337,16 +342,19 @@ pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
     cx: &mut Context<'_>,
     (first, second): (&[u8], &[u8]),
 ) -> Poll<io::Result<usize>> {
-    let io = Pin::new(io);
-    let written = if second.is_empty() {
-        io.poll_write(cx, first)
-    } else if first.is_empty() {
-        io.poll_write(cx, second)
-    } else {
-        io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)])
-    };
-    match ready!(written) {
-        Ok(0) => Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-        written => Poll::Ready(written),
+    loop {
+        let io = Pin::new(&mut *io);
+        let written = if second.is_empty() {
+            io.poll_write(cx, first)
+        } else if first.is_empty() {
+            io.poll_write(cx, second)
+        } else {
+            io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)])
+        };
+        match ready!(written) {
+            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return Poll::Ready(written),
+        }
     }
 }

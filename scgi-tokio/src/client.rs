@@ -142,6 +142,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
             let buf = self.call.buffer_mut();
             match ready!(poll_read_buf(Pin::new(&mut self.io), cx, buf)) {
                 Ok(count) => self.call.handle_read(count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Poll::Ready(Err(self.write_error.take().unwrap_or(error).into()));
                 }

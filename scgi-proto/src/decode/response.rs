@@ -182,7 +182,8 @@ impl Head {
         };
         let (status, reason) = match explicit {
             Some((status, reason)) => (status, (!reason.is_empty()).then_some(reason)),
-            None if fields.len() == 1 && location.is_some() => (Status::FOUND, None),
+            // RFC 3875 section 6.2: a redirect is a Location alone.
+            None if fields.len() == 1 && kind != ResponseKind::Document => (Status::FOUND, None),
             None => (Status::OK, None),
         };
         ResponseHead::decoded(status, reason, fields, kind)
