@@ -21,6 +21,8 @@ enum Fault {
     Reset,
     /// The end of input, or a write of nothing.
     Zero,
+    /// As `NotYet`, at every other step.
+    Halting,
 }
 
 /// A stream that moves one byte a call, and has its fault at one step.
@@ -56,6 +58,7 @@ impl Script {
         inner.step += 1;
         match inner.fault {
             Fault::Interrupted if here => Err(ErrorKind::Interrupted.into()),
+            Fault::Halting if inner.step % 2 == 1 => Err(ErrorKind::WouldBlock.into()),
             Fault::NotYet if here => Err(ErrorKind::WouldBlock.into()),
             Fault::Reset if here => Err(ErrorKind::ConnectionReset.into()),
             Fault::Zero if here => Ok(None),
@@ -193,4 +196,72 @@ fn the_same_in_every_crate() {
     }
     println!("{cases} faults, the same in every crate");
     assert!(cases > 200, "{cases}");
+}
+
+/// Polls a future once, and drops it if it is not ready.
+fn once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    match std::pin::pin!(future).poll(&mut cx) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}
+
+/// A whole exchange in which every future is dropped whenever it has to wait.
+macro_rules! dropped_at_each_wait {
+    ($name:ident, $krate:ident, $stream:expr) => {
+        #[test]
+        fn $name() {
+            use $krate::{Config, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+            let script = Script::new(Fault::Halting, 0);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            // Only for the timers of the tokio crate.
+            let _entered = runtime.as_ref().expect("a runtime").enter();
+            let mut connection = Connection::new($stream(script.clone()), &Config::default());
+            let (mut waits, mut body) = (0, Vec::new());
+            loop {
+                match once(connection.next_event()) {
+                    None => waits += 1,
+                    Some(Ok(Some(RequestEvent::Body(chunk)))) => body.extend_from_slice(&chunk),
+                    Some(Ok(Some(RequestEvent::End))) => break,
+                    Some(event) => assert!(matches!(event, Ok(Some(_))), "{event:?}"),
+                }
+            }
+            assert_eq!(body, b"hello");
+            for event in [
+                ResponseEvent::Head(ResponseHead::new(Status::OK)),
+                ResponseEvent::Body(body.into()),
+                ResponseEvent::End,
+            ] {
+                // What was given stays, though its future is dropped.
+                waits += usize::from(once(connection.send(event)).is_none());
+            }
+            while once(connection.finish()).is_none() {
+                waits += 1;
+            }
+            assert_eq!(script.end().0, "Status: 200 OK\r\n\r\nhello");
+            assert!(waits > 50, "{waits} waits");
+        }
+    };
+}
+
+dropped_at_each_wait!(tokio_futures_may_be_dropped, scgi_tokio, |script| script);
+dropped_at_each_wait!(other_futures_may_be_dropped, scgi_async_std, Script::compat);
+
+#[test]
+fn a_third_runtime() {
+    use scgi_async_std::{Config, Request, Response, serve_connection};
+    let script = Script::new(Fault::Halting, 0);
+    let config = Config::default();
+    let hello = async |_: Request| Response::new("hello");
+    // The smallest executor there is: it asks again and again.
+    let mut serving = std::pin::pin!(serve_connection(script.clone().compat(), hello, &config));
+    let mut cx = Context::from_waker(std::task::Waker::noop());
+    let result = loop {
+        if let Poll::Ready(result) = serving.as_mut().poll(&mut cx) {
+            break result;
+        }
+    };
+    assert!(result.is_ok(), "{result:?}");
+    assert!(script.end().0.ends_with("\r\n\r\nhello"));
 }
