@@ -81,9 +81,10 @@ fn addresses(name: &str) -> Vec<Address> {
 }
 
 /// Runs `test` with a server on each kind of socket.
+#[expect(clippy::needless_pass_by_value, reason = "the handler is taken as by `serve`")]
 fn on_each<H, M>(
     name: &str,
-    handler: H,
+    handler: &H,
     with: impl Fn(Serve<H, M>) -> Serve<H, M>,
     test: impl Fn(Running),
 ) where
@@ -123,7 +124,7 @@ fn requests_with_and_without_a_body() {
     };
     on_each(
         "basic",
-        handler,
+        &handler,
         |s| s,
         |server| {
             for len in [0, 1, 65_535, 65_536] {
@@ -144,7 +145,7 @@ fn requests_with_and_without_a_body() {
 fn a_large_body_is_echoed_while_it_is_sent() {
     on_each(
         "echo",
-        echo,
+        &echo,
         |s| s,
         |server| {
             let chunk = Bytes::from(vec![7; 100_000]);
@@ -163,7 +164,7 @@ fn an_early_reply_arrives_although_the_body_is_not_read() {
     let refuse = |_: Request| Response::new("no").with_status(Status::CONTENT_TOO_LARGE);
     on_each(
         "early",
-        refuse,
+        &refuse,
         |s| s,
         |server| {
             let response = server.request(&post(), vec![0; 8 << 20]).expect("a response");
@@ -187,7 +188,7 @@ fn malformed_requests_are_answered() {
     let answer = |_: Request| Response::new("");
     on_each(
         "malformed",
-        answer,
+        &answer,
         |s| s.with_limits(limits),
         |server| {
             for (bytes, status) in [
@@ -234,7 +235,7 @@ fn half_close(server: &Running, stream: &mut Stream, sent: &[u8]) {
 fn a_client_that_ended_its_side_gets_its_reply() {
     on_each(
         "half",
-        echo,
+        &echo,
         |s| s,
         |server| {
             let mut stream = server.connect();
@@ -271,7 +272,7 @@ fn a_handler_that_panics_or_fails_is_answered_with_500() {
     // With one thread, a thread that ended would be noticed.
     on_each(
         "panic",
-        handler,
+        &handler,
         |s| s.with_max_connections(1),
         |server| {
             for method in ["PANIC", "GET", "BOMB", "LATE", "GET"] {
@@ -294,7 +295,7 @@ fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
     let config = Config::default().with_head_timeout(300 * MS);
     on_each(
         "slow",
-        echo,
+        &echo,
         |s| s.with_config(config),
         |server| {
             let mut stream = server.connect();
@@ -333,7 +334,7 @@ fn a_body_that_stops_and_a_handler_that_takes_too_long() {
     };
     on_each(
         "late",
-        handler,
+        &handler,
         |s| s.with_config(config),
         |server| {
             let begun = Instant::now();
@@ -354,7 +355,7 @@ fn a_peer_that_does_not_read_is_dropped_at_the_deadline() {
     let large = |_: Request| Response::new(vec![b'x'; 32 << 20]);
     on_each(
         "unread",
-        large,
+        &large,
         |s| s.with_config(config),
         |server| {
             let mut stream = server.connect();
@@ -382,7 +383,7 @@ fn a_client_that_goes_away_ends_the_reply() {
     };
     on_each(
         "gone",
-        endless,
+        &endless,
         |s| s,
         |server| {
             let mut stream = server.connect();
@@ -401,7 +402,7 @@ fn a_reply_that_is_broken_off_does_not_look_complete() {
         |_: Request| Response::new(Body::from_chunks([Ok(Bytes::from("part")), Err("no more")]));
     on_each(
         "broken",
-        broken,
+        &broken,
         |s| s,
         |server| {
             let mut stream = server.connect();
@@ -438,7 +439,7 @@ fn chunks_and_flushes_leave_at_once() {
     };
     on_each(
         "pieces",
-        handler,
+        &handler,
         |s| s,
         |server| {
             for head in [get(), post()] {
@@ -518,7 +519,7 @@ fn shutdown_finishes_what_runs() {
         assert!(read_all(&mut stream).ends_with("late"), "finished");
         // Connections of the loop above may have been accepted before the signal.
         let summary = server.stop();
-        assert_eq!((summary.finished, summary.aborted), (1, 0));
+        assert!(summary.finished >= 1 && summary.aborted == 0, "{summary:?}");
     }
 }
 
@@ -534,7 +535,7 @@ fn shutdown_aborts_at_the_deadline() {
     };
     on_each(
         "abort",
-        handler,
+        &handler,
         |s| s.with_shutdown_deadline(50 * MS),
         |server| {
             // One waits for a head, one for a body, one for its reply to be taken, one is in a
