@@ -81,7 +81,6 @@ fn addresses(name: &str) -> Vec<Address> {
 }
 
 /// Runs `test` with a server on each kind of socket.
-#[expect(clippy::needless_pass_by_value, reason = "the handler is taken as by `serve`")]
 fn on_each<H, M>(
     name: &str,
     handler: &H,
