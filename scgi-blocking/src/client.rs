@@ -109,14 +109,17 @@ impl<IO: Read + Write> Client<IO> {
     /// stream failed.
     pub fn next_event(&mut self) -> Result<Option<ResponseEvent>, Error> {
         loop {
-            if let Step::Event(event) = self.step()? {
+            if let Step::Event(event) = self.step(false)? {
                 return Ok(event);
             }
         }
     }
 
     /// Writes what can be written, then gives the next event or waits for something to happen.
-    fn step(&mut self) -> Result<Step, Error> {
+    ///
+    /// With `more` to send it waits only while what is pending cannot be written: there may have
+    /// become room just now.
+    fn step(&mut self, more: bool) -> Result<Step, Error> {
         let blocked = !self.write_at_once();
         match self.call.next_event() {
             Ok(Some(event)) => return Ok(Step::Event(Some(event))),
@@ -126,7 +129,9 @@ impl<IO: Read + Write> Client<IO> {
         }
         match read_at_once(&mut self.io, self.socket, self.call.unfilled()) {
             Ok(Some(count)) => self.call.handle_read(count),
-            Ok(None) => self.wait(if blocked { Interest::Both } else { Interest::Read })?,
+            Ok(None) if blocked => self.wait(Interest::Both)?,
+            Ok(None) if more => {}
+            Ok(None) => self.wait(Interest::Read)?,
             Err(error) => return Err(self.write_error.take().unwrap_or(error).into()),
         }
         Ok(Step::Again)
@@ -236,7 +241,7 @@ impl<IO: Read + Write> Transfer<IO> {
                 self.body = None;
                 return Err(error);
             }
-            if let Step::Event(event) = self.client.step()? {
+            if let Step::Event(event) = self.client.step(self.body.is_some())? {
                 return Ok(event);
             }
         }
