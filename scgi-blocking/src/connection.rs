@@ -1,14 +1,13 @@
 //! The server side of one connection, piece by piece.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
-use scgi_proto::{Config, Counted, Error, Exchange, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{Config, Counted, Error, Exchange, Memory, RequestEvent, ResponseEvent, Status};
 
 use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket};
 
@@ -52,15 +51,19 @@ impl<IO: 'static> Connection<IO> {
         Self { io, exchange, start: Instant::now(), socket: as_socket, cancel: None, counted: None }
     }
 
-    pub(crate) fn with_cancel(mut self, cancel: Arc<Cancel>) -> Self {
-        self.cancel = Some(cancel);
-        self
-    }
-
-    /// Adds what becomes of it to a server's counts.
-    pub(crate) fn with_counted(mut self, counted: Counted) -> Self {
-        self.counted = Some(counted);
-        self
+    /// One of a server: it ends when `cancel` is set, is counted, and uses the memory that the
+    /// one before left to this thread.
+    pub(crate) fn of_server(
+        io: IO,
+        config: &Config,
+        cancel: Arc<Cancel>,
+        counted: Counted,
+    ) -> Self {
+        let mut connection = Self::new(io, config);
+        connection.exchange.give_memory(MEMORY.take());
+        connection.cancel = Some(cancel);
+        connection.counted = Some(counted);
+        connection
     }
 }
 
@@ -179,7 +182,7 @@ impl<IO: Read + Write> Connection<IO> {
         with_shared(|buf| {
             let Some(count) = read_at_once(io, *socket, buf)? else { return Ok(None) };
             if count > 0 {
-                exchange.receive(BytesMut::from(&buf[..count]));
+                exchange.receive_slice(&buf[..count]);
             } else {
                 exchange.handle_read(0);
             }
@@ -276,6 +279,8 @@ impl<IO> Drop for Connection<IO> {
     fn drop(&mut self) {
         if let Some(counted) = &self.counted {
             counted.finish(&self.exchange);
+            // Fails where the thread itself is ending.
+            let _ = MEMORY.try_with(|memory| memory.set(self.exchange.take_memory()));
         }
         if self.exchange.wants_reset() {
             if let Some(socket) = (self.socket)(&self.io) {
@@ -300,6 +305,8 @@ const SHARED_READ: usize = 16 * 1024;
 
 thread_local! {
     static SHARED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    /// What a server's connection leaves to the next one of its thread.
+    static MEMORY: Cell<Memory> = Cell::default();
 }
 
 /// Gives `read` the shared memory.

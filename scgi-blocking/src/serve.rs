@@ -266,9 +266,8 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
                         // Without one more, connections wait for this one. That is no error.
                         let _ = self.spawn();
                     }
-                    let connection = Connection::new(stream, &self.config)
-                        .with_cancel(Arc::clone(&self.cancel))
-                        .with_counted(self.counters.accept());
+                    let (cancel, counted) = (Arc::clone(&self.cancel), self.counters.accept());
+                    let connection = Connection::of_server(stream, &self.config, cancel, counted);
                     // An error of one connection concerns nobody else; its peer was told. Nor
                     // does a panic where a program's values are dropped.
                     let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, &self.handler)));

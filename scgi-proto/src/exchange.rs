@@ -12,6 +12,7 @@ use crate::decode::RequestDecoder;
 use crate::encode::ResponseEncoder;
 use crate::error::{DecodeError, EncodeError, Timeout};
 use crate::event::{RequestEvent, ResponseEvent};
+use crate::memory::Memory;
 use crate::receiver::Receiver;
 use crate::response::{ResponseHead, Status};
 
@@ -248,6 +249,27 @@ impl Exchange {
         if count > 0 {
             self.drain(count);
         }
+    }
+
+    /// As [`receive`](Self::receive), for bytes that stay where they are: they are copied to the
+    /// memory of this exchange.
+    pub fn receive_slice(&mut self, bytes: &[u8]) {
+        self.received += bytes.len() as u64;
+        self.receiver.receive_slice(bytes);
+        if !bytes.is_empty() {
+            self.drain(bytes.len());
+        }
+    }
+
+    /// Gives this exchange the memory of one that has ended, before anything is read.
+    pub fn give_memory(&mut self, mut memory: Memory) {
+        self.receiver.give_buffer(memory.input());
+        self.out = memory.output;
+    }
+
+    /// Takes the memory back when the exchange has ended; it must not be used any more.
+    pub fn take_memory(&mut self) -> Memory {
+        Memory::new(self.receiver.take_buffer(), core::mem::take(&mut self.out))
     }
 
     /// Takes body bytes that have arrived straight to `dst`; see [`Receiver::read_body`].

@@ -27,6 +27,7 @@ mod field;
 #[cfg(feature = "http")]
 pub mod http;
 mod limits;
+mod memory;
 mod netstring;
 mod params;
 #[cfg(feature = "std")]
@@ -56,6 +57,7 @@ pub use {
     event::{RequestEvent, ResponseEvent},
     exchange::Exchange,
     limits::Limits,
+    memory::Memory,
     params::Params,
     policy::Policy,
     receiver::Receiver,

@@ -111,6 +111,28 @@ impl<D: Decode> Receiver<D> {
         self.filled = self.buf.len();
     }
 
+    /// Takes a copy of bytes that were read elsewhere.
+    pub(crate) fn receive_slice(&mut self, bytes: &[u8]) {
+        self.buf.truncate(self.filled);
+        if self.buf.capacity() == 0 {
+            self.buf = bytes.into();
+        } else {
+            self.buf.extend_from_slice(bytes);
+        }
+        self.filled = self.buf.len();
+    }
+
+    /// Makes `buf`, which is empty, the buffer of this receiver that has not read anything.
+    pub(crate) fn give_buffer(&mut self, buf: BytesMut) {
+        debug_assert!(buf.is_empty() && self.filled == 0, "nothing is lost or added");
+        self.buf = buf;
+    }
+
+    pub(crate) fn take_buffer(&mut self) -> BytesMut {
+        self.filled = 0;
+        core::mem::take(&mut self.buf)
+    }
+
     /// Frees the buffer if nothing is in it.
     pub(crate) fn release(&mut self) {
         if self.filled == 0 {

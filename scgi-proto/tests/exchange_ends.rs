@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use scgi_proto::{Config, Exchange, RequestEvent, ResponseEvent, ResponseHead, Status};
+use scgi_proto::{Config, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status};
 
 const START: Duration = Duration::ZERO;
 
@@ -53,4 +53,34 @@ fn a_request_that_took_too_long_is_told_so_although_the_program_fails_then() {
     assert!(exchange.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).is_err());
     exchange.fail(Status::INTERNAL_SERVER_ERROR);
     assert!(write_all(&mut exchange).starts_with("Status: 503 "));
+}
+
+#[test]
+fn memory_goes_from_one_exchange_to_the_next_without_its_bytes() {
+    let config = Config::default();
+    let mut memory = Memory::default();
+    let mut kept = Vec::new();
+    for count in 0..100 {
+        let mut exchange = Exchange::new(&config, START);
+        exchange.give_memory(memory);
+        assert!(matches!(exchange.next_event(), Ok(None)), "nothing was left over");
+        let block = format!("CONTENT_LENGTH\x000\x00N\x00{count}\x00");
+        // Half a request more than one, as a peer may send it.
+        exchange.receive_slice(format!("{}:{block},17:CON", block.len()).as_bytes());
+        let Ok(Some(RequestEvent::Head(head))) = exchange.next_event() else { panic!() };
+        assert_eq!(head.params().get_str("N"), Some(&*count.to_string()));
+        if count % 3 == 0 {
+            kept.push(head);
+        }
+        exchange.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).expect("queued");
+        if count % 2 == 0 {
+            // Some end in the middle of their reply.
+            exchange.send(ResponseEvent::End).expect("queued");
+            assert_eq!(write_all(&mut exchange), "Status: 200 OK\r\n\r\n");
+        }
+        memory = exchange.take_memory();
+    }
+    for (place, head) in kept.iter().enumerate() {
+        assert_eq!(head.params().get_str("N"), Some(&*(place * 3).to_string()));
+    }
 }

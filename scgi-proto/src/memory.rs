@@ -1,0 +1,42 @@
+//! Memory that one connection leaves to the next.
+
+use bytes::BytesMut;
+
+/// The buffers of an [`Exchange`](crate::Exchange) that has ended, for the next one: a server
+/// then allocates none of its own for a usual request.
+///
+/// No byte of the old connection can be seen in the new one, and buffers that grew large are
+/// freed instead.
+#[derive(Debug, Default)]
+pub struct Memory {
+    pub(crate) input: BytesMut,
+    pub(crate) output: BytesMut,
+}
+
+/// What is worth keeping: a buffer larger than a typical head by far was made for a rare one.
+const KEEP: usize = 16 * 1024;
+
+/// Room for a typical head several times, so that the buffer lasts for some requests before it
+/// has to be looked at.
+const ROOM: usize = 4 * 1024;
+
+impl Memory {
+    pub(crate) fn new(input: BytesMut, output: BytesMut) -> Self {
+        Self { input: kept(input), output: kept(output) }
+    }
+
+    /// The input buffer, with room.
+    pub(crate) fn input(&mut self) -> BytesMut {
+        let mut input = core::mem::take(&mut self.input);
+        if input.capacity() < ROOM / 4 {
+            // Costs nothing if no head of an earlier request is kept by the program.
+            input.reserve(ROOM);
+        }
+        input
+    }
+}
+
+fn kept(mut buf: BytesMut) -> BytesMut {
+    buf.clear();
+    if buf.capacity() > KEEP { BytesMut::new() } else { buf }
+}
