@@ -41,7 +41,10 @@ struct Inner {
 
 impl Script {
     fn new(fault: Fault, at: usize) -> Self {
-        let input = REQUEST.to_vec();
+        Self::with_input(REQUEST.to_vec(), fault, at)
+    }
+
+    fn with_input(input: Vec<u8>, fault: Fault, at: usize) -> Self {
         let inner = Inner { input, output: Vec::new(), step: 0, fault, at };
         Self { inner: Arc::new(Mutex::new(inner)) }
     }
@@ -196,6 +199,31 @@ fn the_same_in_every_crate() {
     }
     println!("{cases} faults, the same in every crate");
     assert!(cases > 200, "{cases}");
+}
+
+#[test]
+fn captures_in_memory() {
+    let vectors = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let vectors = vectors.join("../scgi-proto/tests/vectors");
+    let mut count = 0;
+    for front in ["nginx", "apache", "lighttpd"] {
+        for entry in std::fs::read_dir(vectors.join(front)).expect("the vectors") {
+            let path = entry.expect("an entry").path();
+            let bytes = std::fs::read(&path).expect("a capture");
+            // Byte by byte, the long ones would take long.
+            if path.extension().is_none_or(|name| name != "scgi") || bytes.len() > 4096 {
+                continue;
+            }
+            let outcomes = [on_tokio, on_smol, on_threads]
+                .map(|on| on(&Script::with_input(bytes.clone(), Fault::None, 0)));
+            assert_eq!(outcomes[0], outcomes[1], "{path:?}");
+            assert_eq!(outcomes[0], outcomes[2], "{path:?}");
+            assert!(bytes.is_empty() || outcomes[0].1.starts_with("Status: "), "{path:?}");
+            count += 1;
+        }
+    }
+    println!("{count} captures, the same in every crate");
+    assert!(count > 80, "{count}");
 }
 
 /// Polls a future once, and drops it if it is not ready.
