@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use scgi_examples::BoxError;
-use scgi_proto::{Address, BindOptions, Config, RequestHead};
+use scgi_proto::{Address, AllowList, BindOptions, Config, Counters, Network, RequestHead};
 use sha2::{Digest, Sha256};
+use tracing::info;
 
 use crate::describe::Received;
 use crate::limits::LimitArgs;
@@ -18,6 +19,9 @@ use crate::units::duration;
 /// SIGTERM or SIGINT (Ctrl-C) ends it: what runs is finished first. Ends with status 0 when all
 /// was finished, 1 when something was aborted at the shutdown deadline or the server could not
 /// start, and 2 for wrong usage.
+///
+/// What goes wrong is told on standard error; RUST_LOG=debug tells of each request, and of all
+/// counts at the end. As a service of systemd (Type=notify), listen on systemd:NAME.
 #[derive(Debug, Args)]
 pub(crate) struct EchoArgs {
     /// Where to listen: host:port, tcp:host:port, a path with a slash, or unix:PATH
@@ -44,6 +48,12 @@ pub(crate) struct EchoArgs {
     /// Time for what runs to finish after the signal [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) shutdown_deadline: Option<Duration>,
+    /// Lets only peers of this network connect over TCP, as in 10.1.0.0/16; may be repeated
+    #[arg(long, value_name = "NETWORK")]
+    allow_network: Vec<Network>,
+    /// Lets only this user connect to a Unix socket; may be repeated
+    #[arg(long, value_name = "UID")]
+    allow_uid: Vec<u32>,
     #[command(flatten)]
     limits: LimitArgs,
     /// What runs the server
@@ -72,6 +82,13 @@ impl EchoArgs {
         self.mode.map_or(options, |mode| options.with_mode(mode))
     }
 
+    /// Who may connect.
+    pub(crate) fn allow_list(&self) -> AllowList {
+        let networks = self.allow_network.iter();
+        let list = networks.fold(AllowList::default(), |list, &net| list.with_network(net));
+        self.allow_uid.iter().fold(list, |list, &uid| list.with_uid(uid))
+    }
+
     /// The bounds and deadlines of each connection.
     pub(crate) fn config(&self) -> Config {
         let mut config = Config::default().with_limits(self.limits.limits());
@@ -90,7 +107,8 @@ impl EchoArgs {
 
 pub(crate) fn run(args: &EchoArgs) -> Result<ExitCode, BoxError> {
     let stopped = args.runtime.echo(args)?;
-    let Stopped { served, finished, aborted } = stopped;
+    let Stopped { served, finished, aborted, counters } = stopped;
+    info!(target: "scgi", ?counters, "stopped");
     eprintln!("{served} served; after the signal {finished} finished, {aborted} aborted");
     Ok(if aborted == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -101,6 +119,7 @@ pub(crate) struct Stopped {
     pub(crate) served: u64,
     pub(crate) finished: u64,
     pub(crate) aborted: u64,
+    pub(crate) counters: Counters,
 }
 
 /// Takes a request in and makes the answer, whatever runs it.

@@ -22,10 +22,12 @@ mod tee;
 mod units;
 mod write_out;
 
+use std::io;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use scgi_examples::BoxError;
+use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
 /// Decodes, shows and sends SCGI requests
 #[derive(Debug, Parser)]
@@ -52,9 +54,20 @@ fn run(command: &Command) -> Result<ExitCode, BoxError> {
     }
 }
 
+/// Events go to standard error: warnings, unless RUST_LOG says something else.
+fn start_log() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::WARN.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
 fn main() -> ExitCode {
     // Wrong usage ends the process here, with status 2.
     let cli = Cli::parse();
+    start_log();
     run(&cli.command).unwrap_or_else(|error| {
         eprintln!("scgi: {}", failure::chain(&*error));
         ExitCode::FAILURE

@@ -24,6 +24,8 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     let json = args.json;
     let mut server = serve(listener, move |request| answer(request, json))
         .with_config(args.config())
+        .with_allow_list(args.allow_list())
+        .with_systemd()
         .with_graceful_shutdown(move || {
             signals.forever().next();
         });
@@ -33,9 +35,10 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     if let Some(deadline) = args.shutdown_deadline {
         server = server.with_shutdown_deadline(deadline);
     }
+    let counters = server.counters();
     let summary = server.run()?;
     let (served, finished, aborted) = (summary.served, summary.finished, summary.aborted);
-    Ok(Stopped { served, finished, aborted })
+    Ok(Stopped { served, finished, aborted, counters })
 }
 
 fn answer(request: Request, json: bool) -> Result<Response, BoxError> {

@@ -36,6 +36,8 @@ macro_rules! on {
                     let json = args.json;
                     let mut server = $serve(listener, move |request| answer(request, json))
                         .with_config(args.config())
+                        .with_allow_list(args.allow_list())
+                        .with_systemd()
                         .with_graceful_shutdown(stop);
                     if let Some(count) = args.max_connections {
                         server = server.with_max_connections(count);
@@ -43,9 +45,11 @@ macro_rules! on {
                     if let Some(deadline) = args.shutdown_deadline {
                         server = server.with_shutdown_deadline(deadline);
                     }
+                    let counters = server.counters();
                     let summary = server.await?;
                     let (served, finished) = (summary.served, summary.finished);
-                    Ok(Stopped { served, finished, aborted: summary.aborted })
+                    let aborted = summary.aborted;
+                    Ok(Stopped { served, finished, aborted, counters })
                 })
             }
 

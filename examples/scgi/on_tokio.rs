@@ -38,6 +38,8 @@ async fn run_echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     let json = args.json;
     let mut server = serve(listener, move |request| answer(request, json))
         .with_config(args.config())
+        .with_allow_list(args.allow_list())
+        .with_systemd()
         .with_graceful_shutdown(stop);
     if let Some(count) = args.max_connections {
         server = server.with_max_connections(count);
@@ -45,9 +47,10 @@ async fn run_echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     if let Some(deadline) = args.shutdown_deadline {
         server = server.with_shutdown_deadline(deadline);
     }
+    let counters = server.counters();
     let summary = server.await?;
     let (served, finished, aborted) = (summary.served, summary.finished, summary.aborted);
-    Ok(Stopped { served, finished, aborted })
+    Ok(Stopped { served, finished, aborted, counters })
 }
 
 async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use futures_io::{AsyncRead, AsyncWrite};
-use scgi_proto::{Config, Error, Exchange, RequestEvent, ResponseEvent, Status, Timeout};
+use scgi_proto::trace::Trace;
+use scgi_proto::{
+    Config, Counted, Error, Exchange, Peer, RequestEvent, ResponseEvent, Status, Timeout,
+};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
@@ -46,6 +49,9 @@ pub struct Connection<IO> {
     timer: Option<Timer>,
     /// Made when something first has to wait, and when a deadline comes closer.
     sleep: Option<(Instant, Sleep)>,
+    counted: Option<Counted>,
+    peer: Option<Peer>,
+    trace: Option<Trace>,
 }
 
 /// Makes a future that is ready at a given time: what a runtime has for waiting.
@@ -60,7 +66,17 @@ impl<IO> Connection<IO> {
     /// The server side of a connection that was just accepted, without a timer.
     pub fn new(io: IO, config: &Config) -> Self {
         let exchange = Exchange::new(config, Duration::ZERO);
-        Self { io, exchange, start: Instant::now(), timer: None, sleep: None }
+        let start = Instant::now();
+        Self {
+            io,
+            exchange,
+            start,
+            timer: None,
+            sleep: None,
+            counted: None,
+            peer: None,
+            trace: None,
+        }
     }
 
     /// Enforces the deadlines with the runtime's timer.
@@ -72,14 +88,42 @@ impl<IO> Connection<IO> {
 
     /// One that was accepted a while ago and of which some bytes have come.
     #[cfg(feature = "net")]
-    pub(crate) fn received(io: IO, config: &Config, accepted: Instant, bytes: BytesMut) -> Self {
+    pub(crate) fn received(
+        io: IO,
+        config: &Config,
+        accepted: Instant,
+        bytes: BytesMut,
+        counted: Counted,
+        peer: Option<Peer>,
+    ) -> Self {
         let mut exchange = Exchange::new(config, Duration::ZERO);
         exchange.receive(bytes);
-        Self { io, exchange, start: accepted, timer: None, sleep: None }
+        let counted = Some(counted);
+        Self { io, exchange, start: accepted, timer: None, sleep: None, counted, peer, trace: None }
     }
 
     pub(crate) fn exchange(&mut self) -> &mut Exchange {
         &mut self.exchange
+    }
+
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
+    /// Runs a part of the handler, within the span of its request.
+    pub(crate) fn in_scope<T>(&self, run: impl FnOnce() -> T) -> T {
+        match &self.trace {
+            Some(trace) => trace.in_scope(run),
+            None => run(),
+        }
+    }
+
+    /// Ready if the server needs the place of a connection whose head has not come.
+    fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match &mut self.counted {
+            Some(counted) if self.exchange.body_remaining().is_none() => counted.poll_evicted(cx),
+            _ => Poll::Pending,
+        }
     }
 
     pub(crate) fn io(&self) -> &IO {
@@ -143,14 +187,32 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<RequestEvent>, Error>> {
+        let event = self.poll_event(cx);
+        if let Poll::Ready(Err(error)) = &event {
+            self.in_scope(|| Trace::failed(error, self.peer.as_ref()));
+        }
+        event
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestEvent>, Error>> {
         loop {
             if let Some(event) = self.exchange.next_event()? {
+                if let RequestEvent::Head(head) = &event {
+                    self.trace = Some(Trace::begin(head, self.peer.as_ref()));
+                    if let Some(counted) = &mut self.counted {
+                        counted.keep();
+                    }
+                }
                 return Poll::Ready(Ok(Some(event)));
             }
             if self.exchange.is_request_over() {
                 return Poll::Ready(Ok(None));
             }
             if self.poll_fill(cx)?.is_pending() {
+                if self.poll_evicted(cx).is_ready() {
+                    self.exchange.close();
+                    return Poll::Ready(Err(Error::Closed));
+                }
                 let now = self.now();
                 self.exchange.wait_for_read(now);
                 let timeout = ready!(self.poll_deadline(cx));
@@ -279,6 +341,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
                 match self.poll_fill(cx) {
                     // While draining, nobody is left to be told of a failure.
                     Poll::Ready(_) => {}
+                    Poll::Pending if self.poll_evicted(cx).is_ready() => self.exchange.close(),
                     Poll::Pending => {
                         // The drain's deadline is no error: the reply was sent.
                         ready!(self.poll_deadline(cx));
@@ -290,14 +353,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         }
     }
 
-    /// While the program works: whether the peer broke the connection. A peer that only ended
-    /// its side is still waiting for the reply.
-    pub(crate) fn poll_broken(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+    /// While the program works: whether the peer has closed or broken the connection.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         while self.exchange.may_watch() {
             match ready!(self.poll_fill(cx)) {
                 Ok(()) => {}
                 Err(error) => return Poll::Ready(error.into()),
             }
+        }
+        if self.exchange.is_peer_gone() {
+            self.exchange.abort();
+            return Poll::Ready(Error::Closed);
         }
         Poll::Pending
     }
@@ -305,6 +371,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// While the program works: the deadline of the whole request.
     pub(crate) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
         self.poll_deadline(cx)
+    }
+}
+
+impl<IO> Drop for Connection<IO> {
+    fn drop(&mut self) {
+        if let Some(trace) = &self.trace {
+            trace.finish(&self.exchange);
+        }
+        if let Some(counted) = &self.counted {
+            counted.finish(&self.exchange);
+        }
     }
 }
 

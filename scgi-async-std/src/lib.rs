@@ -59,9 +59,9 @@ pub mod async_std;
 pub mod smol;
 
 pub use scgi_proto::{
-    Address, AddressError, BindOptions, Config, Counters, DecodeError, EncodeError, Error, Fields,
-    Limits, Params, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent,
-    ResponseHead, Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, Config, Counters, Credentials, DecodeError,
+    EncodeError, Error, Fields, Limits, Network, NetworkError, Params, Peer, Policy, RequestEvent,
+    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
 };
 pub use {
     body::Body,

@@ -6,13 +6,18 @@ use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(all(feature = "systemd", unix))]
+use std::task::Context;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use scgi_proto::{Config, Counters, Limits};
+#[cfg(all(feature = "systemd", unix))]
+use scgi_proto::systemd::Notifier;
+use scgi_proto::trace::Trace;
+use scgi_proto::{AllowList, Config, Counters, Limits, room};
 
 use crate::connection::Sleep;
-use crate::first::{FirstPoll, Shared, answer_stream, late};
+use crate::first::{FirstPoll, Fresh, Shared, answer_stream, late};
 use crate::group::{Group, Spawn};
 use crate::handler::Handler;
 use crate::listener::Listener;
@@ -41,6 +46,10 @@ pub(crate) fn serve<M, H: Handler<M>>(
         shutdown_deadline: SHUTDOWN_DEADLINE,
         signal: Box::pin(pending()),
         counters: Counters::default(),
+        allow_list: AllowList::default(),
+        asks_peer: H::ASKS_PEER,
+        #[cfg(all(feature = "systemd", unix))]
+        notifier: None,
         kind: PhantomData,
     }
 }
@@ -63,6 +72,10 @@ pub struct Serve<H, M> {
     shutdown_deadline: Duration,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     counters: Counters,
+    allow_list: AllowList,
+    asks_peer: bool,
+    #[cfg(all(feature = "systemd", unix))]
+    notifier: Option<Notifier>,
     kind: PhantomData<fn() -> M>,
 }
 
@@ -85,13 +98,37 @@ impl<H, M> Serve<H, M> {
         self
     }
 
-    /// Connections served at once: 4096 by default. The rest wait in the listen backlog.
+    /// Connections served at once: 4096 by default, but never more than three quarters of the
+    /// descriptors that the process may open. The rest wait in the listen backlog, unless a
+    /// connection without a complete head can be closed for them: the oldest goes first.
     ///
     /// # Panics
     /// If it is 0.
     pub fn with_max_connections(mut self, count: usize) -> Self {
         assert!(count > 0, "a server needs at least one connection");
         self.max_connections = count;
+        self
+    }
+
+    /// Closes connections of peers that are not on the list, before anything is read. By default
+    /// everyone may connect.
+    pub fn with_allow_list(mut self, list: AllowList) -> Self {
+        self.allow_list = list;
+        self
+    }
+
+    /// Tells the handler who connected ([`Request::peer`](crate::Request::peer)), which costs a
+    /// system call; tower services are always told.
+    pub fn with_peers(mut self) -> Self {
+        self.asks_peer = true;
+        self
+    }
+
+    /// Tells systemd when the server accepts connections, when it stops, and (with `WatchdogSec=`)
+    /// that it still accepts: for services with `Type=notify`.
+    #[cfg(all(feature = "systemd", unix))]
+    pub fn with_systemd(mut self) -> Self {
+        self.notifier = Some(Notifier::from_env());
         self
     }
 
@@ -144,35 +181,58 @@ impl<M: 'static, H: Handler<M>> IntoFuture for Serve<H, M> {
 
 async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<Summary> {
     server.listener.check()?;
+    if let Ok(address) = server.listener.local_address() {
+        Trace::listening(&address);
+    }
     let shared = Arc::new(Shared {
         handler: server.handler,
         config: server.config,
         counters: server.counters,
+        allow_list: server.allow_list,
+        asks_peer: server.asks_peer,
         kind: PhantomData,
     });
+    let max_connections = room(server.max_connections, descriptors(), 1);
     let mut first = FirstPoll::new();
     let tasks = Group::new(server.spawn);
     let mut summary = Summary::default();
     let mut backoff = Backoff::default();
+    #[cfg(all(feature = "systemd", unix))]
+    let mut watchdog = server.notifier.map(Watchdog::start);
     loop {
         let next = poll_fn(|cx| {
             if server.signal.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Next::Stop);
             }
-            ready!(tasks.poll_below(server.max_connections, cx));
+            #[cfg(all(feature = "systemd", unix))]
+            if let Some(watchdog) = &mut watchdog {
+                watchdog.poll(cx);
+            }
+            if tasks.poll_below(max_connections, cx).is_pending() {
+                ready!(shared.counters.poll_evictable(cx));
+            }
             server.listener.poll_accept(cx).map(Next::Accepted)
         });
         match next.await {
             Next::Stop => break,
             Next::Accepted(Ok(stream)) => {
                 backoff = Backoff::default();
+                let Some(fresh) = Fresh::admit(stream, &shared) else { continue };
                 summary.served += 1;
                 let late = |fresh| late(fresh, Arc::clone(&shared));
                 let answer = |begun| answer_stream(begun, Arc::clone(&shared));
-                first.serve(stream, &tasks, &shared.counters, late, answer).await;
+                first.serve(fresh, &tasks, late, answer).await;
+                if tasks.len() > max_connections {
+                    // The oldest without a head, for which this one was let in.
+                    let _ = shared.counters.evict_oldest();
+                }
             }
             Next::Accepted(Err(error)) => backoff.wait(&error).await,
         }
+    }
+    #[cfg(all(feature = "systemd", unix))]
+    if let Some(notifier) = server.notifier {
+        notifier.stopping();
     }
     drop(server.listener);
     let running = tasks.len();
@@ -187,6 +247,40 @@ async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<S
     tasks.abort();
     poll_fn(|cx| tasks.poll_below(1, cx)).await;
     Ok(summary)
+}
+
+/// Tells systemd at intervals that the accept loop is alive.
+#[cfg(all(feature = "systemd", unix))]
+struct Watchdog {
+    notifier: Notifier,
+    next: Option<(Duration, Sleep)>,
+}
+
+#[cfg(all(feature = "systemd", unix))]
+impl Watchdog {
+    fn start(notifier: Notifier) -> Self {
+        notifier.ready();
+        let next = notifier.interval().map(|interval| (interval, timer(Instant::now() + interval)));
+        Self { notifier, next }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) {
+        while let Some((interval, next)) = &mut self.next {
+            if next.as_mut().poll(cx).is_pending() {
+                return;
+            }
+            self.notifier.alive();
+            *next = timer(Instant::now() + *interval);
+        }
+    }
+}
+
+/// How many descriptors this process may open, where the system bounds that.
+fn descriptors() -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    #[cfg(not(unix))]
+    None
 }
 
 enum Next {
@@ -209,7 +303,11 @@ impl Backoff {
         if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
             return;
         }
+        let first = self.delay.is_zero();
         self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        if first {
+            Trace::accept_failed(error, self.delay);
+        }
         async_io::Timer::after(self.delay).await;
     }
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 
-use scgi_proto::Address;
+use scgi_proto::{Address, Peer};
 use socket2::SockRef;
 
 #[cfg(unix)]
@@ -55,6 +55,8 @@ impl Stream {
                 let address = scgi_proto::unix_address(path)?;
                 Ok(Async::new(UnixStream::connect_addr(&address)?)?.into())
             }
+            // One that a server is given.
+            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -103,6 +105,23 @@ impl Stream {
         Ok(())
     }
 
+    /// The program at the other end.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn peer(&self) -> io::Result<Peer> {
+        match &self.inner {
+            #[cfg(unix)]
+            Inner::Accepted(Accepted::Unix(fd)) => Ok(unix_peer(fd)),
+            #[cfg(unix)]
+            Inner::Unix(stream) => Ok(unix_peer(stream)),
+            _ => {
+                let address = self.tcp().ok_or_else(gone)?.peer_addr()?;
+                address.as_socket().map(Peer::Tcp).ok_or_else(gone)
+            }
+        }
+    }
+
     /// Makes the close a reset, so that the peer cannot take what it got for complete.
     ///
     /// A Unix socket has no reset; there the peer sees a plain close.
@@ -149,6 +168,21 @@ impl From<Accepted> for Stream {
     fn from(socket: Accepted) -> Self {
         Self { inner: Inner::Accepted(socket) }
     }
+}
+
+/// The process that connected, where the system tells it.
+#[cfg(unix)]
+fn unix_peer(socket: &impl std::os::fd::AsFd) -> Peer {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket) {
+        return Peer::Unix(Some(scgi_proto::Credentials {
+            uid: peer.uid.as_raw(),
+            gid: peer.gid.as_raw(),
+            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
+        }));
+    }
+    let _ = socket;
+    Peer::Unix(None)
 }
 
 fn gone() -> io::Error {

@@ -27,7 +27,12 @@ where
             return Err(error);
         }
     };
-    let len = head.body_length();
+    let (len, peer) = (head.body_length(), connection.peer());
+    let trace = connection.trace();
+    let call = |request| match &trace {
+        Some(trace) => trace.in_scope(|| handler.call(request)),
+        None => handler.call(request),
+    };
     let first = if len == 0 {
         Some(Bytes::new())
     } else {
@@ -39,13 +44,13 @@ where
     match first {
         Some(body) if body.len() as u64 == len => {
             let body = if len == 0 { Body::empty() } else { Body::from(body) };
-            reply(&mut connection, || handler.call(Request::received(head, body)))
+            reply(&mut connection, || call(Request::received(head, body, peer)))
         }
         first => {
             let mut shared = Shared(Arc::new(Mutex::new(Some(connection))));
             let upload = Upload { shared: shared.clone(), first };
             let body = Body::from_source(upload, Some(len));
-            let result = reply(&mut shared, || handler.call(Request::received(head, body)));
+            let result = reply(&mut shared, || call(Request::received(head, body, peer)));
             // A body that somebody still holds can be read no longer.
             shared.lock().take();
             result

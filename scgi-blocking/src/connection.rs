@@ -4,10 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::{Config, Counted, Error, Exchange, Memory, RequestEvent, ResponseEvent, Status};
+use scgi_proto::trace::Trace;
+use scgi_proto::{
+    Config, Counted, Error, Exchange, Memory, Peer, RequestEvent, ResponseEvent, Status,
+};
 
 use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket};
 
@@ -42,13 +46,27 @@ pub struct Connection<IO> {
     /// Set when the server gives up what still runs.
     cancel: Option<Arc<Cancel>>,
     counted: Option<Counted>,
+    /// Made when the head has to be waited for: it ends the connection.
+    evictor: Option<Waker>,
+    peer: Option<Peer>,
+    trace: Option<Trace>,
 }
 
 impl<IO: 'static> Connection<IO> {
     /// The server side of a connection that was just accepted.
     pub fn new(io: IO, config: &Config) -> Self {
         let exchange = Exchange::new(config, Duration::ZERO);
-        Self { io, exchange, start: Instant::now(), socket: as_socket, cancel: None, counted: None }
+        Self {
+            io,
+            exchange,
+            start: Instant::now(),
+            socket: as_socket,
+            cancel: None,
+            counted: None,
+            evictor: None,
+            peer: None,
+            trace: None,
+        }
     }
 
     /// One of a server: it ends when `cancel` is set, is counted, and uses the memory that the
@@ -58,11 +76,13 @@ impl<IO: 'static> Connection<IO> {
         config: &Config,
         cancel: Arc<Cancel>,
         counted: Counted,
+        peer: Option<Peer>,
     ) -> Self {
         let mut connection = Self::new(io, config);
         connection.exchange.give_memory(MEMORY.take());
         connection.cancel = Some(cancel);
         connection.counted = Some(counted);
+        connection.peer = peer;
         connection
     }
 }
@@ -70,6 +90,15 @@ impl<IO: 'static> Connection<IO> {
 impl<IO> Connection<IO> {
     pub(crate) fn exchange(&mut self) -> &mut Exchange {
         &mut self.exchange
+    }
+
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
+    /// The span of the request, once its head has come.
+    pub(crate) fn trace(&self) -> Option<Trace> {
+        self.trace.clone()
     }
 
     fn now(&self) -> Duration {
@@ -99,9 +128,30 @@ impl<IO> Connection<IO> {
         Ok(())
     }
 
+    /// Closes the connection if the server needs its place and its head has not come.
+    fn check_evicted(&mut self) -> Result<(), Error> {
+        let Some(counted) = &mut self.counted else { return Ok(()) };
+        if self.exchange.body_remaining().is_some() {
+            return Ok(());
+        }
+        if self.evictor.is_none() {
+            let Some(socket) = (self.socket)(&self.io) else { return Ok(()) };
+            // Without a handle, this one can only not be evicted.
+            let Ok(evictor) = socket.evictor() else { return Ok(()) };
+            self.evictor = Some(evictor);
+        }
+        let evictor = self.evictor.as_ref().unwrap_or(Waker::noop());
+        if counted.poll_evicted(&Context::from_waker(evictor)).is_ready() {
+            self.exchange.close();
+            return Err(Error::Closed);
+        }
+        Ok(())
+    }
+
     /// Waits, but not beyond the next deadline.
     fn wait(&mut self, interest: Interest) -> Result<(), Error> {
         self.check_cancel()?;
+        self.check_evicted()?;
         let now = self.now();
         match interest {
             Interest::Write => self.exchange.wait_for_write(now),
@@ -115,6 +165,7 @@ impl<IO> Connection<IO> {
             Some(socket) => socket.wait(interest, left, self.cancel.as_deref())?,
             None => pause(left),
         }
+        self.check_evicted()?;
         self.check_cancel()
     }
 
@@ -137,9 +188,22 @@ impl<IO: Read + Write> Connection<IO> {
     /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
     /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
     pub fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
+        self.wait_for_event().inspect_err(|error| {
+            Trace::failed(error, self.peer.as_ref());
+        })
+    }
+
+    fn wait_for_event(&mut self) -> Result<Option<RequestEvent>, Error> {
         let mut reads = 0;
         loop {
             if let Some(event) = self.exchange.next_event()? {
+                if let RequestEvent::Head(head) = &event {
+                    self.trace = Some(Trace::begin(head, self.peer.as_ref()));
+                    if let Some(counted) = &mut self.counted {
+                        counted.keep();
+                        self.evictor = None;
+                    }
+                }
                 return Ok(Some(event));
             }
             if self.exchange.is_request_over() {
@@ -277,6 +341,9 @@ impl<IO: Read + Write> Connection<IO> {
 
 impl<IO> Drop for Connection<IO> {
     fn drop(&mut self) {
+        if let Some(trace) = &self.trace {
+            trace.finish(&self.exchange);
+        }
         if let Some(counted) = &self.counted {
             counted.finish(&self.exchange);
             // Fails where the thread itself is ending.

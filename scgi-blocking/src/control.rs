@@ -38,6 +38,8 @@ pub(crate) struct Control {
     workers: AtomicUsize,
     busy: AtomicUsize,
     served: AtomicU64,
+    /// Somebody makes room, or is about to.
+    full: AtomicBool,
     end: Mutex<End>,
     changed: Condvar,
 }
@@ -69,6 +71,46 @@ impl Control {
     /// Waits until the server is to stop, at most for a time.
     pub(crate) fn wait_for_stop(&self, timeout: Option<Duration>) {
         self.wait(timeout, || self.is_stopping());
+    }
+
+    /// Until the server is to stop: calls `make_room` while it is full, as often as that says,
+    /// and the other function at its interval.
+    pub(crate) fn watch(
+        &self,
+        mut alive: Option<(Duration, impl Fn())>,
+        make_room: impl Fn() -> Duration,
+    ) {
+        let mut next = Instant::now();
+        while !self.is_stopping() {
+            if let Some((interval, alive)) = &mut alive {
+                if next <= Instant::now() {
+                    alive();
+                    next = Instant::now() + *interval;
+                }
+            }
+            let left = alive.as_ref().map(|_| next.saturating_duration_since(Instant::now()));
+            if self.is_full() {
+                let pause = make_room();
+                self.wait_for_stop(Some(left.map_or(pause, |left| left.min(pause))));
+            } else {
+                self.wait(left, || self.is_stopping() || self.full.load(Ordering::SeqCst));
+            }
+        }
+    }
+
+    /// Says that every thread has a connection and none can be added.
+    pub(crate) fn set_full(&self) {
+        if !self.full.swap(true, Ordering::SeqCst) {
+            drop(self.lock());
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether that is still so.
+    pub(crate) fn is_full(&self) -> bool {
+        let full = self.busy.load(Ordering::SeqCst) >= self.workers.load(Ordering::SeqCst);
+        self.full.store(full, Ordering::SeqCst);
+        full
     }
 
     /// Waits until no thread waits for a connection; gives whether that came in time.

@@ -52,9 +52,9 @@ mod socket;
 mod stream;
 
 pub use scgi_proto::{
-    Address, AddressError, BindOptions, Config, Counters, DecodeError, EncodeError, Error, Fields,
-    Limits, Params, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent,
-    ResponseHead, Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, Config, Counters, Credentials, DecodeError,
+    EncodeError, Error, Fields, Limits, Network, NetworkError, Params, Peer, Policy, RequestEvent,
+    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
 };
 pub use {
     body::{Body, Chunks},

@@ -12,7 +12,7 @@ use {
     std::path::{Path, PathBuf},
 };
 
-use crate::socket::{listen, stop_accepting};
+use crate::socket::{is_connection_waiting, listen, stop_accepting};
 use crate::stream::Stream;
 
 /// A TCP or Unix listener.
@@ -56,15 +56,17 @@ impl Listener {
     /// # Errors
     /// As [`scgi_proto::bind_with`].
     pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
+        // One of systemd's stays with systemd.
+        let own = !matches!(address, Address::Systemd(_));
         match scgi_proto::bind_with(address, options)? {
             Bound::Tcp(listener) => {
                 listen(&listener, options.backlog())?;
-                Ok(Self { own: true, ..listener.into() })
+                Ok(Self { own, ..listener.into() })
             }
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
                 listen(&listener, options.backlog())?;
-                Ok(Self { inner: Inner::Unix(listener), own: true, file })
+                Ok(Self { inner: Inner::Unix(listener), own, file })
             }
         }
     }
@@ -102,6 +104,15 @@ impl Listener {
     /// Whether the socket is known to be this program's alone.
     pub(crate) fn is_own(&self) -> bool {
         self.own
+    }
+
+    /// Waits until a connection waits to be accepted; gives whether that came in time.
+    pub(crate) fn is_connection_waiting(&self, timeout: Duration) -> bool {
+        match &self.inner {
+            Inner::Tcp(listener) => is_connection_waiting(listener, timeout),
+            #[cfg(unix)]
+            Inner::Unix(listener) => is_connection_waiting(listener, timeout),
+        }
     }
 
     /// Ends every accept that waits, and the socket for whoever else has it. Gives whether the

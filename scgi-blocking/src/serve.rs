@@ -5,17 +5,22 @@ use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
+use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::{Config, Counters, Error, Limits};
+#[cfg(all(feature = "systemd", unix))]
+use scgi_proto::systemd::Notifier;
+use scgi_proto::trace::Trace;
+use scgi_proto::{AllowList, Config, Counters, Error, Limits, Peer, room};
 
 use crate::answer::answer;
 use crate::connection::Connection;
 use crate::control::{Control, Shutdown, Worker};
 use crate::handler::Handler;
 use crate::listener::Listener;
-use crate::socket::Cancel;
+use crate::socket::{Cancel, descriptors};
+use crate::stream::Stream;
 
 /// Connections served at once, and so threads, by default: what Apache's worker allows (its
 /// `MaxRequestWorkers` is 256 for processes, 400 for threads). Enough for handlers that wait for
@@ -58,6 +63,10 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
         signal: None,
         control: Arc::default(),
         counters: Counters::default(),
+        allow_list: AllowList::default(),
+        asks_peer: false,
+        #[cfg(all(feature = "systemd", unix))]
+        notifier: None,
         kind: PhantomData,
     }
 }
@@ -73,6 +82,10 @@ pub struct Serve<H, M> {
     signal: Option<Box<dyn FnOnce() + Send>>,
     control: Arc<Control>,
     counters: Counters,
+    allow_list: AllowList,
+    asks_peer: bool,
+    #[cfg(all(feature = "systemd", unix))]
+    notifier: Option<Notifier>,
     kind: PhantomData<fn() -> M>,
 }
 
@@ -96,7 +109,9 @@ impl<H, M> Serve<H, M> {
     }
 
     /// Connections served at once, which is the number of threads at most: 256 by default, what
-    /// Apache allows. The rest wait in the listen backlog.
+    /// Apache allows, but never more than three eighths of the descriptors that the process may
+    /// open. The rest wait in the listen backlog, unless a connection without a complete head
+    /// can be closed for them (on Unix): the oldest goes first.
     ///
     /// A thread is made when all others have a connection, so a server that needs few has few.
     ///
@@ -105,6 +120,28 @@ impl<H, M> Serve<H, M> {
     pub fn with_max_connections(mut self, count: usize) -> Self {
         assert!(count > 0, "a server needs at least one connection");
         self.max_connections = count;
+        self
+    }
+
+    /// Closes connections of peers that are not on the list, before anything is read. By default
+    /// everyone may connect.
+    pub fn with_allow_list(mut self, list: AllowList) -> Self {
+        self.allow_list = list;
+        self
+    }
+
+    /// Tells the handler who connected ([`Request::peer`](crate::Request::peer)), which costs a
+    /// system call.
+    pub fn with_peers(mut self) -> Self {
+        self.asks_peer = true;
+        self
+    }
+
+    /// Tells systemd when the server accepts connections, when it stops, and (with `WatchdogSec=`)
+    /// that its threads are looked after: for services with `Type=notify`.
+    #[cfg(all(feature = "systemd", unix))]
+    pub fn with_systemd(mut self) -> Self {
+        self.notifier = Some(Notifier::from_env());
         self
     }
 
@@ -158,15 +195,20 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
     /// # Errors
     /// If not even one thread can be made. Errors of accepting and of connections end nothing.
     pub fn run(self) -> io::Result<Summary> {
+        if let Ok(address) = self.listener.local_address() {
+            Trace::listening(&address);
+        }
         let listener = Arc::new(self.listener);
         let cancel = Arc::new(Cancel::new()?);
         let server = Arc::new(Server {
             handler: self.handler,
             config: self.config,
-            max_connections: self.max_connections,
+            max_connections: room(self.max_connections, descriptors(), 2),
             listener: Arc::downgrade(&listener),
             control: Arc::clone(&self.control),
-            counters: self.counters,
+            counters: self.counters.clone(),
+            allow_list: self.allow_list,
+            asks_peer: self.asks_peer,
             cancel: Arc::clone(&cancel),
             kind: PhantomData,
         });
@@ -179,7 +221,19 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
         }
         server.spawn()?;
         drop(server);
-        self.control.wait_for_stop(None);
+        #[cfg(all(feature = "systemd", unix))]
+        let interval = self.notifier.and_then(|notifier| {
+            notifier.ready();
+            let alive = move || notifier.alive();
+            notifier.interval().map(|interval| (interval, alive))
+        });
+        #[cfg(not(all(feature = "systemd", unix)))]
+        let interval = None::<(Duration, fn())>;
+        self.control.watch(interval, || make_room(&listener, &self.control, &self.counters));
+        #[cfg(all(feature = "systemd", unix))]
+        if let Some(notifier) = self.notifier {
+            notifier.stopping();
+        }
         let begun = Instant::now();
         wake_all(&listener, &self.control);
         // Threads in a handler hold it no longer: new connections are refused from here on.
@@ -195,6 +249,25 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
         summary.served = self.control.served();
         Ok(summary)
     }
+}
+
+/// How often a full server looks whether somebody waits for a place.
+const TICK: Duration = Duration::from_millis(1);
+
+/// How often one looks whose connections all have their heads, so that none can make room.
+const LONG_TICK: Duration = Duration::from_millis(20);
+
+/// If every thread has a connection and another one waits, closes the one that has waited
+/// longest for its head. Gives when to look again.
+fn make_room(listener: &Listener, control: &Control, counters: &Counters) -> Duration {
+    let cx = Context::from_waker(Waker::noop());
+    if counters.poll_evictable(&cx).is_pending() {
+        return LONG_TICK;
+    }
+    if listener.is_connection_waiting(LONG_TICK) && control.is_full() {
+        let _ = counters.evict_oldest();
+    }
+    TICK
 }
 
 /// How long aborted connections may take to close.
@@ -234,6 +307,8 @@ struct Server<H, M> {
     listener: Weak<Listener>,
     control: Arc<Control>,
     counters: Counters,
+    allow_list: AllowList,
+    asks_peer: bool,
     cancel: Arc<Cancel>,
     kind: PhantomData<fn() -> M>,
 }
@@ -241,10 +316,27 @@ struct Server<H, M> {
 impl<M: 'static, H: Handler<M>> Server<H, M> {
     /// Makes one more thread, unless there are enough.
     fn spawn(self: &Arc<Self>) -> io::Result<()> {
-        let Some(worker) = self.control.add_worker(self.max_connections) else { return Ok(()) };
+        let Some(worker) = self.control.add_worker(self.max_connections) else {
+            self.control.set_full();
+            return Ok(());
+        };
         let server = Arc::clone(self);
         let name = "scgi-worker".to_owned();
         thread::Builder::new().name(name).spawn(move || server.work(worker)).map(drop)
+    }
+
+    /// Who connected, if anybody asks; an error if that one may not.
+    fn admit(&self, stream: &Stream) -> Result<Option<Peer>, ()> {
+        if !self.asks_peer && self.allow_list.is_empty() {
+            return Ok(None);
+        }
+        // A peer that broke the connection already is nobody to serve.
+        let peer = stream.peer().map_err(drop)?;
+        if !self.allow_list.allows(&peer) {
+            self.counters.deny(&peer);
+            return Err(());
+        }
+        Ok(Some(peer))
     }
 
     fn work(self: Arc<Self>, worker: Worker) {
@@ -261,13 +353,15 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
             match accepted {
                 Ok(stream) => {
                     backoff = Backoff::default();
+                    let Ok(peer) = self.admit(&stream) else { continue };
                     let (busy, last) = self.control.begin();
                     if last {
                         // Without one more, connections wait for this one. That is no error.
                         let _ = self.spawn();
                     }
                     let (cancel, counted) = (Arc::clone(&self.cancel), self.counters.accept());
-                    let connection = Connection::of_server(stream, &self.config, cancel, counted);
+                    let connection =
+                        Connection::of_server(stream, &self.config, cancel, counted, peer);
                     // An error of one connection concerns nobody else; its peer was told. Nor
                     // does a panic where a program's values are dropped.
                     let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, &self.handler)));
@@ -298,7 +392,11 @@ impl Backoff {
         if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
             return;
         }
+        let first = self.delay.is_zero();
         self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        if first {
+            Trace::accept_failed(error, self.delay);
+        }
         control.wait_for_stop(Some(self.delay));
     }
 }

@@ -8,6 +8,10 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::task::{Wake, Waker};
+
+use crate::stream::Stream;
 
 #[cfg(not(unix))]
 #[path = "socket/portable.rs"]
@@ -16,7 +20,9 @@ mod system;
 #[path = "socket/unix.rs"]
 mod system;
 
-pub(crate) use system::{Cancel, listen, stop_accepting};
+#[cfg(unix)]
+pub(crate) use system::unix_peer;
+pub(crate) use system::{Cancel, descriptors, is_connection_waiting, listen, stop_accepting};
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,6 +40,9 @@ pub(crate) trait Socket {
 
     /// The socket, if it is one of TCP.
     fn tcp(&self) -> Option<&TcpStream>;
+
+    /// Another handle of the same socket.
+    fn share(&self) -> io::Result<Stream>;
 }
 
 impl Socket for TcpStream {
@@ -45,6 +54,10 @@ impl Socket for TcpStream {
     fn tcp(&self) -> Option<&TcpStream> {
         Some(self)
     }
+
+    fn share(&self) -> io::Result<Stream> {
+        self.try_clone().map(Stream::from)
+    }
 }
 
 #[cfg(unix)]
@@ -55,6 +68,10 @@ impl Socket for UnixStream {
 
     fn tcp(&self) -> Option<&TcpStream> {
         None
+    }
+
+    fn share(&self) -> io::Result<Stream> {
+        self.try_clone().map(Stream::from)
     }
 }
 
@@ -70,13 +87,28 @@ pub(crate) fn as_socket<IO: 'static>(io: &IO) -> Option<&dyn Socket> {
         io.downcast_ref::<T>().map(|io| io as &dyn Socket)
     }
     let io: &dyn Any = io;
-    let found = is::<crate::stream::Stream>(io).or_else(|| is::<TcpStream>(io));
+    let found = is::<Stream>(io).or_else(|| is::<TcpStream>(io));
     #[cfg(unix)]
     let found = found.or_else(|| is::<UnixStream>(io));
     found
 }
 
+/// Closes a socket under the thread that waits for it.
+struct Evictor(Stream);
+
+impl Wake for Evictor {
+    fn wake(self: Arc<Self>) {
+        // If it fails, the connection is broken already.
+        let _ = self.0.shutdown();
+    }
+}
+
 impl dyn Socket + '_ {
+    /// Ends the connection when it is woken.
+    pub(crate) fn evictor(&self) -> io::Result<Waker> {
+        Ok(Arc::new(Evictor(self.share()?)).into())
+    }
+
     /// Tries a read; `None` if it would have to wait.
     pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         system::read_at_once(self, buf)

@@ -1,13 +1,13 @@
 //! One type for the streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::TcpStream;
+use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-use scgi_proto::Address;
+use scgi_proto::{Address, Peer};
 
 use crate::socket::Socket;
 
@@ -36,8 +36,33 @@ impl Stream {
             Address::Unix(path) => {
                 Ok(UnixStream::connect_addr(&scgi_proto::unix_address(path)?)?.into())
             }
+            // One that a server is given.
+            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Stream {
+    /// The program at the other end.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn peer(&self) -> io::Result<Peer> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.peer_addr().map(Peer::Tcp),
+            #[cfg(unix)]
+            Inner::Unix(stream) => Ok(crate::socket::unix_peer(stream)),
+        }
+    }
+
+    /// Ends both sides, whoever reads or writes.
+    pub(crate) fn shutdown(&self) -> io::Result<()> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.shutdown(Shutdown::Both),
         }
     }
 }
@@ -69,6 +94,14 @@ impl Socket for Stream {
             Inner::Tcp(stream) => Some(stream),
             #[cfg(unix)]
             Inner::Unix(_) => None,
+        }
+    }
+
+    fn share(&self) -> io::Result<Stream> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.share(),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.share(),
         }
     }
 }

@@ -225,8 +225,7 @@ fn half_close(server: &Running, stream: &mut Stream, sent: &[u8]) {
             unix.shutdown(End::Write).expect("half closed");
             unix.into()
         }
-        #[cfg(not(unix))]
-        Address::Unix(_) => unreachable!(),
+        _ => unreachable!(),
     };
 }
 

@@ -1,6 +1,7 @@
 //! Where an SCGI server listens: one type for TCP and Unix sockets.
 
 use core::fmt;
+use core::net::SocketAddr;
 use core::str::FromStr;
 use std::path::PathBuf;
 use std::string::{String, ToString};
@@ -8,7 +9,8 @@ use std::string::{String, ToString};
 /// The address of an SCGI server.
 ///
 /// As text: `host:port` or `tcp:host:port` for TCP; `unix:PATH`, or any text with a `/`, for a
-/// Unix socket. `unix:@name` is an abstract address (Linux).
+/// Unix socket. `unix:@name` is an abstract address (Linux). `systemd:NAME` is a socket that
+/// systemd has bound for this service, for servers built with the feature `systemd`.
 ///
 /// # Examples
 /// ```
@@ -25,6 +27,21 @@ pub enum Address {
     Tcp(String),
     /// The path of a Unix socket; one that begins with `@` is abstract.
     Unix(PathBuf),
+    /// The name of a socket that systemd passed to this process.
+    Systemd(String),
+}
+
+impl Address {
+    /// Whether it may be reached from other machines: a TCP address that is not known to be
+    /// loopback.
+    #[must_use]
+    pub fn is_open_to_network(&self) -> bool {
+        let Self::Tcp(address) = self else { return false };
+        match address.parse::<SocketAddr>() {
+            Ok(address) => !address.ip().to_canonical().is_loopback(),
+            Err(_) => !address.starts_with("localhost:"),
+        }
+    }
 }
 
 impl FromStr for Address {
@@ -33,6 +50,13 @@ impl FromStr for Address {
     fn from_str(text: &str) -> Result<Self, AddressError> {
         if let Some(path) = text.strip_prefix("unix:") {
             return if path.is_empty() { Err(AddressError) } else { Ok(Self::Unix(path.into())) };
+        }
+        if let Some(name) = text.strip_prefix("systemd:") {
+            return if name.is_empty() {
+                Err(AddressError)
+            } else {
+                Ok(Self::Systemd(name.into()))
+            };
         }
         let (tcp, explicit) = match text.strip_prefix("tcp:") {
             Some(rest) => (rest, true),
@@ -55,12 +79,13 @@ impl fmt::Display for Address {
         match self {
             Self::Tcp(address) => f.write_str(address),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
 }
 
-impl From<core::net::SocketAddr> for Address {
-    fn from(address: core::net::SocketAddr) -> Self {
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
         Self::Tcp(address.to_string())
     }
 }
@@ -71,7 +96,7 @@ pub struct AddressError;
 
 impl fmt::Display for AddressError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address is host:port, tcp:host:port, a path with a slash, or unix:path")
+        f.write_str("an address is host:port, tcp:host:port, a path with a slash, unix:path, or systemd:name")
     }
 }
 
@@ -95,6 +120,8 @@ mod tests {
             ("unix:a.sock", unix("a.sock")),
             ("unix:/a/b", unix("/a/b")),
             ("unix:@name", unix("@name")),
+            ("systemd:web", Ok(Address::Systemd("web".into()))),
+            ("systemd:", Err(AddressError)),
             ("", Err(AddressError)),
             ("unix:", Err(AddressError)),
             ("localhost", Err(AddressError)),
@@ -104,6 +131,26 @@ mod tests {
             ("tcp:/run/a.sock", Err(AddressError)),
         ] {
             assert_eq!(text.parse(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn open_to_the_network() {
+        for (text, open) in [
+            ("127.0.0.1:4000", false),
+            ("127.9.9.9:4000", false),
+            ("[::1]:4000", false),
+            ("[::ffff:127.0.0.1]:4000", false),
+            ("localhost:4000", false),
+            ("/run/a.sock", false),
+            ("systemd:web", false),
+            ("0.0.0.0:4000", true),
+            ("[::]:4000", true),
+            ("192.0.2.1:4000", true),
+            ("example.org:4000", true),
+        ] {
+            let address: Address = text.parse().expect("an address");
+            assert_eq!(address.is_open_to_network(), open, "{text}");
         }
     }
 }

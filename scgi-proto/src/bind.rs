@@ -124,6 +124,13 @@ pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> 
         }
         #[cfg(unix)]
         Address::Unix(path) => bind_unix(path, options).map_err(|error| at(path, &error)),
+        #[cfg(all(feature = "systemd", unix))]
+        Address::Systemd(name) => crate::systemd::bind(name),
+        #[cfg(not(all(feature = "systemd", unix)))]
+        Address::Systemd(_) => {
+            let text = "sockets of systemd need the feature `systemd`";
+            Err(io::Error::new(io::ErrorKind::Unsupported, text))
+        }
         #[cfg(not(unix))]
         Address::Unix(_) => {
             let _ = options;

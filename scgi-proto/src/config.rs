@@ -29,6 +29,7 @@ pub struct Config {
     pub(crate) request_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_limit: u64,
+    pub(crate) run_on: bool,
 }
 
 impl Config {
@@ -104,6 +105,20 @@ impl Config {
         self.drain_limit = bytes;
         self
     }
+
+    /// Whether a handler runs to its end although the peer is gone: no by default.
+    ///
+    /// By default an async handler that waits is cancelled (its future dropped) when the peer has
+    /// closed, as nginx does when its browser goes away. No front server ends only its own side
+    /// and waits for the reply, so the end of input after the request counts as gone; with
+    /// `true` a client that does so gets its reply.
+    ///
+    /// A blocking handler cannot be cancelled: it learns of it when it writes.
+    #[must_use]
+    pub const fn with_run_on(mut self, run_on: bool) -> Self {
+        self.run_on = run_on;
+        self
+    }
 }
 
 impl Default for Config {
@@ -117,6 +132,7 @@ impl Default for Config {
             request_timeout: Duration::MAX,
             drain_timeout: Duration::from_secs(5),
             drain_limit: 64 * 1024 * 1024,
+            run_on: false,
         }
     }
 }

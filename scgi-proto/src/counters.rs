@@ -2,10 +2,14 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::Arc;
+use core::task::{Context, Poll, Waker};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::exchange::Exchange;
+use crate::peer::Peer;
 use crate::response::Status;
+use crate::trace::Trace;
 
 /// The replies that a server gives by itself, each with its own count.
 const REFUSALS: [Status; 6] = [
@@ -21,9 +25,28 @@ const REFUSALS: [Status; 6] = [
 struct Inner {
     accepted: AtomicU64,
     active: AtomicU64,
+    denied: AtomicU64,
+    evicted: AtomicU64,
     refused: [AtomicU64; REFUSALS.len()],
     received: AtomicU64,
     sent: AtomicU64,
+    waiting: Mutex<Waiting>,
+}
+
+/// Connections whose head has not come, oldest first, and whom to wake when one has to go.
+#[derive(Default)]
+struct Waiting {
+    next: u64,
+    places: BTreeMap<u64, Waker>,
+    /// A full server, which waits for somebody to evict.
+    full: Option<Waker>,
+}
+
+impl Inner {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        // No code that can panic runs under the lock.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What a server has counted so far; clones share the counts.
@@ -51,7 +74,37 @@ impl Counters {
     pub fn accept(&self) -> Counted {
         self.inner.accepted.fetch_add(1, Relaxed);
         self.inner.active.fetch_add(1, Relaxed);
-        Counted { inner: Arc::clone(&self.inner) }
+        Counted { inner: Arc::clone(&self.inner), place: None }
+    }
+
+    /// Counts a connection that was closed because its peer is not on the
+    /// [`AllowList`](crate::AllowList).
+    pub fn deny(&self, peer: &Peer) {
+        self.inner.denied.fetch_add(1, Relaxed);
+        Trace::denied(peer);
+    }
+
+    /// Ready when a connection waits for its head, so that a full server could make room.
+    pub fn poll_evictable(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut waiting = self.inner.waiting();
+        if waiting.places.is_empty() {
+            waiting.full = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(())
+    }
+
+    /// Makes room on a full server: tells the connection that has waited longest for its head to
+    /// close. `false` if there is none.
+    ///
+    /// Front servers send the head at once, so it is hardly one of theirs.
+    #[must_use]
+    pub fn evict_oldest(&self) -> bool {
+        let Some((_, waker)) = self.inner.waiting().places.pop_first() else { return false };
+        self.inner.evicted.fetch_add(1, Relaxed);
+        Trace::evicted();
+        waker.wake();
+        true
     }
 
     /// Connections accepted.
@@ -64,6 +117,19 @@ impl Counters {
     #[must_use]
     pub fn active(&self) -> u64 {
         self.inner.active.load(Relaxed)
+    }
+
+    /// Connections closed at once because the [`AllowList`](crate::AllowList) does not have
+    /// their peer; they are not in [`accepted`](Self::accepted).
+    #[must_use]
+    pub fn denied(&self) -> u64 {
+        self.inner.denied.load(Relaxed)
+    }
+
+    /// Connections closed to make room for others, because their head had not come.
+    #[must_use]
+    pub fn evicted(&self) -> u64 {
+        self.inner.evicted.load(Relaxed)
     }
 
     /// Requests answered by the server itself with this status: 400, 408, 413, 431 (by the
@@ -91,6 +157,7 @@ impl fmt::Debug for Counters {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Counters");
         debug.field("accepted", &self.accepted()).field("active", &self.active());
+        debug.field("denied", &self.denied()).field("evicted", &self.evicted());
         for status in REFUSALS {
             debug.field(&alloc::format!("refused_{}", status.code()), &self.refused(status));
         }
@@ -98,12 +165,58 @@ impl fmt::Debug for Counters {
     }
 }
 
-/// A connection that is counted as active.
+/// A connection that is counted as active, and may have to make room while its head has not
+/// come.
+///
+/// # Examples
+/// ```
+/// use core::task::{Context, Waker};
+/// use scgi_proto::Counters;
+/// let counters = Counters::default();
+/// let mut connection = counters.accept();
+/// let cx = Context::from_waker(Waker::noop());
+/// assert!(connection.poll_evicted(&cx).is_pending());
+/// assert!(counters.evict_oldest());
+/// assert!(connection.poll_evicted(&cx).is_ready());
+/// ```
 pub struct Counted {
     inner: Arc<Inner>,
+    /// Given at the first wait for the head.
+    place: Option<u64>,
 }
 
 impl Counted {
+    /// Ready when this connection has to close for another; asked while its head has not come.
+    pub fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
+        let mut waiting = self.inner.waiting();
+        let Some(place) = self.place else {
+            let place = waiting.next;
+            waiting.next += 1;
+            waiting.places.insert(place, cx.waker().clone());
+            self.place = Some(place);
+            let full = waiting.full.take();
+            drop(waiting);
+            if let Some(full) = full {
+                full.wake();
+            }
+            return Poll::Pending;
+        };
+        match waiting.places.get_mut(&place) {
+            Some(waker) => {
+                waker.clone_from(cx.waker());
+                Poll::Pending
+            }
+            None => Poll::Ready(()),
+        }
+    }
+
+    /// The head has come: this connection stays.
+    pub fn keep(&mut self) {
+        if let Some(place) = self.place.take() {
+            self.inner.waiting().places.remove(&place);
+        }
+    }
+
     /// Adds up what became of the connection.
     pub fn finish(&self, exchange: &Exchange) {
         let (received, sent) = exchange.traffic();
@@ -118,6 +231,7 @@ impl Counted {
 
 impl Drop for Counted {
     fn drop(&mut self) {
+        self.keep();
         self.inner.active.fetch_sub(1, Relaxed);
     }
 }

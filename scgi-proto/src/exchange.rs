@@ -70,9 +70,13 @@ pub struct Exchange {
     refused: bool,
     /// The status of a reply that took the place of the program's.
     refusal: Option<Status>,
+    /// The status of the reply that was sent last.
+    status: Option<Status>,
     is_head_request: bool,
     /// More bytes than the body are on their way (nginx without request buffering).
     expects_surplus: bool,
+    /// The program goes on although the peer is gone.
+    run_on: bool,
     flush: bool,
     received: u64,
     sent: u64,
@@ -145,8 +149,10 @@ impl Exchange {
             head_seen: false,
             refused: false,
             refusal: None,
+            status: None,
             is_head_request: false,
             expects_surplus: false,
+            run_on: config.run_on,
             flush: false,
             received: 0,
             sent: 0,
@@ -192,11 +198,23 @@ impl Exchange {
         }
     }
 
+    /// Whether the peer closed while the handler still works, which then works for nobody; see
+    /// [`Config::with_run_on`].
+    #[must_use]
+    pub fn is_peer_gone(&self) -> bool {
+        self.phase == Phase::Open
+            && !self.run_on
+            && !self.refused
+            && self.receiver.is_eof()
+            && self.body_remaining() == Some(0)
+    }
+
     /// Whether, while the handler works, a read may be tried only to learn that the peer is gone:
     /// the request was read, and its input has not ended.
     #[must_use]
     pub fn may_watch(&self) -> bool {
         self.phase == Phase::Open
+            && !self.run_on
             && !self.receiver.is_eof()
             && !self.refused
             && self.body_remaining() == Some(0)
@@ -316,6 +334,7 @@ impl Exchange {
         }
         self.out.reserve(512);
         self.encoder.head(head, &mut self.out)?;
+        self.status = Some(head.status());
         self.reply = Reply::Open;
         Ok(())
     }
@@ -379,6 +398,7 @@ impl Exchange {
             return;
         }
         self.refusal = Some(status);
+        self.status = Some(status);
         self.out.clear();
         self.chunk = Bytes::new();
         self.encoder = ResponseEncoder::default();
@@ -503,6 +523,12 @@ impl Exchange {
     #[must_use]
     pub fn refusal(&self) -> Option<Status> {
         self.refusal
+    }
+
+    /// The status of the reply, once it has a head.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.status
     }
 
     /// Bytes received and sent so far.

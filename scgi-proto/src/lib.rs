@@ -30,12 +30,18 @@ mod limits;
 mod memory;
 mod netstring;
 mod params;
+mod peer;
 #[cfg(feature = "std")]
 mod pipe;
 mod policy;
 mod receiver;
 mod request;
 mod response;
+mod room;
+#[cfg(all(feature = "systemd", unix))]
+pub mod systemd;
+#[cfg(feature = "std")]
+pub mod trace;
 
 #[cfg(all(feature = "std", unix))]
 pub use bind::{SocketFile, unix_address};
@@ -59,8 +65,10 @@ pub use {
     limits::Limits,
     memory::Memory,
     params::Params,
+    peer::{AllowList, Credentials, Network, NetworkError, Peer},
     policy::Policy,
     receiver::Receiver,
     request::{RequestHead, RequestHeadBuilder},
     response::{Fields, ResponseHead, ResponseKind, Status},
+    room::room,
 };

@@ -59,7 +59,8 @@ where
     F: Future<Output = Result<Response, BoxError>>,
 {
     loop {
-        match catch_unwind(AssertUnwindSafe(|| call.as_mut().poll(cx))) {
+        let poll = || connection.in_scope(|| call.as_mut().poll(cx));
+        match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(Poll::Ready(Ok(response))) => {
                 return Poll::Ready(Ok(begin_reply(connection, response)));
             }
@@ -74,7 +75,7 @@ where
             break;
         }
     }
-    if let Poll::Ready(error) = connection.poll_broken(cx) {
+    if let Poll::Ready(error) = connection.poll_gone(cx) {
         return Poll::Ready(Err(error));
     }
     // The exchange itself has replied, to a request that took too long.
@@ -155,7 +156,8 @@ where
         if body.is_streamed() {
             ready!(connection.poll_flush(cx)).map_err(Part::Stream)?;
         }
-        match catch_unwind(AssertUnwindSafe(|| body.poll_chunk(cx))) {
+        let poll = || connection.in_scope(|| body.poll_chunk(cx));
+        match catch_unwind(AssertUnwindSafe(poll)) {
             Ok(Poll::Ready(chunk)) => {
                 return Poll::Ready(chunk.transpose().map_err(|_| Part::Body));
             }
@@ -173,7 +175,7 @@ where
             break;
         }
     }
-    if let Poll::Ready(error) = connection.poll_broken(cx) {
+    if let Poll::Ready(error) = connection.poll_gone(cx) {
         return Poll::Ready(Err(Part::Stream(error)));
     }
     let timeout = ready!(connection.poll_late(cx));

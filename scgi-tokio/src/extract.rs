@@ -1,10 +1,13 @@
 //! axum extractors for what SCGI knows beyond HTTP.
+//!
+//! `axum::extract::ConnectInfo<SocketAddr>` works too and is the browser's address, as the front
+//! server tells it; nothing has to be done for that.
 
 use ::http::StatusCode;
 use ::http::request::Parts;
-use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-use scgi_proto::Params;
+use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use scgi_proto::http::{ClientAddress, MountPoint};
+use scgi_proto::{Params, Peer};
 
 macro_rules! extractor {
     ($(#[$doc:meta])* $name:ident($of:ty)) => {
@@ -80,4 +83,21 @@ extractor! {
     /// # let _ = home;
     /// ```
     Mount(MountPoint)
+}
+
+extractor! {
+    /// The program that connected: the front server's address, or on a Unix socket the user id
+    /// and process id of it.
+    ///
+    /// Rejects with 500 what did not come over SCGI; an `Option` of it does not.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_tokio::extract::FrontServer;
+    /// async fn who(FrontServer(peer): FrontServer) -> String {
+    ///     peer.to_string()
+    /// }
+    /// # let _ = who;
+    /// ```
+    FrontServer(Peer)
 }

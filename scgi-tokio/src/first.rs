@@ -16,7 +16,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use scgi_proto::{Config, Counted, Counters};
+use scgi_proto::{AllowList, Config, Counted, Counters, Peer};
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -31,6 +31,8 @@ pub(crate) struct Shared<H, M> {
     pub(crate) handler: H,
     pub(crate) config: Config,
     pub(crate) counters: Counters,
+    pub(crate) allow_list: AllowList,
+    pub(crate) asks_peer: bool,
     pub(crate) kind: PhantomData<fn() -> M>,
 }
 
@@ -39,6 +41,25 @@ pub(crate) struct Fresh {
     stream: Stream,
     accepted: Instant,
     counted: Counted,
+    peer: Option<Peer>,
+}
+
+impl Fresh {
+    /// Lets a connection in, unless its peer may not connect.
+    pub(crate) fn admit<H, M>(stream: Stream, shared: &Shared<H, M>) -> Option<Self> {
+        let mut peer = None;
+        if shared.asks_peer || !shared.allow_list.is_empty() {
+            // A peer that broke the connection already is nobody to serve.
+            let found = stream.peer().ok()?;
+            if !shared.allow_list.allows(&found) {
+                shared.counters.deny(&found);
+                return None;
+            }
+            peer = Some(found);
+        }
+        let counted = shared.counters.accept();
+        Some(Self { stream, accepted: Instant::now(), counted, peer })
+    }
 }
 
 /// A connection on its way: with its first bytes.
@@ -63,15 +84,13 @@ impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
     /// Serves a connection that was just accepted, in place or in a task of `tasks`.
     pub(crate) async fn serve<Fut>(
         &mut self,
-        stream: Stream,
+        fresh: Fresh,
         tasks: &mut JoinSet<()>,
-        counters: &Counters,
         late: impl FnOnce(Fresh) -> Fut,
         answer: impl FnOnce(Begun) -> F,
     ) where
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let fresh = Fresh { stream, accepted: Instant::now(), counted: counters.accept() };
         if !self.on_the_spot {
             tasks.spawn(late(fresh));
             return;
@@ -112,8 +131,7 @@ impl<F: Future<Output = ()> + Send + 'static> FirstPoll<F> {
 /// Waits for the first bytes of a connection, holding as little memory as that allows, then
 /// answers it.
 pub(crate) async fn late<H: Handler<M>, M: 'static>(mut fresh: Fresh, shared: Arc<Shared<H, M>>) {
-    let head_timeout = shared.config.head_timeout();
-    if let Some(bytes) = wait(&mut fresh.stream, fresh.accepted, head_timeout).await {
+    if let Some(bytes) = wait(&mut fresh, shared.config.head_timeout()).await {
         // Boxed, so that a connection that waits does not hold room for one that works.
         Box::pin(answer_stream(Begun { fresh, bytes }, shared)).await;
     }
@@ -124,22 +142,23 @@ pub(crate) fn answer_stream<H: Handler<M>, M: 'static>(
     begun: Begun,
     shared: Arc<Shared<H, M>>,
 ) -> impl Future<Output = ()> + Send {
-    let Begun { fresh: Fresh { stream, accepted, counted }, bytes } = begun;
+    let Begun { fresh: Fresh { stream, accepted, counted, peer }, bytes } = begun;
     // Made here and not in the future, which would hold its parts as well.
-    let mut connection = Connection::received(stream, &shared.config, accepted, bytes);
+    let mut connection =
+        Connection::received(stream, &shared.config, accepted, bytes, counted, peer);
     async move {
         // An error of one connection concerns nobody else; its peer was told.
         let _ = answer(&mut connection, &shared.handler, Stream::send_at_once).await;
-        counted.finish(connection.exchange());
         if connection.exchange().wants_reset() {
             connection.io().reset_on_close();
         }
     }
 }
 
-/// `None` if the peer closed, broke the connection, or was late.
-async fn wait(stream: &mut Stream, accepted: Instant, timeout: Duration) -> Option<BytesMut> {
-    let mut deadline = pin!(accepted.checked_add(timeout).map(sleep_until));
+/// `None` if the peer closed, broke the connection, was late, or has to make room.
+async fn wait(fresh: &mut Fresh, timeout: Duration) -> Option<BytesMut> {
+    let Fresh { stream, counted, .. } = fresh;
+    let mut deadline = pin!(fresh.accepted.checked_add(timeout).map(sleep_until));
     loop {
         match read_first(stream) {
             Ok(Some(bytes)) => return (!bytes.is_empty()).then_some(bytes),
@@ -149,6 +168,9 @@ async fn wait(stream: &mut Stream, accepted: Instant, timeout: Duration) -> Opti
         let in_time = poll_fn(|cx| {
             if stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
+            }
+            if counted.poll_evicted(cx).is_ready() {
+                return Poll::Ready(false);
             }
             match deadline.as_mut().as_pin_mut() {
                 Some(deadline) => deadline.poll(cx).map(|()| false),

@@ -26,6 +26,10 @@ pub type BoxError = Box<dyn StdError + Send + Sync>;
 /// is_handler(upper);
 /// ```
 pub trait Handler<M>: Send + Sync + 'static {
+    /// Whether every request tells its peer, without
+    /// [`with_peers`](crate::Serve::with_peers).
+    const ASKS_PEER: bool = false;
+
     /// Answers one request.
     fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send;
 }

@@ -51,9 +51,9 @@ mod upload;
 #[cfg(feature = "tower")]
 pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint};
 pub use scgi_proto::{
-    Address, AddressError, BindOptions, Config, Counters, DecodeError, EncodeError, Error, Fields,
-    Limits, Params, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent,
-    ResponseHead, Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, Config, Counters, Credentials, DecodeError,
+    EncodeError, Error, Fields, Limits, Network, NetworkError, Params, Peer, Policy, RequestEvent,
+    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
 };
 #[cfg(feature = "tower")]
 pub use service::{Backend, Mounted, Tower};

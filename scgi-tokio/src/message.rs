@@ -1,6 +1,6 @@
 //! A request and a response, each a head and a body.
 
-use scgi_proto::{Fields, RequestHead, ResponseHead, Status};
+use scgi_proto::{Fields, Peer, RequestHead, ResponseHead, Status};
 
 use crate::body::Body;
 
@@ -11,6 +11,7 @@ use crate::body::Body;
 pub struct Request {
     head: RequestHead,
     body: Body,
+    peer: Option<Peer>,
 }
 
 impl Request {
@@ -28,11 +29,18 @@ impl Request {
             Some(len) => head.with_content_length(len),
             None => head,
         };
-        Self { head, body }
+        Self { head, body, peer: None }
     }
 
-    pub(crate) fn received(head: RequestHead, body: Body) -> Self {
-        Self { head, body }
+    pub(crate) fn received(head: RequestHead, body: Body, peer: Option<Peer>) -> Self {
+        Self { head, body, peer }
+    }
+
+    /// The program that connected, if the server was told to ask
+    /// ([`with_peers`](crate::Serve::with_peers)).
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.peer
     }
 
     /// The params and the length of the body.

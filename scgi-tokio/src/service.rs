@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use ::http::{Method, Request as HttpRequest, Response as HttpResponse};
+use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpResponse};
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
@@ -14,7 +14,7 @@ use scgi_proto::http::{
     ConvertError, request_from_http, request_to_http, response_from_http, response_to_http,
     strip_mount,
 };
-use scgi_proto::{Address, Error};
+use scgi_proto::{Address, Error, Peer};
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -59,11 +59,18 @@ where
     B: HttpBody + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    // An extension of the request.
+    const ASKS_PEER: bool = true;
+
     fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send {
         // A service is ready for the clone that was asked, so each request has its own.
         let mut service = self.clone();
+        let peer = request.peer();
         let (head, body) = request.into_parts();
-        let request = request_to_http(head).map(|parts| HttpRequest::from_parts(parts, body));
+        let request = request_to_http(head).map(|mut parts| {
+            extend(&mut parts.extensions, peer);
+            HttpRequest::from_parts(parts, body)
+        });
         async move {
             let request = match request {
                 Ok(request) => request,
@@ -74,6 +81,18 @@ where
             let response = Service::call(&mut service, request).await.map_err(Into::into)?;
             Ok(response_to_scgi(response, is_head))
         }
+    }
+}
+
+/// Adds what only the connection knows, and the client's address where axum looks for it.
+fn extend(extensions: &mut Extensions, peer: Option<Peer>) {
+    if let Some(peer) = peer {
+        extensions.insert(peer);
+    }
+    #[cfg(feature = "axum")]
+    if let Some(client) = extensions.get::<scgi_proto::http::ClientAddress>() {
+        let address = client.to_socket_addr();
+        extensions.insert(axum::extract::ConnectInfo(address));
     }
 }
 

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use scgi_proto::Address;
+use scgi_proto::{Address, Peer};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -50,6 +50,8 @@ impl Stream {
                 stream.set_nonblocking(true)?;
                 Ok(UnixStream::from_std(stream)?.into())
             }
+            // One that a server is given.
+            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -98,6 +100,23 @@ impl Stream {
         Ok(())
     }
 
+    /// The program at the other end.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn peer(&self) -> io::Result<Peer> {
+        match &self.inner {
+            #[cfg(unix)]
+            Inner::Accepted(Accepted::Unix(fd)) => Ok(unix_peer(fd)),
+            #[cfg(unix)]
+            Inner::Unix(stream) => Ok(unix_peer(stream)),
+            _ => {
+                let address = self.tcp().ok_or_else(gone)?.peer_addr()?;
+                address.as_socket().map(Peer::Tcp).ok_or_else(gone)
+            }
+        }
+    }
+
     /// Makes the close a reset, so that the peer cannot take what it got for complete.
     ///
     /// A Unix socket has no reset; there the peer sees a plain close.
@@ -144,6 +163,21 @@ impl From<Accepted> for Stream {
     fn from(socket: Accepted) -> Self {
         Self { inner: Inner::Accepted(socket) }
     }
+}
+
+/// The process that connected, where the system tells it.
+#[cfg(unix)]
+fn unix_peer(socket: &impl std::os::fd::AsFd) -> Peer {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket) {
+        return Peer::Unix(Some(scgi_proto::Credentials {
+            uid: peer.uid.as_raw(),
+            gid: peer.gid.as_raw(),
+            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
+        }));
+    }
+    let _ = socket;
+    Peer::Unix(None)
 }
 
 fn gone() -> io::Error {

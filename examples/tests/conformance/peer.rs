@@ -106,6 +106,7 @@ impl Peer {
             Address::Unix(path) => {
                 Self::from_unix(UnixStream::connect(path).expect("a connection"))
             }
+            Address::Systemd(_) => unreachable!("no case has one"),
         }
     }
 

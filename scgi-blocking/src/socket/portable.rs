@@ -70,6 +70,17 @@ pub(super) fn set_linger_zero(socket: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
+/// How many descriptors this process may open: not bounded here.
+pub(crate) fn descriptors() -> Option<u64> {
+    None
+}
+
+/// Whether a connection waits to be accepted; it is not known how to ask here.
+pub(crate) fn is_connection_waiting(_: &std::net::TcpListener, timeout: Duration) -> bool {
+    std::thread::sleep(timeout);
+    false
+}
+
 /// Sets the length of a listener's queue.
 pub(crate) fn listen(listener: &std::net::TcpListener, backlog: i32) -> io::Result<()> {
     socket2::SockRef::from(listener).listen(backlog)

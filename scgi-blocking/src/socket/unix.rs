@@ -12,6 +12,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
+use scgi_proto::Peer;
+
 use super::{Interest, Socket};
 
 /// A peer that is gone must give an error, not a signal.
@@ -78,6 +80,32 @@ pub(super) fn shutdown_write(socket: &dyn Socket) -> io::Result<()> {
 
 pub(super) fn set_linger_zero(socket: &TcpStream) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?)
+}
+
+/// How many descriptors this process may open, where the system bounds that.
+pub(crate) fn descriptors() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+/// Waits until a connection waits to be accepted; gives whether that came in time.
+pub(crate) fn is_connection_waiting(listener: &impl AsFd, timeout: Duration) -> bool {
+    let timeout = Timespec::try_from(timeout).ok();
+    let waited = poll(&mut [PollFd::new(listener, PollFlags::IN)], timeout.as_ref());
+    waited.is_ok_and(|count| count > 0)
+}
+
+/// The process that connected, where the system tells it.
+pub(crate) fn unix_peer(socket: &UnixStream) -> Peer {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket) {
+        return Peer::Unix(Some(scgi_proto::Credentials {
+            uid: peer.uid.as_raw(),
+            gid: peer.gid.as_raw(),
+            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
+        }));
+    }
+    let _ = socket;
+    Peer::Unix(None)
 }
 
 /// Sets the length of a listener's queue.

@@ -1,0 +1,168 @@
+//! What an operator sees of a server, as `tracing` spans and events with the target `scgi`.
+//!
+//! Here because what is told, and how secrets and control bytes are kept out of it, is the same
+//! for every runtime. Without the feature `tracing` all of it does nothing, so that adapters need
+//! not ask.
+//!
+//! - A span `request` (level INFO) around the handler: `method`, `uri` without its query, `peer`.
+//! - An event at its end (DEBUG, or WARN if the server itself refused it): `status`, `received`
+//!   and `sent` in bytes, `seconds`.
+//! - Events (WARN) for what was refused or closed with the reason, for peers that may not
+//!   connect, for failed accepts (once until one succeeds) and for a listener that others than
+//!   this machine can reach.
+
+#[cfg(feature = "tracing")]
+pub use with::Trace;
+#[cfg(not(feature = "tracing"))]
+pub use without::Trace;
+
+#[cfg(feature = "tracing")]
+mod with {
+    use core::time::Duration;
+    use std::io;
+    use std::string::ToString;
+    use std::time::Instant;
+
+    use tracing::{Level, Span, debug, enabled, info_span, warn};
+
+    use crate::address::Address;
+    use crate::error::Error;
+    use crate::escape::Escaped;
+    use crate::exchange::Exchange;
+    use crate::peer::Peer;
+    use crate::request::RequestHead;
+    use crate::response::Status;
+
+    /// What is told of one request; see the [module](self).
+    #[derive(Debug, Clone)]
+    pub struct Trace {
+        span: Span,
+        /// `None` if nobody listens.
+        begun: Option<Instant>,
+    }
+
+    impl Trace {
+        /// Opens the span of a request.
+        #[must_use]
+        pub fn begin(head: &RequestHead, peer: Option<&Peer>) -> Self {
+            let uri = head.request_uri().unwrap_or_default();
+            // A query may hold what nobody else should read.
+            let path = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
+            let span = info_span!(
+                target: "scgi",
+                "request",
+                method = %Escaped(head.method().unwrap_or_default()),
+                uri = %Escaped(path),
+                peer = peer.map(ToString::to_string),
+            );
+            let begun = enabled!(target: "scgi", Level::WARN).then(Instant::now);
+            Self { span, begun }
+        }
+
+        /// Runs a part of the handler within the span.
+        pub fn in_scope<T>(&self, run: impl FnOnce() -> T) -> T {
+            self.span.in_scope(run)
+        }
+
+        /// Tells how the request ended.
+        pub fn finish(&self, exchange: &Exchange) {
+            let Some(begun) = self.begun else { return };
+            let (received, sent) = exchange.traffic();
+            let status = exchange.status().map(Status::code);
+            let seconds = begun.elapsed().as_secs_f64();
+            self.in_scope(|| match exchange.refusal() {
+                Some(_) => {
+                    warn!(target: "scgi", status, received, sent, seconds, "refused");
+                }
+                None if !exchange.is_reply_written() => {
+                    warn!(target: "scgi", status, received, sent, seconds, "broken off");
+                }
+                None => debug!(target: "scgi", status, received, sent, seconds, "answered"),
+            });
+        }
+
+        /// Tells why a connection got no answer from the handler.
+        pub fn failed(error: &Error, peer: Option<&Peer>) {
+            let peer = peer.map(ToString::to_string);
+            match core::error::Error::source(error) {
+                Some(reason) => warn!(target: "scgi", peer, %reason, "{error}"),
+                None => warn!(target: "scgi", peer, "{error}"),
+            }
+        }
+
+        /// Tells of a peer that is not on the allow-list.
+        pub fn denied(peer: &Peer) {
+            warn!(target: "scgi", %peer, "the peer may not connect");
+        }
+
+        /// Tells of a connection that had to make room on a full server.
+        pub fn evicted() {
+            warn!(target: "scgi", "closed a connection without a head: the server is full");
+        }
+
+        /// Tells that accepting failed, and when it is tried again.
+        pub fn accept_failed(error: &io::Error, delay: Duration) {
+            warn!(target: "scgi", %error, ?delay, "cannot accept; trying again until it works");
+        }
+
+        /// Warns of an address on which others than this machine can connect.
+        pub fn listening(address: &Address) {
+            if address.is_open_to_network() {
+                warn!(
+                    target: "scgi",
+                    %address,
+                    "listening beyond this machine: SCGI has no authentication, so whoever can \
+                     connect can claim any REMOTE_ADDR and REMOTE_USER; use an allow-list, a \
+                     firewall or a Unix socket"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "tracing"))]
+mod without {
+    use core::time::Duration;
+    use std::io;
+
+    use crate::address::Address;
+    use crate::error::Error;
+    use crate::exchange::Exchange;
+    use crate::peer::Peer;
+    use crate::request::RequestHead;
+
+    /// What is told of one request: nothing without the feature `tracing`.
+    #[derive(Debug, Clone)]
+    pub struct Trace;
+
+    impl Trace {
+        /// Opens the span of a request.
+        #[must_use]
+        pub fn begin(_: &RequestHead, _: Option<&Peer>) -> Self {
+            Self
+        }
+
+        /// Runs a part of the handler within the span.
+        pub fn in_scope<T>(&self, run: impl FnOnce() -> T) -> T {
+            run()
+        }
+
+        /// Tells how the request ended.
+        pub fn finish(&self, _: &Exchange) {}
+
+        /// Tells why a connection got no answer from the handler.
+        pub fn failed(_: &Error, _: Option<&Peer>) {}
+
+        /// Tells of a peer that is not on the allow-list.
+        pub fn denied(_: &Peer) {}
+
+        /// Tells of a connection that had to make room on a full server.
+        pub fn evicted() {}
+
+        /// Tells that accepting failed, and when it is tried again.
+        pub fn accept_failed(_: &io::Error, _: Duration) {}
+
+        /// Warns of an address on which others than this machine can connect.
+        pub fn listening(_: &Address) {}
+    }
+}
