@@ -3,10 +3,11 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 use std::ffi::OsStr;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
-use std::thread;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -83,7 +84,9 @@ pub(crate) fn scgi_with<A: AsRef<OsStr>>(args: impl IntoIterator<Item = A>, inpu
 #[derive(Debug)]
 pub(crate) struct EchoServer {
     child: Child,
-    stderr: ChildStderr,
+    /// Read all the time: a program that logs must not wait for its reader.
+    stderr: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
     /// As it told it.
     pub(crate) address: String,
 }
@@ -92,15 +95,37 @@ impl EchoServer {
     /// Starts it and waits until it listens.
     pub(crate) fn start(args: &[&str]) -> Self {
         let mut command = command(["echo"]);
-        command.args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(args);
+        Self::start_command(command)
+    }
+
+    /// As [`start`](Self::start), from a shell script in which `"$@"` starts it.
+    pub(crate) fn start_in_shell(script: &str, args: &[&str]) -> Self {
+        let mut command = Command::new("bash");
+        command.args(["-c", script, "bash", env!("CARGO_BIN_EXE_scgi"), "echo"]).args(args);
+        Self::start_command(command)
+    }
+
+    /// Starts what prints the address as the program does.
+    pub(crate) fn start_command(mut command: Command) -> Self {
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the program runs");
         let stdout = child.stdout.take().expect("its output");
-        let stderr = child.stderr.take().expect("its errors");
+        let errors = child.stderr.take().expect("its errors");
+        let stderr = Arc::new(Mutex::new(String::new()));
+        let said = Arc::clone(&stderr);
+        let reader = thread::spawn(move || {
+            for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                let mut said = said.lock().expect("no panic");
+                said.push_str(&line);
+                said.push('\n');
+            }
+        });
         let mut line = String::new();
         BufReader::new(stdout).read_line(&mut line).expect("a line");
         let address = line.trim_end().strip_prefix("Listening on ").map(str::to_string);
-        let address = address.unwrap_or_else(|| panic!("{args:?} printed {line:?}"));
-        Self { child, stderr, address }
+        let address = address.unwrap_or_else(|| panic!("{command:?} printed {line:?}"));
+        Self { child, stderr, reader: Some(reader), address }
     }
 
     /// Starts one on `runtime` that answers in JSON, on a free port.
@@ -112,12 +137,21 @@ impl EchoServer {
         kill_process(Pid::from_child(&self.child), signal).expect("the signal is sent");
     }
 
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said on standard error so far.
+    pub(crate) fn said(&self) -> String {
+        self.stderr.lock().expect("no panic").clone()
+    }
+
     /// Waits for its end; gives its status and what it said on standard error.
     pub(crate) fn wait(mut self) -> (Option<i32>, String) {
         let status = wait(&mut self.child);
-        let mut text = String::new();
-        self.stderr.read_to_string(&mut text).expect("text");
-        (status.code(), text)
+        self.reader.take().expect("waited for once").join().expect("no panic");
+        (status.code(), self.said())
     }
 }
 
