@@ -4,7 +4,8 @@
 //! for every runtime. Without the feature `tracing` all of it does nothing, so that adapters need
 //! not ask.
 //!
-//! - A span `request` (level INFO) around the handler: `method`, `uri` without its query, `peer`.
+//! - A span `request` around the handler: `method`, `uri` without its query, `peer`. Its level is
+//!   ERROR, so that whatever happens within tells its request.
 //! - An event at its end (DEBUG, or WARN if the server itself refused it): `status`, `received`
 //!   and `sent` in bytes, `seconds`.
 //! - Events (WARN) for what was refused or closed with the reason, for peers that may not
@@ -23,7 +24,7 @@ mod with {
     use std::string::ToString;
     use std::time::Instant;
 
-    use tracing::{Level, Span, debug, enabled, info_span, warn};
+    use tracing::{Level, Span, debug, enabled, error_span, warn};
 
     use crate::address::Address;
     use crate::error::Error;
@@ -48,7 +49,7 @@ mod with {
             let uri = head.request_uri().unwrap_or_default();
             // A query may hold what nobody else should read.
             let path = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
-            let span = info_span!(
+            let span = error_span!(
                 target: "scgi",
                 "request",
                 method = %Escaped(head.method().unwrap_or_default()),

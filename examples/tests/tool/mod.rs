@@ -107,14 +107,20 @@ impl EchoServer {
     }
 
     /// Starts what prints the address as the program does.
-    pub(crate) fn start_command(mut command: Command) -> Self {
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    pub(crate) fn start_command(command: Command) -> Self {
+        Self::start_with_errors(command, Stdio::piped())
+    }
+
+    /// The same, with another standard error than a pipe; then it is not known what it said.
+    pub(crate) fn start_with_errors(mut command: Command, errors: Stdio) -> Self {
+        command.stdout(Stdio::piped()).stderr(errors);
         let mut child = command.spawn().expect("the program runs");
         let stdout = child.stdout.take().expect("its output");
-        let errors = child.stderr.take().expect("its errors");
         let stderr = Arc::new(Mutex::new(String::new()));
         let said = Arc::clone(&stderr);
+        let errors = child.stderr.take();
         let reader = thread::spawn(move || {
+            let Some(errors) = errors else { return };
             for line in BufReader::new(errors).lines().map_while(Result::ok) {
                 let mut said = said.lock().expect("no panic");
                 said.push_str(&line);
