@@ -16,7 +16,7 @@ use axum::response::{Html, IntoResponse, Redirect};
 use axum::routing::{get, post};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
-use futures_util::stream::{self, Stream};
+use futures_util::stream;
 use scgi_examples::{BoxError, address};
 use scgi_tokio::extract::Client;
 use scgi_tokio::{Listener, serve};
@@ -66,14 +66,16 @@ async fn upload(body: Body) -> Result<String, StatusCode> {
     Ok(format!("{len} bytes"))
 }
 
-async fn clock() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    Sse::new(stream::unfold(false, async |started| {
+async fn clock() -> impl IntoResponse {
+    let events = Sse::new(stream::unfold(false, async |started| {
         if started {
             tokio::time::sleep(Duration::from_millis(250)).await;
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Some((Ok(Event::default().data(now.as_millis().to_string())), true))
-    }))
+        Some((Ok::<_, Infallible>(Event::default().data(now.as_millis().to_string())), true))
+    }));
+    // nginx would collect the events otherwise.
+    ([("X-Accel-Buffering", "no")], events)
 }
 
 async fn download() -> impl IntoResponse {
@@ -86,7 +88,7 @@ async fn download() -> impl IntoResponse {
     (headers, Body::from_stream(chunks))
 }
 
-fn app() -> Router {
+pub(crate) fn app() -> Router {
     Router::new()
         .route("/", get(page))
         .route("/greet", post(greet))
