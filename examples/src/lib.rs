@@ -1,6 +1,7 @@
 //! Shared by the examples.
 
 pub mod backend_peer;
+pub mod behind;
 pub mod front;
 mod hello;
 pub mod http;
