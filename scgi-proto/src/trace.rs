@@ -34,7 +34,7 @@ mod with {
     use crate::request::RequestHead;
     use crate::response::Status;
 
-    /// What is told of one request; see the [module](self).
+    /// What is told of one request; see the [module](crate::trace).
     #[derive(Debug, Clone)]
     pub struct Trace {
         span: Span,
