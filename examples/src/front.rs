@@ -3,6 +3,9 @@
 //! Every front server has the same routes: `/` leads to the TCP backend, `/unix/` to the Unix-socket backend, and
 //! `/nobuf/` to the TCP backend with bodies passed on as they arrive in both directions. The backend always sees
 //! the whole path. The configuration files are those in `examples/front/`.
+//!
+//! The same servers also stand in front of an HTTP server (`*_http`), so that SCGI can be compared with it: `/` and
+//! `/nobuf/` lead there, and everything else is set as for SCGI.
 
 use core::net::SocketAddr;
 use std::fs;
@@ -40,7 +43,7 @@ impl Front {
     /// # Errors
     /// When nginx is not installed or does not start; the text holds its log.
     pub fn nginx(backend_tcp: SocketAddr, backend_unix: &Path) -> io::Result<Self> {
-        Self::start(&Backends::new(backend_tcp, backend_unix)?, nginx::prepare)
+        Self::start(&Backend::scgi(backend_tcp, backend_unix)?, nginx::prepare)
     }
 
     /// Starts Apache and waits until it accepts connections.
@@ -51,7 +54,7 @@ impl Front {
     /// # Errors
     /// When Apache or its SCGI module is not installed, or it does not start; the text holds its log.
     pub fn apache(backend_tcp: SocketAddr, backend_unix: &Path) -> io::Result<Self> {
-        Self::start(&Backends::new(backend_tcp, backend_unix)?, apache::prepare)
+        Self::start(&Backend::scgi(backend_tcp, backend_unix)?, apache::prepare)
     }
 
     /// Starts lighttpd and waits until it accepts connections.
@@ -59,24 +62,48 @@ impl Front {
     /// # Errors
     /// When lighttpd is not installed or does not start; the text holds its log.
     pub fn lighttpd(backend_tcp: SocketAddr, backend_unix: &Path) -> io::Result<Self> {
-        Self::start(&Backends::new(backend_tcp, backend_unix)?, lighttpd::prepare)
+        Self::start(&Backend::scgi(backend_tcp, backend_unix)?, lighttpd::prepare)
     }
 
-    fn start(backends: &Backends<'_>, prepare: Prepare) -> io::Result<Self> {
+    /// Starts nginx in front of an HTTP server (`proxy_pass`).
+    ///
+    /// # Errors
+    /// When nginx is not installed or does not start; the text holds its log.
+    pub fn nginx_http(backend: SocketAddr) -> io::Result<Self> {
+        Self::start(&Backend::Http(backend), nginx::prepare)
+    }
+
+    /// Starts Apache in front of an HTTP server (`mod_proxy_http`).
+    ///
+    /// # Errors
+    /// When Apache or its HTTP module is not installed, or it does not start; the text holds its log.
+    pub fn apache_http(backend: SocketAddr) -> io::Result<Self> {
+        Self::start(&Backend::Http(backend), apache::prepare)
+    }
+
+    /// Starts lighttpd in front of an HTTP server (`mod_proxy`).
+    ///
+    /// # Errors
+    /// When lighttpd is not installed or does not start; the text holds its log.
+    pub fn lighttpd_http(backend: SocketAddr) -> io::Result<Self> {
+        Self::start(&Backend::Http(backend), lighttpd::prepare)
+    }
+
+    fn start(backend: &Backend<'_>, prepare: Prepare) -> io::Result<Self> {
         for _ in 1..ATTEMPTS {
-            match Self::try_start(backends, prepare) {
+            match Self::try_start(backend, prepare) {
                 // A missing program stays missing; anything else may be a port that was taken in between.
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {}
                 result => return result,
             }
         }
-        Self::try_start(backends, prepare)
+        Self::try_start(backend, prepare)
     }
 
-    fn try_start(backends: &Backends<'_>, prepare: Prepare) -> io::Result<Self> {
+    fn try_start(backend: &Backend<'_>, prepare: Prepare) -> io::Result<Self> {
         let dir = scratch_dir()?;
         let port = free_port()?;
-        let site = Site { prefix: dir.path(), port, backends };
+        let site = Site { prefix: dir.path(), port, backend };
         let mut process = Running::spawn_in(dir.path(), &mut prepare(&site)?)?;
         process.wait_until(|| TcpStream::connect(("127.0.0.1", port)).is_ok()).map_err(
             |error| io::Error::new(error.kind(), format!("{error}{}", error_log(dir.path()))),
@@ -118,19 +145,20 @@ fn error_log(dir: &Path) -> String {
 /// Writes the files that one front server needs and gives the command that starts it.
 type Prepare = fn(&Site<'_>) -> io::Result<Command>;
 
+/// What the front server stands in front of.
 #[derive(Debug)]
-struct Backends<'a> {
-    tcp: SocketAddr,
-    unix: &'a str,
+enum Backend<'a> {
+    Scgi { tcp: SocketAddr, unix: &'a str },
+    Http(SocketAddr),
 }
 
-impl<'a> Backends<'a> {
-    fn new(tcp: SocketAddr, unix: &'a Path) -> io::Result<Self> {
+impl<'a> Backend<'a> {
+    fn scgi(tcp: SocketAddr, unix: &'a Path) -> io::Result<Self> {
         // The three configuration languages quote differently: names that need quoting are refused.
         let is_plain =
             |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
         match unix.to_str().filter(is_plain).filter(|_| unix.is_absolute()) {
-            Some(unix) => Ok(Self { tcp, unix }),
+            Some(unix) => Ok(Self::Scgi { tcp, unix }),
             None => {
                 let text =
                     format!("the socket needs an absolute path in plain ASCII: {}", unix.display());
@@ -140,25 +168,34 @@ impl<'a> Backends<'a> {
     }
 }
 
+/// The configuration files of one front server.
+struct Templates {
+    scgi: &'static str,
+    http: &'static str,
+}
+
 /// All that fills the placeholders of the configuration files.
 #[derive(Debug)]
 struct Site<'a> {
     prefix: &'a Path,
     port: u16,
-    backends: &'a Backends<'a>,
+    backend: &'a Backend<'a>,
 }
 
 impl Site<'_> {
-    /// Writes a configuration file, its placeholders filled in.
-    fn write(&self, name: &str, template: &str, more: &[(&str, &str)]) -> io::Result<()> {
-        let tcp = self.backends.tcp;
+    /// Writes the configuration file for the kind of backend, its placeholders filled in.
+    fn write(&self, name: &str, templates: &Templates, more: &[(&str, &str)]) -> io::Result<()> {
+        let (template, tcp, unix) = match *self.backend {
+            Backend::Scgi { tcp, unix } => (templates.scgi, tcp, unix),
+            Backend::Http(tcp) => (templates.http, tcp, ""),
+        };
         let text = template
             .replace("@PORT@", &self.port.to_string())
             .replace("@PREFIX@", &self.prefix.to_string_lossy())
-            .replace("@SCGI_TCP@", &tcp.to_string())
-            .replace("@SCGI_HOST@", &tcp.ip().to_string())
-            .replace("@SCGI_PORT@", &tcp.port().to_string())
-            .replace("@SCGI_UNIX@", self.backends.unix);
+            .replace("@BACKEND@", &tcp.to_string())
+            .replace("@BACKEND_HOST@", &tcp.ip().to_string())
+            .replace("@BACKEND_PORT@", &tcp.port().to_string())
+            .replace("@SCGI_UNIX@", unix);
         let text =
             more.iter().fold(text, |text, (placeholder, value)| text.replace(placeholder, value));
         fs::write(self.prefix.join(name), text)

@@ -1,6 +1,14 @@
 //! How to start Apache.
 
-use super::{Command, Path, Site, find_program, io};
+use super::{Command, Path, Site, Templates, find_program, io};
+
+const TEMPLATES: Templates = Templates {
+    scgi: include_str!("../../front/apache.conf"),
+    http: include_str!("../../front/apache_http.conf"),
+};
+
+/// The modules for both kinds of backend.
+const MODULES: [&str; 2] = ["mod_proxy_scgi.so", "mod_proxy_http.so"];
 
 /// Where Debian puts the modules; Fedora and Arch follow.
 const MODULE_FOLDERS: [&str; 3] =
@@ -10,7 +18,7 @@ pub(super) fn prepare(site: &Site<'_>) -> io::Result<Command> {
     let program = find_program("apache2").or_else(|_| find_program("httpd"))?;
     let modules = modules()?;
     let more = [("@MODULES@", modules), ("@USER@", "www-data"), ("@GROUP@", "www-data")];
-    site.write("apache.conf", include_str!("../../front/apache.conf"), &more)?;
+    site.write("apache.conf", &TEMPLATES, &more)?;
     let mut command = Command::new(program);
     command.args(["-DFOREGROUND", "-f"]).arg(site.prefix.join("apache.conf"));
     Ok(command)
@@ -19,8 +27,11 @@ pub(super) fn prepare(site: &Site<'_>) -> io::Result<Command> {
 fn modules() -> io::Result<&'static str> {
     MODULE_FOLDERS
         .into_iter()
-        .find(|folder| Path::new(folder).join("mod_proxy_scgi.so").is_file())
+        .find(|folder| MODULES.iter().all(|module| Path::new(folder).join(module).is_file()))
         .ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, "Apache's mod_proxy_scgi is not installed")
+            io::Error::new(
+                io::ErrorKind::NotFound,
+                "Apache's mod_proxy_scgi or mod_proxy_http is not installed",
+            )
         })
 }

@@ -12,7 +12,9 @@ use crate::response::{ResponseHead, Status};
 ///
 /// Left out: hop-by-hop fields (Connection and what it names, Keep-Alive, TE, Trailer,
 /// Transfer-Encoding, Upgrade), which are the front server's to send; `Status`, which would
-/// replace the status; and Content-Length where the status allows no body at all (204).
+/// replace the status; and Content-Length where the status allows no body at all (204), or where
+/// it is the 0 of a 304 that has none: there it would say how long the document is (RFC 9110
+/// section 8.6).
 ///
 /// # Examples
 /// ```
@@ -33,16 +35,20 @@ pub fn response_from_http(parts: &Parts) -> ResponseHead {
     // Both take 100 to 999.
     let status = Status::new(parts.status.as_u16()).unwrap_or(Status::INTERNAL_SERVER_ERROR);
     let mut head = ResponseHead::new(status);
-    let no_length = parts.status == StatusCode::NO_CONTENT;
     for (name, value) in &parts.headers {
         let left_out = is_of_connection(name.as_str().as_bytes(), &parts.headers)
             || name == "status"
-            || (no_length && name == CONTENT_LENGTH);
+            || (name == CONTENT_LENGTH && is_no_length(parts.status, value));
         if !left_out {
             head.fields_mut().append(name, value);
         }
     }
     head
+}
+
+/// Whether a Content-Length says nothing of a body.
+fn is_no_length(status: StatusCode, value: &HeaderValue) -> bool {
+    status == StatusCode::NO_CONTENT || (status == StatusCode::NOT_MODIFIED && value == "0")
 }
 
 /// Makes an `http` response's head of a backend's.
@@ -125,6 +131,8 @@ mod tests {
             (101, &[("upgrade", b"websocket"), ("te", b"trailers")], &[]),
             (200, &[("status", b"404 Not Found")], &[]),
             (204, &[("content-length", b"0"), ("x", b"1")], &[("x", b"1")]),
+            (304, &[("content-length", b"0"), ("x", b"1")], &[("x", b"1")]),
+            (304, &[("content-length", b"9")], &[("content-length", b"9")]),
             (
                 304,
                 &[("content-length", b"5"), ("etag", b"\"x\"")],
