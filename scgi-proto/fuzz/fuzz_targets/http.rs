@@ -1,0 +1,47 @@
+//! The conversions to and from `http`: whatever was decoded converts or is refused, and what was
+//! converted can be encoded and converts back to the same.
+#![no_main]
+
+use bytes::BytesMut;
+use libfuzzer_sys::fuzz_target;
+use scgi_proto::http::{
+    request_from_http, request_to_http, response_from_http, response_to_http,
+};
+use scgi_proto::{
+    Decode as _, RequestDecoder, RequestEncoder, RequestEvent, ResponseDecoder, ResponseEncoder,
+    ResponseEvent,
+};
+
+fuzz_target!(|data: &[u8]| {
+    request(data);
+    response(data);
+});
+
+fn request(data: &[u8]) {
+    let mut decoder = RequestDecoder::default();
+    let Ok(Some(RequestEvent::Head(head))) = decoder.decode(&mut BytesMut::from(data)) else {
+        return;
+    };
+    let Ok(parts) = request_to_http(head) else { return };
+    for name in ["proxy", "transfer-encoding", "connection"] {
+        assert!(!parts.headers.contains_key(name), "{name} came through");
+    }
+    let Ok(head) = request_from_http(&parts) else { return };
+    let mut out = BytesMut::new();
+    if RequestEncoder::default().head(&head, &mut out).is_ok() {
+        let again = request_to_http(head).expect("what came from http goes back");
+        assert_eq!((again.method, again.uri.path()), (parts.method, parts.uri.path()));
+    }
+}
+
+fn response(data: &[u8]) {
+    let mut decoder = ResponseDecoder::default();
+    let Ok(Some(ResponseEvent::Head(head))) = decoder.decode(&mut BytesMut::from(data)) else {
+        return;
+    };
+    let Ok(parts) = response_to_http(&head) else { return };
+    let head = response_from_http(&parts);
+    assert_eq!(head.status().code(), parts.status.as_u16());
+    let mut out = BytesMut::new();
+    let _ = ResponseEncoder::default().head(&head, &mut out);
+}

@@ -1,0 +1,14 @@
+Content-Type: text/plain; charset=utf-8
+
+CONTENT_LENGTH: '0'
+SCGI: '1'
+REQUEST_METHOD: 'GET'
+REQUEST_URI: '/x'
+SCRIPT_NAME: ''
+PATH_INFO: '/x'
+QUERY_STRING: ''
+SERVER_NAME: 'localhost'
+SERVER_PORT: '80'
+SERVER_PROTOCOL: 'HTTP/1.1'
+REMOTE_ADDR: '127.0.0.1'
+HTTP_X_A: '2'

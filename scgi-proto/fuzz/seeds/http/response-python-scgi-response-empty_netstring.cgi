@@ -1,0 +1,2 @@
+Content-Type: text/plain; charset=utf-8
+

@@ -1,0 +1,13 @@
+Content-Type: text/plain; charset=utf-8
+
+CONTENT_LENGTH: '0'
+SCGI: '1'
+REQUEST_METHOD: 'HEAD'
+REQUEST_URI: '/h'
+SCRIPT_NAME: ''
+PATH_INFO: '/h'
+QUERY_STRING: ''
+SERVER_NAME: 'localhost'
+SERVER_PORT: '80'
+SERVER_PROTOCOL: 'HTTP/1.1'
+REMOTE_ADDR: '127.0.0.1'

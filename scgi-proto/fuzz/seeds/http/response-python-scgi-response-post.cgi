@@ -1,0 +1,13 @@
+Content-Type: text/plain; charset=utf-8
+
+CONTENT_LENGTH: '10'
+SCGI: '1'
+REQUEST_METHOD: 'POST'
+REQUEST_URI: '/echo'
+SCRIPT_NAME: ''
+PATH_INFO: '/echo'
+QUERY_STRING: ''
+SERVER_NAME: 'localhost'
+SERVER_PORT: '80'
+SERVER_PROTOCOL: 'HTTP/1.1'
+REMOTE_ADDR: '127.0.0.1'

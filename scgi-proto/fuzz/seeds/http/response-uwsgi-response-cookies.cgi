@@ -1,0 +1,6 @@
+Status: 200 OK
+Content-Type: text/plain
+Set-Cookie: a=1
+Set-Cookie: b=2
+
+c
