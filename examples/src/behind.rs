@@ -67,7 +67,10 @@ fn run(name: &str, start: fn(SocketAddr, &Path) -> io::Result<Front>) -> io::Res
 }
 
 /// An example, which cargo builds into the same folder as this program.
-fn program(example: &str) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// If it is not there; the text says how to build it.
+pub fn program(example: &str) -> io::Result<PathBuf> {
     let program = env::current_exe()?.with_file_name(example);
     if program.is_file() {
         return Ok(program);

@@ -89,6 +89,22 @@ impl Front {
         Self::start(&Backend::Http(backend), lighttpd::prepare)
     }
 
+    /// Starts nginx in front of three backends (`upstream`), the last on a Unix socket.
+    ///
+    /// # Errors
+    /// When nginx is not installed or does not start; the text holds its log.
+    pub fn nginx_fleet(tcp: [SocketAddr; 2], unix: &Path) -> io::Result<Self> {
+        Self::start(&Backend::fleet(tcp, unix)?, nginx::prepare)
+    }
+
+    /// Starts Apache in front of three backends (`balancer://`), the last on a Unix socket.
+    ///
+    /// # Errors
+    /// When Apache or a module is not installed, or it does not start; the text holds its log.
+    pub fn apache_fleet(tcp: [SocketAddr; 2], unix: &Path) -> io::Result<Self> {
+        Self::start(&Backend::fleet(tcp, unix)?, apache::prepare)
+    }
+
     fn start(backend: &Backend<'_>, prepare: Prepare) -> io::Result<Self> {
         for _ in 1..ATTEMPTS {
             match Self::try_start(backend, prepare) {
@@ -149,21 +165,31 @@ type Prepare = fn(&Site<'_>) -> io::Result<Command>;
 #[derive(Debug)]
 enum Backend<'a> {
     Scgi { tcp: SocketAddr, unix: &'a str },
+    Fleet { tcp: [SocketAddr; 2], unix: &'a str },
     Http(SocketAddr),
 }
 
 impl<'a> Backend<'a> {
     fn scgi(tcp: SocketAddr, unix: &'a Path) -> io::Result<Self> {
-        // The three configuration languages quote differently: names that need quoting are refused.
-        let is_plain =
-            |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
-        match unix.to_str().filter(is_plain).filter(|_| unix.is_absolute()) {
-            Some(unix) => Ok(Self::Scgi { tcp, unix }),
-            None => {
-                let text =
-                    format!("the socket needs an absolute path in plain ASCII: {}", unix.display());
-                Err(io::Error::new(io::ErrorKind::InvalidInput, text))
-            }
+        plain(unix).map(|unix| Self::Scgi { tcp, unix })
+    }
+
+    fn fleet(tcp: [SocketAddr; 2], unix: &'a Path) -> io::Result<Self> {
+        plain(unix).map(|unix| Self::Fleet { tcp, unix })
+    }
+}
+
+/// The path of a socket, as all configuration files can hold it.
+fn plain(unix: &Path) -> io::Result<&str> {
+    // The three configuration languages quote differently: names that need quoting are refused.
+    let is_plain =
+        |name: &&str| name.bytes().all(|b| b.is_ascii_alphanumeric() || b"/._-+".contains(&b));
+    match unix.to_str().filter(is_plain).filter(|_| unix.is_absolute()) {
+        Some(unix) => Ok(unix),
+        None => {
+            let text =
+                format!("the socket needs an absolute path in plain ASCII: {}", unix.display());
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
         }
     }
 }
@@ -172,6 +198,8 @@ impl<'a> Backend<'a> {
 struct Templates {
     scgi: &'static str,
     http: &'static str,
+    /// Where the front server can have several backends.
+    fleet: Option<&'static str>,
 }
 
 /// All that fills the placeholders of the configuration files.
@@ -185,14 +213,17 @@ struct Site<'a> {
 impl Site<'_> {
     /// Writes the configuration file for the kind of backend, its placeholders filled in.
     fn write(&self, name: &str, templates: &Templates, more: &[(&str, &str)]) -> io::Result<()> {
-        let (template, tcp, unix) = match *self.backend {
-            Backend::Scgi { tcp, unix } => (templates.scgi, tcp, unix),
-            Backend::Http(tcp) => (templates.http, tcp, ""),
+        let (template, [tcp, second], unix) = match *self.backend {
+            Backend::Scgi { tcp, unix } => (Some(templates.scgi), [tcp; 2], unix),
+            Backend::Fleet { tcp, unix } => (templates.fleet, tcp, unix),
+            Backend::Http(tcp) => (Some(templates.http), [tcp; 2], ""),
         };
+        let template = template.ok_or(io::ErrorKind::Unsupported)?;
         let text = template
             .replace("@PORT@", &self.port.to_string())
             .replace("@PREFIX@", &self.prefix.to_string_lossy())
             .replace("@BACKEND@", &tcp.to_string())
+            .replace("@BACKEND2@", &second.to_string())
             .replace("@BACKEND_HOST@", &tcp.ip().to_string())
             .replace("@BACKEND_PORT@", &tcp.port().to_string())
             .replace("@SCGI_UNIX@", unix);

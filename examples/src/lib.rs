@@ -2,6 +2,7 @@
 
 pub mod backend_peer;
 pub mod behind;
+pub mod fleet;
 pub mod front;
 mod hello;
 pub mod http;

@@ -180,8 +180,25 @@ impl Running {
         io::Error::other(format!("{} {what}\n{output}", self.name))
     }
 
+    /// Asks the program to end and waits for that; gives how it ended.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn stop(mut self) -> io::Result<ExitStatus> {
+        self.end()
+    }
+
+    /// Ends the program without warning.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn kill(mut self) -> io::Result<()> {
+        self.child.kill()?;
+        self.child.wait().map(drop)
+    }
+
     /// Asks the program to end, waits for it, and uses force when it does not react.
-    fn stop(&mut self) -> io::Result<ExitStatus> {
+    fn end(&mut self) -> io::Result<ExitStatus> {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
@@ -200,7 +217,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if let Err(error) = self.stop() {
+        if let Err(error) = self.end() {
             eprintln!("cannot stop {}: {error}", self.name);
         }
     }

@@ -113,6 +113,12 @@ impl Listener {
         })
     }
 
+    /// The next connection, if one is waiting.
+    pub(crate) fn accept_at_once(&self) -> Option<Stream> {
+        let socket = self.socket.as_ref().ok()?.get_ref();
+        accept(socket.as_fd()).ok().map(self.kind).map(Stream::from)
+    }
+
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         let socket = self.socket()?;
         loop {
@@ -127,6 +133,12 @@ impl Listener {
 
 #[cfg(not(unix))]
 impl Listener {
+    /// It is not known how to ask without waiting here.
+    #[expect(clippy::unused_self, reason = "as on Unix")]
+    pub(crate) fn accept_at_once(&self) -> Option<Stream> {
+        None
+    }
+
     pub(crate) fn check(&self) -> io::Result<()> {
         Ok(())
     }

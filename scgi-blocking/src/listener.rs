@@ -101,6 +101,25 @@ impl Listener {
         }
     }
 
+    /// Accepts what waits, at most `max` connections.
+    pub(crate) fn accept_waiting(&self, max: usize) -> Vec<Stream> {
+        if self.set_nonblocking(true).is_err() {
+            return Vec::new();
+        }
+        let waiting = (0..max).map_while(|_| self.accept().ok()).collect();
+        // Another process may have the socket too. It fails for no socket.
+        let _ = self.set_nonblocking(false);
+        waiting
+    }
+
+    fn set_nonblocking(&self, on: bool) -> io::Result<()> {
+        match &self.inner {
+            Inner::Tcp(listener) => listener.set_nonblocking(on),
+            #[cfg(unix)]
+            Inner::Unix(listener) => listener.set_nonblocking(on),
+        }
+    }
+
     /// Whether the socket is known to be this program's alone.
     pub(crate) fn is_own(&self) -> bool {
         self.own

@@ -1,10 +1,11 @@
 //! Serving: the threads that accept and answer.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use crate::connection::Connection;
 use crate::control::{Control, Shutdown, Worker};
 use crate::handler::Handler;
 use crate::listener::Listener;
-use crate::socket::{Cancel, descriptors};
+use crate::socket::{Cancel, descriptors, has_input};
 use crate::stream::Stream;
 
 /// Connections served at once, and so threads, by default: what Apache's worker allows (its
@@ -209,6 +210,7 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
             counters: self.counters.clone(),
             allow_list: self.allow_list,
             asks_peer: self.asks_peer,
+            left_over: Mutex::default(),
             cancel: Arc::clone(&cancel),
             kind: PhantomData,
         });
@@ -220,6 +222,8 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
             })?;
         }
         server.spawn()?;
+        // The handler goes with the last thread that may call it.
+        let running = Arc::downgrade(&server);
         drop(server);
         #[cfg(all(feature = "systemd", unix))]
         let interval = self.notifier.and_then(|notifier| {
@@ -235,6 +239,9 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
             notifier.stopping();
         }
         let begun = Instant::now();
+        if let Some(server) = running.upgrade() {
+            server.take_what_waits(&listener);
+        }
         wake_all(&listener, &self.control);
         // Threads in a handler hold it no longer: new connections are refused from here on.
         drop(listener);
@@ -309,6 +316,8 @@ struct Server<H, M> {
     counters: Counters,
     allow_list: AllowList,
     asks_peer: bool,
+    /// What was accepted when the server was told to stop.
+    left_over: Mutex<VecDeque<Stream>>,
     cancel: Arc<Cancel>,
     kind: PhantomData<fn() -> M>,
 }
@@ -345,35 +354,53 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
             let Some(listener) = self.listener.upgrade() else { break };
             let accepted = listener.accept();
             drop(listener);
-            // What was accepted after the signal is the connection that wakes, or one that came
-            // too late.
-            if self.control.is_stopping() {
-                break;
-            }
             match accepted {
+                // The connection that wakes this thread brings nothing.
+                Ok(stream) if self.control.is_stopping() && !has_input(&stream) => {}
                 Ok(stream) => {
                     backoff = Backoff::default();
-                    let Ok(peer) = self.admit(&stream) else { continue };
-                    let (busy, last) = self.control.begin();
-                    if last {
-                        // Without one more, connections wait for this one. That is no error.
-                        let _ = self.spawn();
-                    }
-                    let (cancel, counted) = (Arc::clone(&self.cancel), self.counters.accept());
-                    let connection =
-                        Connection::of_server(stream, &self.config, cancel, counted, peer);
-                    // An error of one connection concerns nobody else; its peer was told. Nor
-                    // does a panic where a program's values are dropped.
-                    let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, &self.handler)));
-                    drop(busy);
+                    self.serve(stream);
                 }
                 Err(error) => backoff.wait(&error, &self.control),
             }
+        }
+        while let Some(stream) = self.next_left_over() {
+            self.serve(stream);
         }
         // The handler may be dropped here and may panic in that; the thread has ended all the
         // same.
         let _end = worker;
         drop(self);
+    }
+
+    fn serve(self: &Arc<Self>, stream: Stream) {
+        let Ok(peer) = self.admit(&stream) else { return };
+        let (busy, last) = self.control.begin();
+        if last {
+            // Without one more, connections wait for this one. That is no error.
+            let _ = self.spawn();
+        }
+        let (cancel, counted) = (Arc::clone(&self.cancel), self.counters.accept());
+        let connection = Connection::of_server(stream, &self.config, cancel, counted, peer);
+        // An error of one connection concerns nobody else; its peer was told. Nor does a panic
+        // where a program's values are dropped.
+        let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, &self.handler)));
+        drop(busy);
+    }
+
+    fn next_left_over(&self) -> Option<Stream> {
+        self.left_over.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Takes the connections that wait to be accepted: closing the listener would reset them.
+    fn take_what_waits(self: &Arc<Self>, listener: &Listener) {
+        let waiting = listener.accept_waiting(self.max_connections);
+        let count = waiting.len();
+        self.left_over.lock().unwrap_or_else(PoisonError::into_inner).extend(waiting);
+        for _ in 0..count {
+            // Without one more, they wait for those that run.
+            let _ = self.spawn();
+        }
     }
 }
 

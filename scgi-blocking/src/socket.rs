@@ -22,7 +22,9 @@ mod system;
 
 #[cfg(unix)]
 pub(crate) use system::unix_peer;
-pub(crate) use system::{Cancel, descriptors, is_connection_waiting, listen, stop_accepting};
+pub(crate) use system::{
+    Cancel, descriptors, has_input, is_connection_waiting, listen, stop_accepting,
+};
 
 /// What is waited for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -206,6 +206,7 @@ async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<S
     let mut tasks = JoinSet::new();
     let mut summary = Summary::default();
     let mut backoff = Backoff::default();
+    let mut stopping = false;
     #[cfg(all(feature = "systemd", unix))]
     let mut watchdog = server.notifier.map(Watchdog::start);
     loop {
@@ -227,8 +228,17 @@ async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<S
             }
             server.listener.poll_accept(cx).map(Next::Accepted)
         });
-        match next.await {
-            Next::Stop => break,
+        let next = match stopping {
+            false => next.await,
+            // What waits has reached this server: closing the listener would reset it.
+            true if tasks.len() >= max_connections => break,
+            true => match server.listener.accept_at_once() {
+                Some(stream) => Next::Accepted(Ok(stream)),
+                None => break,
+            },
+        };
+        match next {
+            Next::Stop => stopping = true,
             Next::Room => {}
             Next::Accepted(Ok(stream)) => {
                 backoff = Backoff::default();

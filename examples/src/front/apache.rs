@@ -5,6 +5,7 @@ use super::{Command, Path, Site, Templates, find_program, io};
 const TEMPLATES: Templates = Templates {
     scgi: include_str!("../../front/apache.conf"),
     http: include_str!("../../front/apache_http.conf"),
+    fleet: Some(include_str!("../../front/apache_fleet.conf")),
 };
 
 /// The modules for both kinds of backend.

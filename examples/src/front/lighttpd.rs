@@ -5,6 +5,7 @@ use super::{Command, Site, Templates, find_program, io};
 const TEMPLATES: Templates = Templates {
     scgi: include_str!("../../front/lighttpd.conf"),
     http: include_str!("../../front/lighttpd_http.conf"),
+    fleet: None,
 };
 
 pub(super) fn prepare(site: &Site<'_>) -> io::Result<Command> {

@@ -70,6 +70,11 @@ pub(super) fn set_linger_zero(socket: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
+/// Whether there is something to read; not asked here.
+pub(crate) fn has_input(_: &dyn Socket) -> bool {
+    false
+}
+
 /// How many descriptors this process may open: not bounded here.
 pub(crate) fn descriptors() -> Option<u64> {
     None

@@ -94,6 +94,12 @@ pub(crate) fn is_connection_waiting(listener: &impl AsFd, timeout: Duration) -> 
     waited.is_ok_and(|count| count > 0)
 }
 
+/// Whether there is something to read, without taking it.
+pub(crate) fn has_input(socket: &dyn Socket) -> bool {
+    let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
+    rustix::net::recv(socket.fd(), &mut [0_u8][..], flags).is_ok_and(|(_, count)| count > 0)
+}
+
 /// The process that connected, where the system tells it.
 pub(crate) fn unix_peer(socket: &UnixStream) -> Peer {
     #[cfg(any(target_os = "linux", target_os = "android"))]
