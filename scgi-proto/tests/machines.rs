@@ -1,0 +1,209 @@
+//! The smaller machines: the client's call, the body pipe, and the counters.
+
+#![cfg(feature = "std")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use bytes::Bytes;
+use scgi_proto::{
+    Call, Config, Counters, Credentials, Demand, EncodeError, Error, Exchange, Limits, Peer,
+    RequestEvent, RequestHead, ResponseEvent, Status, body_pipe,
+};
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+fn waker() -> (Arc<Count>, Waker) {
+    let count = Arc::<Count>::default();
+    (Arc::clone(&count), count.into())
+}
+
+fn woken(count: &Count) -> usize {
+    count.0.load(Ordering::SeqCst)
+}
+
+fn post(len: u64) -> RequestEvent {
+    RequestEvent::Head(RequestHead::builder("POST", "/").build().with_content_length(len))
+}
+
+fn write(call: &mut Call, at_most: usize) -> Vec<u8> {
+    let mut all = Vec::new();
+    while call.wants_write() {
+        let (first, second) = call.pending();
+        let some = if first.is_empty() { second } else { first };
+        let some = some[..some.len().min(at_most)].to_vec();
+        call.handle_written(some.len());
+        all.extend(some);
+    }
+    all
+}
+
+#[test]
+fn a_call() {
+    for chunk in [1_usize, 1024, 1025, 5000] {
+        let mut call = Call::new(Limits::default());
+        call.send(post(chunk as u64 * 3)).expect("queued");
+        assert!(!call.wants_write(), "the head waits for the first chunk");
+        for byte in [b'a', b'b', b'c'] {
+            call.send(RequestEvent::Body(vec![byte; chunk].into())).expect("queued");
+        }
+        call.send(RequestEvent::End).expect("queued");
+        let all = write(&mut call, 700);
+        let body = [vec![b'a'; chunk], vec![b'b'; chunk], vec![b'c'; chunk]].concat();
+        assert!(all.ends_with(&[b",", &body[..]].concat()), "{chunk}");
+    }
+}
+
+#[test]
+fn a_call_that_is_flushed() {
+    let mut call = Call::new(Limits::default());
+    call.send(post(1)).expect("queued");
+    call.flush();
+    assert!(write(&mut call, 10).ends_with(b","));
+    assert!(call.send(post(1)).is_err());
+    let too_long = call.send(RequestEvent::Body("ab".into()));
+    assert_eq!(too_long, Err(EncodeError::BodyTooLong { excess: 1 }));
+    assert_eq!(call.send(RequestEvent::End), Err(EncodeError::BodyTooShort { missing: 1 }));
+}
+
+#[test]
+fn a_server_that_answers_before_it_has_read() {
+    let mut call = Call::new(Limits::default());
+    call.send(post(10)).expect("queued");
+    call.send(RequestEvent::Body("hello".into())).expect("queued");
+    call.handle_write_failed();
+    assert!(!call.wants_write() && call.pending() == (&b""[..], &b""[..]));
+    // What follows is taken and goes nowhere.
+    call.send(RequestEvent::Body("world".into())).expect("taken");
+    call.send(RequestEvent::End).expect("taken");
+    assert!(!call.wants_write());
+    call.buffer_mut().extend_from_slice(b"Status: 413 No\r\n\r\n");
+    call.handle_read(18);
+    let Ok(Some(ResponseEvent::Head(head))) = call.next_event() else { panic!("no head") };
+    assert_eq!(head.status(), Status::CONTENT_TOO_LARGE);
+    assert_eq!(call.next_event(), Ok(None));
+    call.handle_read(0);
+    assert_eq!(call.next_event(), Ok(Some(ResponseEvent::End)));
+}
+
+#[test]
+fn a_pipe_moves_one_chunk_at_a_time() {
+    let (reader_count, reader_waker) = waker();
+    let (writer_count, writer_waker) = waker();
+    let mut read = Context::from_waker(&reader_waker);
+    let mut write = Context::from_waker(&writer_waker);
+    let (mut writer, mut reader) = body_pipe();
+    assert!(writer.poll_demand(&mut write).is_pending(), "nobody has asked");
+    assert!(reader.poll_chunk(&mut read).is_pending());
+    assert!(reader.poll_chunk(&mut read).is_pending());
+    assert_eq!((woken(&writer_count), woken(&reader_count)), (1, 0), "asked once");
+    assert_eq!(writer.poll_demand(&mut write), Poll::Ready(Demand::Chunk));
+    writer.send(Bytes::from_static(b"one"));
+    assert_eq!(woken(&reader_count), 1);
+    assert!(writer.poll_demand(&mut write).is_pending(), "the chunk was not taken");
+    assert!(matches!(reader.poll_chunk(&mut read), Poll::Ready(Some(Ok(chunk))) if chunk == "one"));
+    assert!(writer.poll_demand(&mut write).is_pending(), "no more was asked for");
+    assert!(reader.poll_chunk(&mut read).is_pending());
+    writer.end(Ok(()));
+    writer.end(Err(Error::Closed));
+    assert!(writer.poll_demand(&mut write).is_pending());
+    assert!(matches!(reader.poll_chunk(&mut read), Poll::Ready(None)));
+    assert!(matches!(reader.poll_chunk(&mut read), Poll::Ready(None)));
+    drop(reader);
+    assert_eq!(writer.poll_demand(&mut write), Poll::Ready(Demand::Nothing));
+}
+
+#[test]
+fn a_pipe_in_one_task_wakes_nobody() {
+    let (count, waker) = waker();
+    let mut cx = Context::from_waker(&waker);
+    let (mut writer, mut reader) = body_pipe();
+    assert!(writer.poll_demand(&mut cx).is_pending());
+    assert!(reader.poll_chunk(&mut cx).is_pending());
+    assert_eq!(woken(&count), 0);
+    drop(reader);
+    assert_eq!(woken(&count), 1);
+}
+
+#[test]
+fn a_pipe_whose_writer_is_gone() {
+    let (count, waker) = waker();
+    let mut cx = Context::from_waker(&waker);
+    let (mut writer, mut reader) = body_pipe();
+    assert!(reader.poll_chunk(&mut cx).is_pending());
+    writer.end(Err(Error::BodyLimit(7)));
+    assert_eq!(woken(&count), 1);
+    drop(writer);
+    let first = reader.poll_chunk(&mut cx);
+    assert!(matches!(first, Poll::Ready(Some(Err(Error::BodyLimit(7))))), "told once");
+    assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(Some(Err(Error::Closed)))));
+    let (writer, mut reader) = body_pipe();
+    drop(writer);
+    assert!(matches!(reader.poll_chunk(&mut cx), Poll::Ready(Some(Err(Error::Closed)))));
+}
+
+#[test]
+fn counters() {
+    let counters = Counters::default();
+    let one = counters.accept();
+    let two = counters.accept();
+    assert_eq!((counters.accepted(), counters.active()), (2, 2));
+    let mut exchange = Exchange::new(&Config::default(), std::time::Duration::ZERO);
+    exchange.receive(b"GET / HTTP/1.1\r\n"[..].into());
+    assert!(exchange.next_event().is_err());
+    let sent = exchange.pending().0.len();
+    exchange.handle_written(sent);
+    one.finish(&exchange);
+    drop((one, two));
+    assert_eq!((counters.accepted(), counters.active()), (2, 0));
+    assert_eq!((counters.received(), counters.sent()), (16, sent as u64));
+    assert_eq!(counters.refused(Status::BAD_REQUEST), 1);
+    assert_eq!(counters.refused(Status::CONTENT_TOO_LARGE), 0);
+    assert_eq!(counters.refused(Status::OK), 0);
+    counters.deny(&Peer::Unix(Some(Credentials { uid: 1, gid: 2, pid: None })));
+    assert_eq!((counters.denied(), counters.evicted()), (1, 0));
+    let text = format!("{counters:?}");
+    for part in ["accepted: 2", "denied: 1", "refused_400: 1", "received: 16"] {
+        assert!(text.contains(part), "{text}");
+    }
+}
+
+#[test]
+fn the_oldest_without_a_head_makes_room() {
+    let counters = Counters::default();
+    let (server, server_waker) = waker();
+    let full = Context::from_waker(&server_waker);
+    assert!(counters.poll_evictable(&full).is_pending());
+    assert!(!counters.evict_oldest());
+
+    let (first_count, first_waker) = waker();
+    let (second_count, second_waker) = waker();
+    let (mut first, mut second, mut third) =
+        (counters.accept(), counters.accept(), counters.accept());
+    assert!(first.poll_evicted(&Context::from_waker(&first_waker)).is_pending());
+    assert_eq!(woken(&server), 1, "the server waited for one");
+    assert!(counters.poll_evictable(&full).is_ready());
+    assert!(second.poll_evicted(&Context::from_waker(&second_waker)).is_pending());
+    let noop = Context::from_waker(Waker::noop());
+    assert!(third.poll_evicted(&noop).is_pending());
+    // Asking again keeps the place.
+    assert!(first.poll_evicted(&Context::from_waker(&first_waker)).is_pending());
+
+    assert!(counters.evict_oldest());
+    assert_eq!((woken(&first_count), woken(&second_count)), (1, 0));
+    assert!(first.poll_evicted(&noop).is_ready() && second.poll_evicted(&noop).is_pending());
+    second.keep();
+    drop(third);
+    assert!(counters.poll_evictable(&full).is_pending(), "nobody is left to evict");
+    assert_eq!(counters.evicted(), 1);
+    assert_eq!(woken(&server), 1);
+}
