@@ -12,6 +12,11 @@ use crate::socket::{Socket, is_timeout};
 /// How long a backend may take to close after a complete reply.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
 
+/// Between two bytes, so that the backend reads them one by one; only for so many of them, as a
+/// long request would take too long.
+const BYTE_PAUSE: Duration = Duration::from_millis(1);
+const APART: usize = 300;
+
 /// What is done on a connection, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Step {
@@ -118,8 +123,11 @@ fn perform(mut socket: &Socket, steps: &[Step]) -> io::Result<()> {
         match step {
             Step::Send(bytes) => socket.write_all(bytes)?,
             Step::SendByteByByte(bytes) => {
-                for byte in bytes {
+                for (index, byte) in bytes.iter().enumerate() {
                     socket.write_all(&[*byte])?;
+                    if index < APART {
+                        thread::sleep(BYTE_PAUSE);
+                    }
                 }
             }
             Step::Pause(time) => thread::sleep(*time),
