@@ -4,6 +4,7 @@
 //! else knows none.
 
 mod capture;
+mod check;
 mod decode;
 mod describe;
 mod echo;
@@ -18,9 +19,11 @@ mod repeat;
 mod reply;
 mod request;
 mod runtime;
+mod socket;
 mod tee;
 mod units;
 mod write_out;
+mod xml;
 
 use std::io;
 use std::process::ExitCode;
@@ -43,6 +46,7 @@ enum Command {
     Echo(echo::EchoArgs),
     Request(Box<request::RequestArgs>),
     Gateway(gateway::GatewayArgs),
+    Check(Box<check::CheckArgs>),
 }
 
 fn run(command: &Command) -> Result<ExitCode, BoxError> {
@@ -51,6 +55,7 @@ fn run(command: &Command) -> Result<ExitCode, BoxError> {
         Command::Echo(args) => echo::run(args),
         Command::Request(args) => request::run(args),
         Command::Gateway(args) => gateway::run(args),
+        Command::Check(args) => check::run(args),
     }
 }
 

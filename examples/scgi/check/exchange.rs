@@ -1,0 +1,243 @@
+//! One connection to the backend: what is sent on it, and what comes back.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::Shutdown;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use scgi_proto::{Address, DecodeError, Receiver, ResponseDecoder, ResponseEvent, ResponseHead};
+
+use crate::socket::{Socket, is_timeout};
+
+/// How long a backend may take to close after a complete reply.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
+
+/// Between two bytes, so that the backend reads them one by one; only for so many of them, as a
+/// long request would take too long.
+const BYTE_PAUSE: Duration = Duration::from_millis(1);
+const APART: usize = 300;
+
+/// What is done on a connection, one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    Send(Vec<u8>),
+    /// Each byte in a write of its own.
+    SendByteByByte(Vec<u8>),
+    Pause(Duration),
+    /// The end of input: nothing more will be sent.
+    EndInput,
+}
+
+/// A complete reply.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) head: ResponseHead,
+    /// Whether it begins with `HTTP/`.
+    pub(crate) has_status_line: bool,
+    pub(crate) body: u64,
+    /// Bytes after the end that Content-Length states.
+    pub(crate) surplus: u64,
+    /// Whether the backend closed afterwards.
+    pub(crate) closed: bool,
+}
+
+impl Reply {
+    pub(crate) fn status(&self) -> u16 {
+        self.head.status().code()
+    }
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) enum Answer {
+    Reply(Box<Reply>),
+    /// Not one byte.
+    Closed,
+    /// Bytes that are no complete CGI response, and why.
+    Broken(String),
+    /// No end in time, after so many bytes.
+    Silence(u64),
+    NoConnection(String),
+}
+
+/// What came back, and when.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    pub(crate) answer: Answer,
+    /// Whether it came only when there was no more input to wait for.
+    pub(crate) late: bool,
+}
+
+/// Does the steps on a new connection and reads what comes meanwhile.
+///
+/// A backend that waits for more is told, after the time-out, that nothing more will come.
+pub(crate) fn exchange(address: &Address, steps: &[Step], timeout: Duration) -> Exchange {
+    exchange_with(address, steps, timeout, ResponseDecoder::default())
+}
+
+/// As [`exchange`], for a HEAD request: all bytes after the reply's head are its surplus.
+pub(crate) fn exchange_head(address: &Address, steps: &[Step], timeout: Duration) -> Exchange {
+    exchange_with(address, steps, timeout, ResponseDecoder::default().without_body())
+}
+
+fn exchange_with(
+    address: &Address,
+    steps: &[Step],
+    timeout: Duration,
+    decoder: ResponseDecoder,
+) -> Exchange {
+    let socket = match Socket::connect(address, timeout) {
+        Ok(socket) => socket,
+        Err(error) => {
+            return Exchange { answer: Answer::NoConnection(error.to_string()), late: false };
+        }
+    };
+    thread::scope(|scope| {
+        // A backend may answer before it has read everything: so both at once.
+        scope.spawn(|| {
+            // A backend that refuses closes early: what it said tells more than this error.
+            let _ = perform(&socket, steps);
+        });
+        let mut reading = Reading::new(decoder);
+        let mut exchange = Exchange { answer: reading.read(&socket, timeout), late: false };
+        if let Answer::Silence(_) = exchange.answer {
+            let _ = socket.shutdown(Shutdown::Write);
+            exchange = Exchange { answer: reading.read(&socket, timeout), late: true };
+        }
+        // Ends a write that nobody reads.
+        let _ = socket.shutdown(Shutdown::Both);
+        exchange
+    })
+}
+
+/// Does the steps on a new connection and closes it without a look at the reply.
+pub(crate) fn leave(address: &Address, steps: &[Step], timeout: Duration) -> io::Result<()> {
+    let socket = Socket::connect(address, timeout)?;
+    // A backend that closed first has not crashed: the next request tells.
+    let _ = perform(&socket, steps);
+    Ok(())
+}
+
+fn perform(mut socket: &Socket, steps: &[Step]) -> io::Result<()> {
+    for step in steps {
+        match step {
+            Step::Send(bytes) => socket.write_all(bytes)?,
+            Step::SendByteByByte(bytes) => {
+                for (index, byte) in bytes.iter().enumerate() {
+                    socket.write_all(&[*byte])?;
+                    if index < APART {
+                        thread::sleep(BYTE_PAUSE);
+                    }
+                }
+            }
+            Step::Pause(time) => thread::sleep(*time),
+            Step::EndInput => socket.shutdown(Shutdown::Write)?,
+        }
+    }
+    Ok(())
+}
+
+/// A reply as far as it has come; of its body only the length is kept.
+struct Reading {
+    receiver: Receiver<ResponseDecoder>,
+    start: Vec<u8>,
+    received: u64,
+    head: Option<ResponseHead>,
+    body: u64,
+    complete: bool,
+}
+
+/// How a read ended.
+enum End {
+    Closed,
+    Reset,
+    TimeOver,
+}
+
+impl Reading {
+    fn new(decoder: ResponseDecoder) -> Self {
+        Self {
+            receiver: Receiver::new(decoder),
+            start: Vec::new(),
+            received: 0,
+            head: None,
+            body: 0,
+            complete: false,
+        }
+    }
+
+    /// Reads until the backend closes or the time is over.
+    fn read(&mut self, socket: &Socket, timeout: Duration) -> Answer {
+        let mut deadline = Instant::now() + timeout;
+        loop {
+            let end = match self.read_some(socket, deadline) {
+                Ok(None) => None,
+                Ok(Some(end)) => Some(end),
+                Err(error) => return Answer::Broken(error.to_string()),
+            };
+            if let Err(error) = self.take_events() {
+                return match error {
+                    DecodeError::NoResponse => Answer::Closed,
+                    error => Answer::Broken(error.to_string()),
+                };
+            }
+            match end {
+                None if self.complete => deadline = deadline.min(Instant::now() + CLOSE_TIME),
+                None => {}
+                Some(end) => return self.answer(&end),
+            }
+        }
+    }
+
+    fn read_some(&mut self, mut socket: &Socket, deadline: Instant) -> io::Result<Option<End>> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Ok(Some(End::TimeOver));
+        }
+        socket.set_read_timeout(left)?;
+        let room = self.receiver.unfilled();
+        match socket.read(room) {
+            Ok(count) => {
+                let wanted = 5_usize.saturating_sub(self.start.len()).min(count);
+                self.start.extend_from_slice(&room[..wanted]);
+                self.received += count as u64;
+                self.receiver.advance(count);
+                Ok((count == 0).then_some(End::Closed))
+            }
+            Err(error) if is_timeout(&error) => Ok(Some(End::TimeOver)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(None),
+            Err(_) => Ok(Some(End::Reset)),
+        }
+    }
+
+    fn take_events(&mut self) -> Result<(), DecodeError> {
+        while let Some(event) = self.receiver.next_event()? {
+            match event {
+                ResponseEvent::Head(head) => self.head = Some(head),
+                ResponseEvent::Body(chunk) => self.body += chunk.len() as u64,
+                ResponseEvent::End => self.complete = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&mut self, end: &End) -> Answer {
+        match end {
+            _ if self.complete => self.reply(!matches!(end, End::TimeOver)),
+            End::TimeOver => Answer::Silence(self.received),
+            End::Reset if self.received == 0 => Answer::Closed,
+            End::Closed | End::Reset => Answer::Broken("the reply was cut by a reset".into()),
+        }
+    }
+
+    fn reply(&mut self, closed: bool) -> Answer {
+        let Some(head) = self.head.take() else { return Answer::Closed };
+        Answer::Reply(Box::new(Reply {
+            head,
+            has_status_line: self.start == b"HTTP/",
+            body: self.body,
+            surplus: self.receiver.decoder().surplus(),
+            closed,
+        }))
+    }
+}
