@@ -92,7 +92,7 @@ fn first_line(program: &OsString, args: &[&str]) -> Result<String, BoxError> {
     let output = Command::new(program).args(args).stderr(Stdio::null()).output()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = text.lines().next().map(str::trim).filter(|line| !line.is_empty());
-    Ok(line.ok_or_else(|| format!("{} tells no version", program.display()))?.into())
+    Ok(line.ok_or_else(|| format!("{} tells no version", program.to_string_lossy()))?.into())
 }
 
 fn scgi() -> Result<PathBuf, BoxError> {

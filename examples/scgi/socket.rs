@@ -32,6 +32,8 @@ impl Socket {
                 Err(last)
             }
             Address::Unix(path) => connect_unix(path.clone(), timeout).map(Self::Unix),
+            // One that a server is given.
+            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

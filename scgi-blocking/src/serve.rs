@@ -361,6 +361,8 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
                     backoff = Backoff::default();
                     self.serve(stream);
                 }
+                // The listener was shut down to end this.
+                Err(_) if self.control.is_stopping() => {}
                 Err(error) => backoff.wait(&error, &self.control),
             }
         }
