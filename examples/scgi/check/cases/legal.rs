@@ -21,7 +21,7 @@ pub(super) const REQUESTS: &[Case] = &[
         rule: "SCGI",
         expect: Answer,
         severity: Should,
-        play: Play::Once(|good| changed(good, |draft| draft.shortest())),
+        play: Play::Once(|good| changed(good, super::super::draft::Draft::shortest)),
     },
     Case {
         name: "no body: CONTENT_LENGTH is 0",
@@ -147,7 +147,7 @@ pub(super) const REQUESTS: &[Case] = &[
         rule: "SCGI",
         expect: Either,
         severity: Should,
-        play: Play::Once(|good| changed(good, |draft| draft.first_to_last())),
+        play: Play::Once(|good| changed(good, super::super::draft::Draft::first_to_last)),
     },
     Case {
         name: "CONTENT_LENGTH absent",
