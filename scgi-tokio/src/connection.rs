@@ -47,7 +47,8 @@ pub struct Connection<IO> {
     /// Made when something first has to wait, then moved from deadline to deadline.
     sleep: Option<Pin<Box<Sleep>>>,
     counted: Option<Counted>,
-    peer: Option<Peer>,
+    /// Boxed, as few servers ask.
+    peer: Option<Box<Peer>>,
     trace: Option<Trace>,
 }
 
@@ -66,7 +67,7 @@ impl<IO> Connection<IO> {
         accepted: Instant,
         bytes: BytesMut,
         counted: Counted,
-        peer: Option<Peer>,
+        peer: Option<Box<Peer>>,
     ) -> Self {
         let mut exchange = Exchange::new(config, Duration::ZERO);
         exchange.receive(bytes);
@@ -86,7 +87,7 @@ impl<IO> Connection<IO> {
     }
 
     pub(crate) fn peer(&self) -> Option<Peer> {
-        self.peer
+        self.peer.as_deref().copied()
     }
 
     /// Runs a part of the handler, within the span of its request.
@@ -161,7 +162,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     ) -> Poll<Result<Option<RequestEvent>, Error>> {
         let event = self.poll_event(cx);
         if let Poll::Ready(Err(error)) = &event {
-            self.in_scope(|| Trace::failed(error, self.peer.as_ref()));
+            self.in_scope(|| Trace::failed(error, self.peer.as_deref()));
         }
         event
     }
@@ -170,7 +171,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         loop {
             if let Some(event) = self.exchange.next_event()? {
                 if let RequestEvent::Head(head) = &event {
-                    self.trace = Some(Trace::begin(head, self.peer.as_ref()));
+                    self.trace = Some(Trace::begin(head, self.peer.as_deref()));
                     if let Some(counted) = &mut self.counted {
                         counted.keep();
                     }

@@ -41,7 +41,8 @@ pub(crate) struct Fresh {
     stream: Stream,
     accepted: Instant,
     counted: Counted,
-    peer: Option<Peer>,
+    /// Boxed, as few servers ask, and many connections wait.
+    peer: Option<Box<Peer>>,
 }
 
 impl Fresh {
@@ -55,7 +56,7 @@ impl Fresh {
                 shared.counters.deny(&found);
                 return None;
             }
-            peer = Some(found);
+            peer = Some(Box::new(found));
         }
         let counted = shared.counters.accept();
         Some(Self { stream, accepted: Instant::now(), counted, peer })
