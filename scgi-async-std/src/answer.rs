@@ -7,11 +7,11 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
-use scgi_proto::{Error, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{BoxError, Error, RequestEvent, ResponseEvent, Status};
 
 use crate::body::Body;
 use crate::connection::Connection;
-use crate::handler::{BoxError, Handler};
+use crate::handler::Handler;
 use crate::message::Response;
 use crate::upload::Upload;
 

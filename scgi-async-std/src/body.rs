@@ -10,9 +10,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_core::Stream;
 use futures_io::AsyncRead;
 use pin_project_lite::pin_project;
-use scgi_proto::{Error, PipeReader};
-
-use crate::handler::BoxError;
+use scgi_proto::{BoxError, Error, KnownLength, PipeReader};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
@@ -178,6 +176,12 @@ fn within(bytes: Bytes, limit: usize) -> Result<Bytes, Error> {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl KnownLength for Body {
+    fn known_length(&self) -> Option<u64> {
+        self.len
     }
 }
 

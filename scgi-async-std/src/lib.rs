@@ -59,15 +59,16 @@ pub mod async_std;
 pub mod smol;
 
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, Config, Counters, Credentials, DecodeError,
-    EncodeError, Error, Fields, Limits, Network, NetworkError, Params, Peer, Policy, RequestEvent,
-    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
+    DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
+    Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
+    Status, Timeout,
 };
 pub use {
     body::Body,
     client::Client,
     connection::{Connection, Sleep, Timer},
-    handler::{BoxError, Handler, IntoResponse},
+    handler::Handler,
     message::{Request, Response},
     serve_connection::serve_connection,
 };

@@ -5,11 +5,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use scgi_proto::{Error, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{BoxError, Error, RequestEvent, ResponseEvent, Status};
 
 use crate::body::{Body, CHUNK, Source, WriteBody};
 use crate::connection::Connection;
-use crate::handler::{BoxError, Handler};
+use crate::handler::Handler;
 use crate::message::{Request, Response};
 
 /// Reads the request, runs the handler, sends its response, closes.
@@ -44,13 +44,14 @@ where
     match first {
         Some(body) if body.len() as u64 == len => {
             let body = if len == 0 { Body::empty() } else { Body::from(body) };
-            reply(&mut connection, || call(Request::received(head, body, peer)))
+            reply(&mut connection, || call(Request::from_parts(head, body).with_peer(peer)))
         }
         first => {
             let mut shared = Shared(Arc::new(Mutex::new(Some(connection))));
             let upload = Upload { shared: shared.clone(), first };
             let body = Body::from_source(upload, Some(len));
-            let result = reply(&mut shared, || call(Request::received(head, body, peer)));
+            let result =
+                reply(&mut shared, || call(Request::from_parts(head, body).with_peer(peer)));
             // A body that somebody still holds can be read no longer.
             shared.lock().take();
             result

@@ -4,9 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use bytes::{Buf, Bytes, BytesMut};
-use scgi_proto::Error;
-
-use crate::handler::BoxError;
+use scgi_proto::{BoxError, Error, KnownLength};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
@@ -220,6 +218,12 @@ fn within(bytes: Bytes, limit: usize) -> Result<Bytes, Error> {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl KnownLength for Body {
+    fn known_length(&self) -> Option<u64> {
+        self.len
     }
 }
 

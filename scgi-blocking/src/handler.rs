@@ -1,11 +1,9 @@
 //! What answers requests.
 
-use std::error::Error as StdError;
+use scgi_proto::{BoxError, IntoResponse};
 
+use crate::body::Body;
 use crate::message::{Request, Response};
-
-/// Any error, as handlers and sources of bodies report it.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// Answers requests: any function from [`Request`] to [`Response`], or to a `Result` of one,
 /// whose error becomes a reply with status 500.
@@ -35,30 +33,9 @@ pub trait Handler<M>: Send + Sync + 'static {
 impl<F, R> Handler<fn(Request) -> R> for F
 where
     F: Fn(Request) -> R + Send + Sync + 'static,
-    R: IntoResponse,
+    R: IntoResponse<Body>,
 {
     fn call(&self, request: Request) -> Result<Response, BoxError> {
         self(request).into_response()
-    }
-}
-
-/// What a handler may return.
-pub trait IntoResponse {
-    /// The response, or why there is none.
-    ///
-    /// # Errors
-    /// The handler's own.
-    fn into_response(self) -> Result<Response, BoxError>;
-}
-
-impl IntoResponse for Response {
-    fn into_response(self) -> Result<Response, BoxError> {
-        Ok(self)
-    }
-}
-
-impl<E: Into<BoxError>> IntoResponse for Result<Response, E> {
-    fn into_response(self) -> Result<Response, BoxError> {
-        self.map_err(Into::into)
     }
 }

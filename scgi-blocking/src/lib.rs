@@ -52,16 +52,17 @@ mod socket;
 mod stream;
 
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, Config, Counters, Credentials, DecodeError,
-    EncodeError, Error, Fields, Limits, Network, NetworkError, Params, Peer, Policy, RequestEvent,
-    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
+    DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
+    Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
+    Status, Timeout,
 };
 pub use {
     body::{Body, Chunks},
     client::Client,
     connection::Connection,
     control::Shutdown,
-    handler::{BoxError, Handler, IntoResponse},
+    handler::Handler,
     listener::Listener,
     message::{Request, Response},
     serve::{Serve, Summary, serve, serve_connection},

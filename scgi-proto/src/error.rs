@@ -1,5 +1,6 @@
 //! What can go wrong, split by whose fault it is: the peer's or the caller's.
 
+use alloc::boxed::Box;
 use core::fmt;
 
 use crate::response::Status;
@@ -377,6 +378,9 @@ impl fmt::Display for Timeout {
 
 impl core::error::Error for Timeout {}
 
+/// Any error, as handlers and sources of bodies report it.
+pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
+
 /// What every adapter reports: the stream failed, the peer or the caller broke the protocol, a
 /// deadline passed, or a body failed.
 #[cfg(feature = "std")]
@@ -396,7 +400,7 @@ pub enum Error {
     /// A body is longer than the caller wanted to hold, in bytes.
     BodyLimit(usize),
     /// The program's own source of a body failed.
-    Body(std::boxed::Box<dyn core::error::Error + Send + Sync>),
+    Body(BoxError),
 }
 
 #[cfg(feature = "std")]

@@ -28,6 +28,7 @@ mod field;
 pub mod http;
 mod limits;
 mod memory;
+mod message;
 mod netstring;
 mod params;
 mod peer;
@@ -58,12 +59,13 @@ pub use {
     config::Config,
     decode::{Decode, RequestDecoder, ResponseDecoder},
     encode::{RequestEncoder, ResponseEncoder},
-    error::{DecodeError, EncodeError, Part, Protocol, Timeout},
+    error::{BoxError, DecodeError, EncodeError, Part, Protocol, Timeout},
     escape::Escaped,
     event::{RequestEvent, ResponseEvent},
     exchange::Exchange,
     limits::Limits,
     memory::Memory,
+    message::{IntoResponse, KnownLength, Request, Response},
     params::Params,
     peer::{AllowList, Credentials, Network, NetworkError, Peer},
     policy::Policy,

@@ -6,12 +6,12 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use scgi_proto::{Error, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{BoxError, Error, RequestEvent, ResponseEvent, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::body::Body;
 use crate::connection::Connection;
-use crate::handler::{BoxError, Handler};
+use crate::handler::Handler;
 use crate::message::Response;
 use crate::upload::Upload;
 

@@ -9,11 +9,9 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use scgi_proto::{Error, PipeReader};
+use scgi_proto::{BoxError, Error, KnownLength, PipeReader};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
-
-use crate::handler::BoxError;
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
@@ -194,6 +192,12 @@ fn within(bytes: Bytes, limit: usize) -> Result<Bytes, Error> {
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl KnownLength for Body {
+    fn known_length(&self) -> Option<u64> {
+        self.len
     }
 }
 

@@ -1,12 +1,11 @@
 //! What answers requests.
 
-use std::error::Error as StdError;
 use std::future::Future;
 
-use crate::message::{Request, Response};
+use scgi_proto::{BoxError, IntoResponse};
 
-/// Any error, as handlers and sources of bodies report it.
-pub type BoxError = Box<dyn StdError + Send + Sync>;
+use crate::body::Body;
+use crate::message::{Request, Response};
 
 /// Answers requests: any async function from [`Request`] to [`Response`], or to a `Result` of
 /// one, whose error becomes a reply with status 500.
@@ -38,32 +37,11 @@ impl<F, Fut, R> Handler<fn(Request) -> R> for F
 where
     F: Fn(Request) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = R> + Send,
-    R: IntoResponse,
+    R: IntoResponse<Body>,
 {
     fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send {
         // Called here and not in the future, which would hold the request twice.
         let response = self(request);
         async move { response.await.into_response() }
-    }
-}
-
-/// What a handler may return.
-pub trait IntoResponse {
-    /// The response, or why there is none.
-    ///
-    /// # Errors
-    /// The handler's own.
-    fn into_response(self) -> Result<Response, BoxError>;
-}
-
-impl IntoResponse for Response {
-    fn into_response(self) -> Result<Response, BoxError> {
-        Ok(self)
-    }
-}
-
-impl<E: Into<BoxError>> IntoResponse for Result<Response, E> {
-    fn into_response(self) -> Result<Response, BoxError> {
-        self.map_err(Into::into)
     }
 }

@@ -51,9 +51,10 @@ mod upload;
 #[cfg(feature = "tower")]
 pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint};
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, Config, Counters, Credentials, DecodeError,
-    EncodeError, Error, Fields, Limits, Network, NetworkError, Params, Peer, Policy, RequestEvent,
-    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
+    DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
+    Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
+    Status, Timeout,
 };
 #[cfg(feature = "tower")]
 pub use service::{Backend, Mounted, Tower};
@@ -62,7 +63,7 @@ pub use {
     client::Client,
     codec::{ClientCodec, ServerCodec},
     connection::Connection,
-    handler::{BoxError, Handler, IntoResponse},
+    handler::Handler,
     listener::Listener,
     message::{Request, Response},
     serve::{Serve, Summary, serve, serve_connection},

@@ -14,13 +14,13 @@ use scgi_proto::http::{
     ConvertError, request_from_http, request_to_http, response_from_http, response_to_http,
     strip_mount,
 };
-use scgi_proto::{Address, Error, Peer};
+use scgi_proto::{Address, BoxError, Error, Peer};
 use tokio::time::timeout;
 use tower_service::Service;
 
 use crate::body::{Body, Source};
 use crate::client::Client;
-use crate::handler::{BoxError, Handler};
+use crate::handler::Handler;
 use crate::message::{Request, Response};
 
 /// The kind of [`Handler`] that tower services are; found by inference.

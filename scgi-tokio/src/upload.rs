@@ -23,7 +23,7 @@ impl Upload {
     /// else a pipe.
     pub(crate) fn begin<IO>(connection: &mut Connection<IO>, head: RequestHead) -> (Request, Self) {
         let (body, upload) = Self::body(connection, head.body_length());
-        (Request::received(head, body, connection.peer()), upload)
+        (Request::from_parts(head, body).with_peer(connection.peer()), upload)
     }
 
     fn body<IO>(connection: &mut Connection<IO>, len: u64) -> (Body, Self) {

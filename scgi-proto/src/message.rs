@@ -1,0 +1,214 @@
+//! A request and a response, each a head and a body, for any kind of body.
+
+use bytes::Bytes;
+
+use crate::error::BoxError;
+use crate::peer::Peer;
+use crate::request::RequestHead;
+use crate::response::{Fields, ResponseHead, Status};
+
+/// A body that may know its length before it is sent.
+pub trait KnownLength {
+    /// The length in bytes of the whole body, where it is known.
+    fn known_length(&self) -> Option<u64>;
+}
+
+impl KnownLength for Bytes {
+    fn known_length(&self) -> Option<u64> {
+        Some(self.len() as u64)
+    }
+}
+
+/// A request: its head and its body.
+///
+/// A server's handler gets one; a client makes one. Each adapter has an alias of this type with
+/// its own kind of body.
+#[derive(Debug)]
+pub struct Request<B> {
+    head: RequestHead,
+    body: B,
+    peer: Option<Peer>,
+}
+
+impl<B: KnownLength> Request<B> {
+    /// A request to a backend. If the length of `body` is known, it becomes CONTENT_LENGTH.
+    ///
+    /// # Examples
+    /// ```
+    /// use bytes::Bytes;
+    /// use scgi_proto::{Request, RequestHead};
+    /// let head = RequestHead::builder("POST", "/").build();
+    /// let request = Request::<Bytes>::new(head, "hello");
+    /// assert_eq!(request.head().content_length(), 5);
+    /// ```
+    pub fn new(head: RequestHead, body: impl Into<B>) -> Self {
+        let body = body.into();
+        let head = match body.known_length() {
+            Some(len) => head.with_content_length(len),
+            None => head,
+        };
+        Self::from_parts(head, body)
+    }
+}
+
+impl<B> Request<B> {
+    /// A request with this head as it is.
+    pub fn from_parts(head: RequestHead, body: impl Into<B>) -> Self {
+        Self { head, body: body.into(), peer: None }
+    }
+
+    /// Says which program sent it.
+    #[must_use]
+    pub fn with_peer(mut self, peer: Option<Peer>) -> Self {
+        self.peer = peer;
+        self
+    }
+
+    /// The program that connected, if the server was told to ask (`with_peers`).
+    #[must_use]
+    pub fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+
+    /// The params and the length of the body.
+    #[must_use]
+    pub fn head(&self) -> &RequestHead {
+        &self.head
+    }
+
+    /// The body, to read from.
+    pub fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
+    /// The body, without the head.
+    #[must_use]
+    pub fn into_body(self) -> B {
+        self.body
+    }
+
+    /// Both parts.
+    #[must_use]
+    pub fn into_parts(self) -> (RequestHead, B) {
+        (self.head, self.body)
+    }
+}
+
+/// A response: its head and its body.
+///
+/// A server's handler returns one; a client gets one. The server adds Content-Length where the
+/// body's length is known and the head does not state it. Each adapter has an alias of this type
+/// with its own kind of body.
+///
+/// # Examples
+/// ```
+/// use bytes::Bytes;
+/// use scgi_proto::{Response, Status};
+/// let response = Response::<Bytes>::new("<p>Not here")
+///     .with_status(Status::NOT_FOUND)
+///     .with_field("Content-Type", "text/html; charset=utf-8");
+/// assert_eq!(response.head().status(), Status::NOT_FOUND);
+/// ```
+#[derive(Debug)]
+pub struct Response<B> {
+    head: ResponseHead,
+    body: B,
+}
+
+impl<B> Response<B> {
+    /// A response with status 200.
+    pub fn new(body: impl Into<B>) -> Self {
+        Self::from_parts(ResponseHead::new(Status::OK), body)
+    }
+
+    /// A response with this head.
+    pub fn from_parts(head: ResponseHead, body: impl Into<B>) -> Self {
+        Self { head, body: body.into() }
+    }
+
+    /// Replaces the status; the fields stay.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.head.set_status(status);
+        self
+    }
+
+    /// Adds a field after the others.
+    #[must_use]
+    pub fn with_field(mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) -> Self {
+        self.head.fields_mut().append(name, value);
+        self
+    }
+
+    /// The status and the fields.
+    #[must_use]
+    pub fn head(&self) -> &ResponseHead {
+        &self.head
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.head.status()
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn fields(&self) -> &Fields {
+        self.head.fields()
+    }
+
+    /// The body, to read from.
+    pub fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
+    /// The body, without the head.
+    #[must_use]
+    pub fn into_body(self) -> B {
+        self.body
+    }
+
+    /// Both parts.
+    #[must_use]
+    pub fn into_parts(self) -> (ResponseHead, B) {
+        (self.head, self.body)
+    }
+}
+
+/// What a handler may return: a [`Response`], or a `Result` of one.
+///
+/// # Examples
+/// ```
+/// use bytes::Bytes;
+/// use scgi_proto::{BoxError, IntoResponse, Response};
+///
+/// struct Page(&'static str);
+///
+/// impl IntoResponse<Bytes> for Page {
+///     fn into_response(self) -> Result<Response<Bytes>, BoxError> {
+///         Ok(Response::new(self.0).with_field("Content-Type", "text/html; charset=utf-8"))
+///     }
+/// }
+/// assert_eq!(Page("<p>Hello").into_response()?.into_body(), "<p>Hello");
+/// # Ok::<(), BoxError>(())
+/// ```
+pub trait IntoResponse<B> {
+    /// The response, or why there is none.
+    ///
+    /// # Errors
+    /// The handler's own.
+    fn into_response(self) -> Result<Response<B>, BoxError>;
+}
+
+impl<B> IntoResponse<B> for Response<B> {
+    fn into_response(self) -> Result<Self, BoxError> {
+        Ok(self)
+    }
+}
+
+impl<B, E: Into<BoxError>> IntoResponse<B> for Result<Response<B>, E> {
+    fn into_response(self) -> Result<Response<B>, BoxError> {
+        self.map_err(Into::into)
+    }
+}
