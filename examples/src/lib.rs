@@ -32,7 +32,24 @@ pub fn address() -> Address {
     Args::parse().address
 }
 
-/// The README's examples, so that they compile.
+/// The examples of the README and of the core's guides, so that they compile and run here, where
+/// every runtime is at hand.
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-struct Readme;
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../scgi-proto/src/guide/adapters.md")]
+    struct Adapters;
+    #[doc = include_str!("../../scgi-proto/src/guide/streaming.md")]
+    struct Streaming;
+    #[doc = include_str!("../../scgi-proto/src/guide/errors.md")]
+    struct Errors;
+    #[doc = include_str!("../../scgi-proto/src/guide/deploying.md")]
+    struct Deploying;
+    #[doc = include_str!("../../scgi-proto/src/guide/security.md")]
+    struct Security;
+    #[doc = include_str!("../../scgi-proto/src/guide/event_loop.md")]
+    struct EventLoop;
+    #[doc = include_str!("../../scgi-proto/src/guide/testing.md")]
+    struct Testing;
+}

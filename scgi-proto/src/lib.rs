@@ -24,6 +24,8 @@ mod escape;
 mod event;
 mod exchange;
 mod field;
+#[cfg(not(doctest))]
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 mod limits;

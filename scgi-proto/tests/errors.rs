@@ -5,12 +5,17 @@
 use std::collections::HashSet;
 use std::error::Error as _;
 
-use scgi_proto::{DecodeError, EncodeError, Error, Part, Protocol, Status, Timeout};
+use scgi_proto::{
+    Address, DecodeError, EncodeError, Error, Network, Part, Protocol, Status, Timeout,
+};
 
-#[test]
-fn each_has_its_own_text() {
-    let (offset, index, max) = (101, 102, 103);
-    let decode = [
+/// The numbers in the samples below: none of them stands in a text by itself.
+const NUMBERS: std::ops::RangeInclusive<u64> = 101..=108;
+
+/// Each variant at least once.
+fn decode_errors() -> Vec<DecodeError> {
+    let (offset, max) = (101, 103);
+    vec![
         DecodeError::NotScgi { protocol: Protocol::Http },
         DecodeError::NotScgi { protocol: Protocol::Tls },
         DecodeError::NotScgi { protocol: Protocol::FastCgi },
@@ -49,8 +54,13 @@ fn each_has_its_own_text() {
         DecodeError::InvalidStatus { offset },
         DecodeError::DuplicateStatus { offset },
         DecodeError::InvalidResponseLength { offset },
-    ];
-    let encode = [
+    ]
+}
+
+/// Each variant at least once.
+fn encode_errors() -> Vec<EncodeError> {
+    let index = 102;
+    vec![
         EncodeError::EmptyName { index },
         EncodeError::NulByte { index },
         EncodeError::DuplicateContentLength { index },
@@ -69,15 +79,22 @@ fn each_has_its_own_text() {
         EncodeError::BodyTooShort { missing: 107 },
         EncodeError::AlreadySent,
         EncodeError::HeadMissing,
-    ];
-    let timeouts = [Timeout::Head, Timeout::Body, Timeout::Write, Timeout::Request, Timeout::Drain];
+    ]
+}
+
+const TIMEOUTS: [Timeout; 5] =
+    [Timeout::Head, Timeout::Body, Timeout::Write, Timeout::Request, Timeout::Drain];
+
+#[test]
+fn each_has_its_own_text() {
+    let (decode, encode) = (decode_errors(), encode_errors());
     let texts = decode.iter().map(|error| (format!("{error:?}"), error.to_string()));
     let texts = texts.chain(encode.iter().map(|error| (format!("{error:?}"), error.to_string())));
     let texts: Vec<_> =
-        texts.chain(timeouts.iter().map(|error| (String::new(), error.to_string()))).collect();
+        texts.chain(TIMEOUTS.iter().map(|error| (String::new(), error.to_string()))).collect();
     for (debug, text) in &texts {
         assert!(text.len() > 15, "{debug}: {text}");
-        for number in 101..=108 {
+        for number in NUMBERS {
             // Whatever the error holds stands in its text.
             let number = number.to_string();
             assert_eq!(debug.contains(&number), text.contains(&number), "{debug}: {text}");
@@ -116,4 +133,62 @@ fn an_error_of_a_connection_has_its_reason_as_source() {
         assert!(texts.insert(error.to_string()));
     }
     assert!(Error::BodyLimit(101).to_string().contains("101"));
+}
+
+#[test]
+fn the_samples_leave_none_out() {
+    let source = include_str!("../src/error.rs");
+    for (name, samples) in [
+        ("DecodeError", format!("{:?}", decode_errors())),
+        ("EncodeError", format!("{:?}", encode_errors())),
+        ("Timeout", format!("{TIMEOUTS:?}")),
+    ] {
+        let body = source.split(&format!("pub enum {name} {{\n")).nth(1).expect("the enum");
+        let body = body.split("\n}").next().expect("its end");
+        let variants = body.lines().filter_map(|line| line.strip_prefix("    "));
+        let variants: Vec<_> = variants
+            .filter(|line| line.starts_with(char::is_uppercase))
+            .filter_map(|line| line.split(|c: char| !c.is_alphanumeric()).next())
+            .collect();
+        assert!(variants.len() >= 5, "{name}: {variants:?}");
+        for variant in variants {
+            let is_there =
+                samples.split(|c: char| !c.is_alphanumeric()).any(|word| word == variant);
+            assert!(is_there, "{name}::{variant} has no sample");
+        }
+    }
+}
+
+fn texts<E: ToString>(errors: &[E]) -> Vec<String> {
+    errors.iter().map(ToString::to_string).collect()
+}
+
+/// An operator finds every text in the guide, with numbers as N.
+#[test]
+fn the_guide_tells_what_to_do_about_each() {
+    let guide = include_str!("../src/guide/errors.md");
+    let others = [
+        Error::Io(std::io::ErrorKind::Other.into()),
+        Error::Decode(DecodeError::LeadingZero),
+        Error::Encode(EncodeError::HeadMissing),
+        Error::Timeout(Timeout::Head),
+        Error::Closed,
+        Error::BodyLimit(101),
+        Error::Body("".into()),
+    ];
+    let texts = [
+        texts(&decode_errors()),
+        texts(&encode_errors()),
+        texts(&TIMEOUTS),
+        texts(&others),
+        texts(&["".parse::<Address>().unwrap_err()]),
+        texts(&["".parse::<Network>().unwrap_err()]),
+    ];
+    for text in texts.concat() {
+        let mut row = text.replace("0x7a", "0xNN");
+        for number in NUMBERS {
+            row = row.replace(&number.to_string(), "N");
+        }
+        assert!(guide.contains(&format!("| {row} |")), "the guide lacks: {row}");
+    }
 }

@@ -1,0 +1,41 @@
+//! Guides: how to choose, write, run and mend SCGI programs.
+//!
+//! Each is a page of its own and can be read alone:
+//!
+//! | you want to | read |
+//! |---|---|
+//! | know which crate and which level of it to use | [`adapters`] |
+//! | send or take large or endless bodies | [`streaming`] |
+//! | find out what an error means and what to do | [`errors`] |
+//! | run a server for years | [`deploying`] |
+//! | know what nginx, Apache and lighttpd really do | [`front_servers`] |
+//! | know what is guarded and what is your part | [`security`] |
+//! | drive the protocol from an event loop of your own | [`event_loop`] |
+//! | test a handler without a socket | [`testing`] |
+//!
+//! These modules hold text only. Their examples are compiled, and those that can run are run, in
+//! the package `examples`, which has every runtime.
+
+#[doc = include_str!("guide/adapters.md")]
+pub mod adapters {}
+
+#[doc = include_str!("guide/streaming.md")]
+pub mod streaming {}
+
+#[doc = include_str!("guide/errors.md")]
+pub mod errors {}
+
+#[doc = include_str!("guide/deploying.md")]
+pub mod deploying {}
+
+#[doc = include_str!("guide/front_servers.md")]
+pub mod front_servers {}
+
+#[doc = include_str!("guide/security.md")]
+pub mod security {}
+
+#[doc = include_str!("guide/event_loop.md")]
+pub mod event_loop {}
+
+#[doc = include_str!("guide/testing.md")]
+pub mod testing {}
