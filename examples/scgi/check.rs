@@ -13,7 +13,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::{OsStringValueParser, TypedValueParser as _};
 use scgi_examples::BoxError;
 use scgi_proto::Address;
 
@@ -21,7 +20,8 @@ use self::draft::Good;
 use self::report::{Table, Totals};
 use self::run::Target;
 use crate::failure::Context as _;
-use crate::plan::{Data, Pair, data, header, param};
+use crate::message::{FORM, MessageArgs};
+use crate::output::print;
 use crate::units::duration;
 
 /// Only rules were broken on which nothing in use depends.
@@ -35,6 +35,8 @@ const LENIENT_STATUS: u8 = 3;
 /// crash is against a "must", whatever the case; to take a malformed request is against a
 /// "should" and is shown as "lenient".
 ///
+/// --uri, -X, -H, --param-file, -p and -d make the good request.
+///
 /// Ends with status 0 when all cases passed, 3 when none failed but some were lenient, 1 when one
 /// failed or the good request is not answered, and 2 for wrong usage.
 #[derive(Debug, Args)]
@@ -45,21 +47,8 @@ pub(crate) struct CheckArgs {
     /// Path and query of the good request
     #[arg(long, value_name = "URI", default_value = "/")]
     uri: String,
-    /// REQUEST_METHOD of the good request [default: GET; POST with -d]
-    #[arg(short = 'X', long = "request", value_name = "METHOD")]
-    method: Option<String>,
-    /// A header of the good request, which becomes the param HTTP_NAME (may be repeated)
-    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE",
-        value_parser = OsStringValueParser::new().try_map(|text| header(&text)))]
-    headers: Vec<Pair>,
-    /// A param of the good request (may be repeated)
-    #[arg(short = 'p', long = "param", value_name = "NAME=VALUE",
-        value_parser = OsStringValueParser::new().try_map(|text| param(&text)))]
-    params: Vec<Pair>,
-    /// The body of the good request: this text, the bytes of @FILE, or @- for standard input
-    #[arg(short = 'd', long = "data", value_name = "DATA", allow_hyphen_values = true,
-        value_parser = OsStringValueParser::new().try_map(data))]
-    data: Option<Data>,
+    #[command(flatten)]
+    message: MessageArgs,
     /// Time for each exchange, as 2s, 500ms, 1m, or seconds. A server that waits for more after
     /// it is told that nothing will come, and has as long again
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
@@ -88,11 +77,11 @@ fn number(text: &str) -> Result<usize, String> {
 
 pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, BoxError> {
     let Some(address) = args.address.as_ref().filter(|_| !args.list) else {
-        report::print(&list(&args.only))?;
+        print(&list(&args.only))?;
         return Ok(ExitCode::SUCCESS);
     };
     let target = Target { address: address.clone(), good: args.good()?, timeout: args.timeout };
-    let mut table = Table::new();
+    let mut table = Table::default();
     let outcomes =
         run::run(
             &target,
@@ -103,7 +92,7 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, BoxError> {
         )?;
     let totals = Totals::of(&outcomes);
     if args.json {
-        report::print(&report::json(&target, &outcomes)?)?;
+        print(&report::json(&target, &outcomes)?)?;
     } else {
         report::print_totals(totals)?;
     }
@@ -120,17 +109,13 @@ pub(crate) fn run(args: &CheckArgs) -> Result<ExitCode, BoxError> {
 
 impl CheckArgs {
     fn good(&self) -> Result<Good, BoxError> {
-        let body = match &self.data {
-            Some(data) => data.read()?.to_vec(),
-            None => Vec::new(),
+        let body = self.message.body()?;
+        let (method, content_type) = match body {
+            Some(_) => ("POST", Some(FORM)),
+            None => ("GET", None),
         };
-        let method = if self.data.is_some() { "POST" } else { "GET" };
-        Ok(Good {
-            method: self.method.as_deref().unwrap_or(method).into(),
-            uri: self.uri.clone(),
-            params: [&self.headers[..], &self.params].concat(),
-            body,
-        })
+        let head = self.message.head(method, &self.uri, content_type)?;
+        Ok(Good { head, body: body.unwrap_or_default().to_vec() })
     }
 }
 

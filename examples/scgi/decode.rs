@@ -13,6 +13,7 @@ use scgi_proto::{Policy, Receiver, RequestDecoder, RequestEvent, RequestHead};
 use crate::describe::Received;
 use crate::failure::Context as _;
 use crate::limits::LimitArgs;
+use crate::output::print;
 
 /// Shows the request in a file
 ///
@@ -52,7 +53,7 @@ pub(crate) fn run(args: &DecodeArgs) -> Result<ExitCode, BoxError> {
         body_sha256: None,
     };
     let text = if args.json { received.json()? } else { received.text() };
-    io::stdout().write_all(text.as_bytes()).context(|| "standard output".into())?;
+    print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 

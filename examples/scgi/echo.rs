@@ -113,6 +113,28 @@ pub(crate) fn run(args: &EchoArgs) -> Result<ExitCode, BoxError> {
     Ok(if aborted == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// A server for `$listener` as the flags want it. A macro, as the adapters have the same names
+/// but each its own types.
+macro_rules! server {
+    ($serve:path, $listener:expr, $args:expr, $stop:expr) => {{
+        let args: &EchoArgs = $args;
+        let json = args.json;
+        let mut server = $serve($listener, move |request| answer(request, json))
+            .with_config(args.config())
+            .with_allow_list(args.allow_list())
+            .with_systemd()
+            .with_graceful_shutdown($stop);
+        if let Some(count) = args.max_connections {
+            server = server.with_max_connections(count);
+        }
+        if let Some(deadline) = args.shutdown_deadline {
+            server = server.with_shutdown_deadline(deadline);
+        }
+        server
+    }};
+}
+pub(crate) use server;
+
 /// What a server did.
 #[derive(Debug)]
 pub(crate) struct Stopped {

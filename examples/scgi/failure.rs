@@ -2,17 +2,23 @@
 
 use std::error::Error;
 use std::fmt;
+use std::io::{self, ErrorKind};
 
 use scgi_examples::BoxError;
+use scgi_proto::{Address, DecodeError};
 
-/// An error and all that caused it, on one line: `a: b: c`.
+/// An error and all that caused it, on one line: `a: b: c; what to do`.
 pub(crate) fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
+    let mut last = error;
+    while let Some(cause) = last.source() {
         text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
+        text.push_str(&cause.to_string());
+        last = cause;
+    }
+    if let Some(advice) = advice(last) {
+        text.push_str("; ");
+        text.push_str(advice);
     }
     text
 }
@@ -48,14 +54,48 @@ impl<T, E: Into<BoxError>> Context<T> for Result<T, E> {
     }
 }
 
+/// Why a server could not be reached, and what to do about it.
+pub(crate) fn cannot_connect(address: &Address, error: &io::Error) -> String {
+    let is_unix = matches!(address, Address::Unix(_));
+    let hint = match error.kind() {
+        ErrorKind::ConnectionRefused if is_unix => {
+            "; no server listens on that socket any more: start it"
+        }
+        ErrorKind::ConnectionRefused => {
+            "; nothing listens there: start the server, or compare the port with its settings"
+        }
+        ErrorKind::NotFound if is_unix => {
+            "; there is no such socket: start the server, or compare the path with its settings"
+        }
+        ErrorKind::PermissionDenied if is_unix => {
+            "; the socket needs write permission, and each folder above it the right to enter"
+        }
+        ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
+            "; the host is down, or a firewall drops what is sent to it"
+        }
+        _ => "",
+    };
+    format!("cannot connect to {address}: {error}{hint}")
+}
+
+/// What to do about a response that did not come, as far as the error tells.
+fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    match error.downcast_ref()? {
+        DecodeError::NoResponse => Some(
+            "look at its log: it refused the request or crashed on it (scgi check tells what it \
+             takes)",
+        ),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_cause_is_told_once() {
-        let error =
-            std::io::Error::other(scgi_tokio::Error::from(scgi_tokio::DecodeError::LeadingZero));
+        let error = io::Error::other(scgi_tokio::Error::from(DecodeError::LeadingZero));
         let error = Err::<(), _>(error).context(|| "FILE".into()).expect_err("an error");
         assert_eq!(
             chain(&*error),

@@ -5,15 +5,19 @@
 
 mod capture;
 mod check;
+mod completions;
 mod decode;
 mod describe;
 mod echo;
 mod failure;
 mod gateway;
 mod limits;
+mod man;
+mod message;
 mod on_blocking;
 mod on_futures;
 mod on_tokio;
+mod output;
 mod plan;
 mod repeat;
 mod reply;
@@ -24,6 +28,7 @@ mod tee;
 mod units;
 mod write_out;
 mod xml;
+mod xml_rpc;
 
 use std::io;
 use std::process::ExitCode;
@@ -32,9 +37,20 @@ use clap::{Parser, Subcommand};
 use scgi_examples::BoxError;
 use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 
-/// Decodes, shows and sends SCGI requests
+const STATUSES: &str = "\
+Exit status:
+  0   what was asked for was done
+  1   it failed; standard error tells why and what to do about it
+  2   the command line is wrong
+  3   check: no case failed, but some were lenient
+  4   request --rtorrent: the call was answered with a fault
+  22  request --fail: the response has a status of 400 or more
+
+Colours are for terminals only, and not where NO_COLOR is set.";
+
+/// Decodes, shows, sends and checks SCGI requests
 #[derive(Debug, Parser)]
-#[command(name = "scgi")]
+#[command(name = "scgi", after_help = STATUSES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -47,6 +63,8 @@ enum Command {
     Request(Box<request::RequestArgs>),
     Gateway(gateway::GatewayArgs),
     Check(Box<check::CheckArgs>),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
 }
 
 fn run(command: &Command) -> Result<ExitCode, BoxError> {
@@ -56,6 +74,8 @@ fn run(command: &Command) -> Result<ExitCode, BoxError> {
         Command::Request(args) => request::run(args),
         Command::Gateway(args) => gateway::run(args),
         Command::Check(args) => check::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }
 

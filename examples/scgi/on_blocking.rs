@@ -10,8 +10,8 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped};
-use crate::failure::Context as _;
+use crate::echo::{Echo, EchoArgs, Stopped, server};
+use crate::failure::{Context as _, cannot_connect};
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
 
@@ -21,20 +21,10 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     let listener = Listener::bind_with(&args.address, &args.bind_options()).context(context)?;
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     println!("Listening on {}", listener.local_address()?);
-    let json = args.json;
-    let mut server = serve(listener, move |request| answer(request, json))
-        .with_config(args.config())
-        .with_allow_list(args.allow_list())
-        .with_systemd()
-        .with_graceful_shutdown(move || {
-            signals.forever().next();
-        });
-    if let Some(count) = args.max_connections {
-        server = server.with_max_connections(count);
-    }
-    if let Some(deadline) = args.shutdown_deadline {
-        server = server.with_shutdown_deadline(deadline);
-    }
+    let stop = move || {
+        signals.forever().next();
+    };
+    let server = server!(serve, listener, args, stop);
     let counters = server.counters();
     let summary = server.run()?;
     let (served, finished, aborted) = (summary.served, summary.finished, summary.aborted);
@@ -62,7 +52,7 @@ pub(crate) fn exchange(
     };
     reply.start();
     let stream = Stream::connect(&plan.address);
-    let stream = stream.context(|| format!("cannot connect to {}", plan.address))?;
+    let stream = stream.map_err(|error| cannot_connect(&plan.address, &error))?;
     reply.connected();
     let body = match upload {
         Upload::Bytes(bytes) => Body::from(bytes.clone()),

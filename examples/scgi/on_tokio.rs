@@ -18,8 +18,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped};
-use crate::failure::Context as _;
+use crate::echo::{Echo, EchoArgs, Stopped, server};
+use crate::failure::{Context as _, cannot_connect};
 use crate::plan::{Message, Plan, Upload, is_head_request};
 use crate::reply::Reply;
 use crate::tee::Tee;
@@ -35,18 +35,7 @@ async fn run_echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
         Listener::bind_with(&args.address, &args.bind_options()).await.context(context)?;
     let stop = stop_signal()?;
     println!("Listening on {}", listener.local_address()?);
-    let json = args.json;
-    let mut server = serve(listener, move |request| answer(request, json))
-        .with_config(args.config())
-        .with_allow_list(args.allow_list())
-        .with_systemd()
-        .with_graceful_shutdown(stop);
-    if let Some(count) = args.max_connections {
-        server = server.with_max_connections(count);
-    }
-    if let Some(deadline) = args.shutdown_deadline {
-        server = server.with_shutdown_deadline(deadline);
-    }
+    let server = server!(serve, listener, args, stop);
     let counters = server.counters();
     let summary = server.await?;
     let (served, finished, aborted) = (summary.served, summary.finished, summary.aborted);
@@ -97,7 +86,7 @@ pub(crate) fn exchange(
 async fn talk(plan: &Plan, capture: Option<Capture>, reply: &mut Reply) -> Result<(), BoxError> {
     reply.start();
     let stream = Stream::connect(&plan.address).await;
-    let stream = stream.context(|| format!("cannot connect to {}", plan.address))?;
+    let stream = stream.map_err(|error| cannot_connect(&plan.address, &error))?;
     reply.connected();
     let io = Tee::new(stream, capture);
     match &plan.message {

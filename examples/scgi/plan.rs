@@ -1,9 +1,6 @@
 //! What a request sends, whatever runs it.
 
-use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,7 +55,8 @@ impl Plan {
     /// The error of a request that took longer than its timeout.
     pub(crate) fn late(&self) -> BoxError {
         let timeout = humantime::format_duration(self.timeout.unwrap_or_default());
-        format!("{} sent no complete response within {timeout}", self.address).into()
+        let hint = "it is busy or stuck, or it speaks no SCGI: an HTTP server waits for a line end";
+        format!("{} sent no complete response within {timeout}; {hint}", self.address).into()
     }
 }
 
@@ -85,107 +83,9 @@ pub(crate) fn is_head_request(raw: &[u8]) -> bool {
     }
 }
 
-/// A name and a value to add to a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pair {
-    pub(crate) name: Vec<u8>,
-    pub(crate) value: Vec<u8>,
-}
-
-fn split(text: &OsStr, at: u8) -> Option<(&[u8], &[u8])> {
-    let bytes = text.as_bytes();
-    let index = bytes.iter().position(|byte| *byte == at)?;
-    Some((&bytes[..index], &bytes[index + 1..]))
-}
-
-/// Parses `-p NAME=VALUE`.
-pub(crate) fn param(text: &OsStr) -> Result<Pair, String> {
-    match split(text, b'=') {
-        Some((name, value)) if !name.is_empty() => {
-            Ok(Pair { name: name.into(), value: value.into() })
-        }
-        _ => Err("a param is NAME=VALUE".into()),
-    }
-}
-
-/// Parses `-H 'Name: value'` to the param that a front server makes of it.
-pub(crate) fn header(text: &OsStr) -> Result<Pair, String> {
-    let is_name = |name: &[u8]| {
-        !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'=')
-    };
-    let Some((name, value)) = split(text, b':').filter(|(name, _)| is_name(name)) else {
-        return Err("a header is 'Name: value'".into());
-    };
-    let upper = name.to_ascii_uppercase();
-    let upper: Vec<_> = upper.iter().map(|b| if *b == b'-' { b'_' } else { *b }).collect();
-    let name = if upper == b"CONTENT_TYPE" { upper } else { [b"HTTP_", &*upper].concat() };
-    Ok(Pair { name, value: value.trim_ascii().into() })
-}
-
-/// Where the bytes of `-d` come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Data {
-    Inline(Vec<u8>),
-    File(PathBuf),
-    Stdin,
-}
-
-/// Parses `-d DATA`, `-d @FILE`, `-d @-`.
-#[expect(clippy::unnecessary_wraps, reason = "clap's shape")]
-pub(crate) fn data(text: OsString) -> Result<Data, String> {
-    Ok(match text.as_bytes() {
-        b"@-" => Data::Stdin,
-        [b'@', path @ ..] => Data::File(OsStr::from_bytes(path).into()),
-        _ => Data::Inline(text.into_vec()),
-    })
-}
-
-impl Data {
-    /// All bytes, unchanged.
-    pub(crate) fn read(&self) -> Result<Bytes, BoxError> {
-        let mut bytes = Vec::new();
-        match self {
-            Self::Inline(inline) => bytes.clone_from(inline),
-            Self::Stdin => {
-                io::stdin().read_to_end(&mut bytes).context(|| "standard input".into())?;
-            }
-            Self::File(path) => {
-                let read = File::open(path).and_then(|mut file| file.read_to_end(&mut bytes));
-                read.context(|| path.display().to_string())?;
-            }
-        }
-        Ok(bytes.into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn pair(name: &str, value: &str) -> Result<Pair, String> {
-        Ok(Pair { name: name.into(), value: value.into() })
-    }
-
-    #[test]
-    fn headers_become_params() {
-        assert_eq!(header("X-Some: a: b ".as_ref()), pair("HTTP_X_SOME", "a: b"));
-        assert_eq!(header("content-type:text/xml".as_ref()), pair("CONTENT_TYPE", "text/xml"));
-        assert_eq!(header("Content-Length: 5".as_ref()), pair("HTTP_CONTENT_LENGTH", "5"));
-        assert_eq!(header("Empty:".as_ref()), pair("HTTP_EMPTY", ""));
-        for bad in ["", "Name", ": value", "A B: c", "A=B: c"] {
-            assert!(header(bad.as_ref()).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn params_and_data() {
-        assert_eq!(param("A=b=c".as_ref()), pair("A", "b=c"));
-        assert_eq!(param("A=".as_ref()), pair("A", ""));
-        assert!(param("A".as_ref()).is_err() && param("=b".as_ref()).is_err());
-        assert_eq!(data("@-".into()), Ok(Data::Stdin));
-        assert_eq!(data("@a".into()), Ok(Data::File("a".into())));
-        assert_eq!(data("a@b".into()), Ok(Data::Inline(b"a@b".to_vec())));
-    }
 
     #[test]
     fn a_captured_head_request_is_recognised() {

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use scgi_examples::BoxError;
 
 use crate::failure::{Context as _, chain};
+use crate::output::print;
 use crate::plan::Plan;
 use crate::reply::{Output, Reply};
 use crate::runtime::Runtime;
@@ -43,8 +43,7 @@ pub(crate) fn run(
         }
         Ok::<_, BoxError>(tally)
     })?;
-    let summary = tally.summary(parallel, started.elapsed());
-    io::stdout().write_all(summary.as_bytes()).context(|| "standard output".into())?;
+    print(&tally.summary(parallel, started.elapsed()))?;
     if let Some(first) = &tally.first_error {
         return Err(
             format!("{} of {count} requests failed, the first: {first}", tally.failed).into()

@@ -16,8 +16,13 @@ pub(crate) enum Output {
     Stdout,
     /// Made when the head has come.
     File(PathBuf),
+    /// Kept, for [`Reply::kept`].
+    Memory,
     Nowhere,
 }
+
+/// The most that is kept of a body, in bytes.
+const KEPT: usize = 256 << 20;
 
 impl Output {
     fn open(&self) -> Result<Box<dyn Write + Send>, BoxError> {
@@ -26,13 +31,13 @@ impl Output {
             Self::File(path) => {
                 Box::new(File::create(path).context(|| path.display().to_string())?)
             }
-            Self::Nowhere => Box::new(io::sink()),
+            Self::Memory | Self::Nowhere => Box::new(io::sink()),
         })
     }
 
     fn name(&self) -> String {
         match self {
-            Self::Stdout | Self::Nowhere => "standard output".into(),
+            Self::Stdout | Self::Memory | Self::Nowhere => "standard output".into(),
             Self::File(path) => path.display().to_string(),
         }
     }
@@ -56,6 +61,7 @@ pub(crate) struct Reply {
     out: Option<Box<dyn Write + Send>>,
     started: Instant,
     head: Option<ResponseHead>,
+    kept: Vec<u8>,
     figures: Figures,
 }
 
@@ -67,6 +73,7 @@ impl Reply {
             out: None,
             started: Instant::now(),
             head: None,
+            kept: Vec::new(),
             figures: Figures::default(),
         }
     }
@@ -93,7 +100,23 @@ impl Reply {
     /// A chunk of the body has come; it is shown at once.
     pub(crate) fn body(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         self.figures.bytes += chunk.len() as u64;
+        if matches!(self.output, Output::Memory) {
+            self.keep(chunk)?;
+        }
         self.write(chunk)
+    }
+
+    fn keep(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
+        if self.kept.len() + chunk.len() > KEPT {
+            return Err(format!("the reply is longer than {KEPT} bytes").into());
+        }
+        self.kept.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The body, if it was to be kept.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.kept
     }
 
     /// The response is complete.
@@ -108,6 +131,15 @@ impl Reply {
 
     pub(crate) fn figures(&self) -> &Figures {
         &self.figures
+    }
+
+    /// Whether an HTTP server answered, which takes an SCGI request for a bad HTTP request: a CGI
+    /// response leaves these fields to the front server.
+    pub(crate) fn is_from_http_server(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| {
+            let has = |name| head.fields().get(name).is_some();
+            head.status().code() == 400 && (has("Date") || has("Server") || has("Connection"))
+        })
     }
 
     /// As `404 Not Found`, if the server said that something went wrong.

@@ -123,6 +123,63 @@ fn headers_and_params() {
 }
 
 #[test]
+fn params_from_a_file() {
+    let server = EchoServer::json("tokio");
+    let folder = scratch_dir().expect("a folder");
+    let file = folder.path().join("params");
+    fs::write(
+        &file,
+        b"# as nginx has them\r\n\nNAME=of=file\nSERVER_PORT=81\r\nBYTES=\xe9\nLAST=\n",
+    )
+    .expect("a file");
+    let run = |more: &[&str]| {
+        scgi([&["request", &server.address, "--param-file", text(&file)][..], more].concat())
+    };
+    let got = json(run(&["-p", "SERVER_PORT=82"]));
+    for (name, value) in
+        [("NAME", "of=file"), ("SERVER_PORT", "82"), ("BYTES", "\u{e9}"), ("LAST", "")]
+    {
+        assert_eq!(param(&got, name), [value]);
+    }
+    fs::write(&file, "A=1\nno equals sign\n").expect("a file");
+    let place = file.display();
+    run(&[]).failed(1, &format!("scgi: {place}:2: a param is NAME=VALUE"));
+    fs::remove_file(&file).expect("removed");
+    let error = "No such file or directory (os error 2)";
+    run(&[]).failed(1, &format!("scgi: {place}: {error}"));
+}
+
+#[test]
+fn an_http_server_is_told_apart() {
+    let reply = b"HTTP/1.1 400 Bad Request\r\nServer: nginx/1.22.1\r\nContent-Length: 3\r\n\r\nbad";
+    for runtime in RUNTIMES {
+        let address = answering(reply, true);
+        let run = scgi(["request", "--runtime", runtime, &address]).ok();
+        let hint = format!(
+            "scgi: an HTTP server answers on {address}: SCGI has a port or socket of its own\n"
+        );
+        assert_eq!((run.text(), &run.stderr), ("bad", &hint));
+        let address = answering(reply, true);
+        let run = scgi(["request", "--runtime", runtime, &address, "--rtorrent", "a"]);
+        assert!(run.stderr.contains("an HTTP server answers on"), "{}", run.stderr);
+        assert_eq!(run.code, Some(1));
+    }
+    let run = scgi(["request", &answering(b"Status: 400 Bad Request\r\n\r\n", true)]).ok();
+    assert_eq!(run.stderr, "");
+}
+
+#[test]
+fn a_reply_that_is_no_xml_rpc() {
+    let call = |reply| scgi(["request", &answering(reply, true), "--rtorrent", "a.b"]);
+    call(b"Status: 404 Not Found\r\n\r\n").failed(1, "scgi: the server answered 404 Not Found");
+    call(b"Status: 200 OK\r\n\r\n<html></html>")
+        .failed(1, "scgi: the reply is no XML-RPC: it is <html>");
+    let run = call(b"Status: 200 OK\r\n\r\nhello");
+    assert_eq!(run.code, Some(1));
+    assert!(run.stderr.starts_with("scgi: the reply is no XML-RPC: "), "{}", run.stderr);
+}
+
+#[test]
 fn uploads() {
     let folder = scratch_dir().expect("a folder");
     let file = folder.path().join("upload");
@@ -205,7 +262,10 @@ fn timeouts() {
             let started = Instant::now();
             let run = scgi(["request", "--runtime", runtime, &address, "--timeout", "300ms"]);
             let took = started.elapsed();
-            run.failed(1, &format!("scgi: {address} sent no complete response within 300ms"));
+            assert_eq!(run.code, Some(1), "{}", run.stderr);
+            let late =
+                format!("scgi: {address} sent no complete response within 300ms; it is busy");
+            assert!(run.stderr.starts_with(&late), "{}", run.stderr);
             assert!(took > Duration::from_millis(300) && took < Duration::from_secs(5), "{took:?}");
         }
     }
@@ -213,8 +273,10 @@ fn timeouts() {
 
 #[test]
 fn nobody_answers() {
-    let refused = "cannot connect to 127.0.0.1:1: Connection refused (os error 111)";
-    let none = "the peer broke the protocol: the server closed without a response";
+    let refused = "cannot connect to 127.0.0.1:1: Connection refused (os error 111); nothing \
+                   listens there: start the server, or compare the port with its settings";
+    let none = "the peer broke the protocol: the server closed without a response; look at its \
+                log: it refused the request or crashed on it (scgi check tells what it takes)";
     let cut =
         "the peer broke the protocol: the input ended in the response body, at least 3 bytes early";
     for runtime in RUNTIMES {
@@ -226,6 +288,9 @@ fn nobody_answers() {
         let run = request("./no-such.sock");
         assert_eq!(run.code, Some(1));
         assert!(run.stderr.starts_with("scgi: cannot connect to unix:./no-such.sock: "));
+        assert!(run.stderr.ends_with(
+            "; there is no such socket: start the server, or compare the path with its settings\n"
+        ));
         let run = request(&answering(b"hello\n", true));
         assert_eq!(run.code, Some(1));
         assert!(run.stderr.contains("is no field"), "{}", run.stderr);
@@ -285,6 +350,11 @@ fn usage() {
         &["request", "a:1", "--repeat", "0"],
         &["request", "a:1", "--parallel", "2"],
         &["request", "a:1", "--runtime", "nothing"],
+        &["request", "a:1", "--rtorrent"],
+        &["request", "a:1", "--rtorrent", "a", "i:x"],
+        &["request", "a:1", "--rtorrent", "a", "\x1b"],
+        &["request", "a:1", "-d", "x", "--rtorrent", "a"],
+        &["request", "a:1", "--param-file", "x", "--raw", "x"],
     ] {
         assert_eq!(scgi(args).code, Some(2), "{args:?}");
     }

@@ -2,28 +2,24 @@
 
 use scgi_proto::RequestHead;
 
-use crate::plan::Pair;
-
 /// A request that the backend answers.
 #[derive(Debug, Clone)]
 pub(crate) struct Good {
-    pub(crate) method: String,
-    pub(crate) uri: String,
-    pub(crate) params: Vec<Pair>,
+    pub(crate) head: RequestHead,
     pub(crate) body: Vec<u8>,
 }
 
 impl Good {
+    /// Its REQUEST_URI.
+    pub(crate) fn uri(&self) -> &[u8] {
+        self.head.request_uri().unwrap_or_default()
+    }
+
     /// The request, ready to be changed.
     pub(crate) fn draft(&self) -> Draft {
-        let mut head = RequestHead::builder(&self.method, &self.uri);
-        for Pair { name, value } in &self.params {
-            head = head.param(name, value);
-        }
-        let head = head.build();
         let mut params = vec![pair("CONTENT_LENGTH", self.body.len().to_string())];
         params.push(pair("SCGI", "1"));
-        params.extend(head.params().iter().map(|(name, value)| (name.into(), value.into())));
+        params.extend(self.head.params().iter().map(|(name, value)| pair(name, value)));
         Draft { params, body: self.body.clone() }
     }
 }
@@ -122,8 +118,8 @@ mod tests {
     use scgi_proto::{Policy, Receiver, RequestDecoder, RequestEvent};
 
     fn good() -> Good {
-        let params = vec![Pair { name: b"CONTENT_TYPE".into(), value: b"text/xml".into() }];
-        Good { method: "POST".into(), uri: "/a?b".into(), params, body: b"hello".into() }
+        let head = RequestHead::builder("POST", "/a?b").param("CONTENT_TYPE", "text/xml").build();
+        Good { head, body: b"hello".into() }
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(crate) enum Answer {
     Broken(String),
     /// No end in time, after so many bytes.
     Silence(u64),
-    NoConnection(String),
+    NoConnection(io::Error),
 }
 
 /// What came back, and when.
@@ -88,9 +88,7 @@ fn exchange_with(
 ) -> Exchange {
     let socket = match Socket::connect(address, timeout) {
         Ok(socket) => socket,
-        Err(error) => {
-            return Exchange { answer: Answer::NoConnection(error.to_string()), late: false };
-        }
+        Err(error) => return Exchange { answer: Answer::NoConnection(error), late: false },
     };
     thread::scope(|scope| {
         // A backend may answer before it has read everything: so both at once.

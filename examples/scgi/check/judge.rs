@@ -187,8 +187,11 @@ mod tests {
             assert_eq!(mark(expect, severity, answer, false), expected, "{shown}");
         }
         for expect in [Reply, AnswerOrLimit, Refuse, Either, Expect::Survive] {
-            for silent in [Answer::Silence(0), Answer::Silence(9), Answer::NoConnection("x".into())]
-            {
+            for silent in [
+                Answer::Silence(0),
+                Answer::Silence(9),
+                Answer::NoConnection(std::io::ErrorKind::NotFound.into()),
+            ] {
                 assert_eq!(mark(expect, Should, silent, true), Failed, "{expect:?}");
             }
         }

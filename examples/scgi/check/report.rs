@@ -1,15 +1,16 @@
 //! Outcomes as a table, as JSON and as JUnit's XML.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal as _, Write as _};
 
+use anstyle::{AnsiColor, Style};
 use scgi_examples::BoxError;
+use scgi_proto::Escaped;
 use serde::Serialize;
 
 use super::cases::{Expect, Severity};
 use super::judge::Mark;
 use super::run::{Outcome, Target};
-use crate::failure::Context as _;
+use crate::output::{print, print_styled};
 use crate::xml::escape;
 
 /// Columns of the table that the texts of the cases have to fit.
@@ -17,18 +18,12 @@ pub(crate) const NAME_WIDTH: usize = 40;
 pub(crate) const RULE_WIDTH: usize = 21;
 
 /// Shows outcomes as they come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Table {
-    colours: bool,
     group: &'static str,
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colours: wanted && io::stdout().is_terminal(), group: "" }
-    }
-
     pub(crate) fn show(&mut self, outcome: &Outcome) -> Result<(), BoxError> {
         let mut text = String::new();
         if self.group != outcome.group {
@@ -37,26 +32,24 @@ impl Table {
             self.group = outcome.group;
         }
         let Outcome { number, case, verdict, .. } = outcome;
-        let (on, off) = self.colour(verdict.mark);
+        let style = style(verdict.mark);
         let _ = writeln!(
             text,
-            "{number:4} {on}{:7}{off} {:NAME_WIDTH$} {:RULE_WIDTH$} {}",
+            "{number:4} {style}{:7}{style:#} {:NAME_WIDTH$} {:RULE_WIDTH$} {}",
             verdict.mark.word(),
             case.name,
             case.rule,
             verdict.what,
         );
-        print(&text)
+        print_styled(&text)
     }
+}
 
-    fn colour(&self, mark: Mark) -> (&'static str, &'static str) {
-        let on = match mark {
-            _ if !self.colours => return ("", ""),
-            Mark::Passed => "\x1b[32m",
-            Mark::Lenient => "\x1b[33m",
-            Mark::Failed => "\x1b[1;31m",
-        };
-        (on, "\x1b[0m")
+fn style(mark: Mark) -> Style {
+    match mark {
+        Mark::Passed => AnsiColor::Green.on_default(),
+        Mark::Lenient => AnsiColor::Yellow.on_default(),
+        Mark::Failed => AnsiColor::Red.on_default().bold(),
     }
 }
 
@@ -85,16 +78,10 @@ pub(crate) fn print_totals(totals: Totals) -> Result<(), BoxError> {
     print(&format!("\n{passed} passed, {lenient} lenient, {failed} failed\n"))
 }
 
-pub(crate) fn print(text: &str) -> Result<(), BoxError> {
-    let mut stdout = io::stdout().lock();
-    let printed = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
-    printed.context(|| "standard output".into())
-}
-
 #[derive(Serialize)]
 struct Json<'a> {
     address: String,
-    uri: &'a str,
+    uri: String,
     timeout_ms: u128,
     #[serde(flatten)]
     totals: Totals,
@@ -118,7 +105,7 @@ struct JsonCase<'a> {
 pub(crate) fn json(target: &Target, outcomes: &[Outcome]) -> Result<String, BoxError> {
     let json = Json {
         address: target.address.to_string(),
-        uri: &target.good.uri,
+        uri: Escaped(target.good.uri()).to_string(),
         timeout_ms: target.timeout.as_millis(),
         totals: Totals::of(outcomes),
         cases: outcomes.iter().map(json_case).collect(),

@@ -10,6 +10,7 @@ use super::cases::{Case, Play, numbered};
 use super::draft::Good;
 use super::exchange::{Answer, Exchange, Reply, Step, exchange, exchange_head, leave};
 use super::judge::{Mark, Verdict, judge};
+use crate::failure::cannot_connect;
 use crate::socket::Socket;
 
 /// Long enough that the two pieces arrive apart, short enough for some hundred of them.
@@ -76,9 +77,7 @@ impl Target {
             Answer::Closed => "closes without a reply".into(),
             Answer::Broken(why) => format!("sends no CGI response: {why}"),
             Answer::Silence(_) => "sends no complete reply".into(),
-            Answer::NoConnection(error) => {
-                return Err(format!("cannot connect to {address}: {error}").into());
-            }
+            Answer::NoConnection(error) => return Err(cannot_connect(address, &error).into()),
         };
         let hint = "--uri, -X, -H, -p and -d make a request that it answers";
         Err(format!("{address} does not answer the good request but {what}; {hint}").into())

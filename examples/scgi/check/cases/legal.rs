@@ -63,7 +63,7 @@ pub(super) const REQUESTS: &[Case] = &[
         expect: Answer,
         severity: Must,
         play: Play::Once(|good| {
-            let uri = format!("http://localhost{}", good.uri);
+            let uri = [b"http://localhost", good.uri()].concat();
             changed(good, |draft| draft.set("REQUEST_URI", uri))
         }),
     },
