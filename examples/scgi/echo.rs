@@ -68,7 +68,8 @@ fn connections(text: &str) -> Result<usize, String> {
     }
 }
 
-fn mode(text: &str) -> Result<u32, String> {
+/// Parses permission bits.
+pub(crate) fn mode(text: &str) -> Result<u32, String> {
     match u32::from_str_radix(text, 8) {
         Ok(mode) if mode <= 0o777 => Ok(mode),
         _ => Err("permission bits are up to three octal digits, as in 660".into()),

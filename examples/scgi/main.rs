@@ -19,6 +19,7 @@ mod on_futures;
 mod on_tokio;
 mod output;
 mod plan;
+mod proxy;
 mod repeat;
 mod reply;
 mod request;
@@ -62,6 +63,7 @@ enum Command {
     Echo(echo::EchoArgs),
     Request(Box<request::RequestArgs>),
     Gateway(gateway::GatewayArgs),
+    Proxy(proxy::ProxyArgs),
     Check(Box<check::CheckArgs>),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
@@ -73,6 +75,7 @@ fn run(command: &Command) -> Result<ExitCode, BoxError> {
         Command::Echo(args) => echo::run(args),
         Command::Request(args) => request::run(args),
         Command::Gateway(args) => gateway::run(args),
+        Command::Proxy(args) => proxy::run(args),
         Command::Check(args) => check::run(args),
         Command::Completions(args) => completions::run(args),
         Command::Man(args) => man::run(args),

@@ -53,7 +53,7 @@ async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
 }
 
 /// Caught from here on; the future completes at the first one.
-fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
+pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use scgi_examples::process::required;
 use tool::{scgi, scgi_with};
 
-const COMMANDS: [&str; 7] = ["decode", "echo", "request", "gateway", "check", "completions", "man"];
+const COMMANDS: [&str; 8] =
+    ["decode", "echo", "request", "gateway", "proxy", "check", "completions", "man"];
 
 #[test]
 fn help_names_commands_and_exit_statuses() {

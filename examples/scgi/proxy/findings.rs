@@ -1,0 +1,295 @@
+//! What front servers, or browsers behind them, make of an exchange that is not as it should be.
+//!
+//! What each front server does was observed with nginx 1.22, Apache 2.4 and lighttpd 1.4.
+
+use std::time::Duration;
+
+use scgi_proto::{DecodeError, Escaped, Part, RequestHead, ResponseHead};
+
+use super::end::{End, Peer};
+use super::watch::Watch;
+
+/// `scgi_buffer_size` of nginx unless it is set, in bytes: a page of memory.
+const NGINX_HEAD: u64 = 4096;
+
+/// What Apache takes of one line of the head, in bytes.
+const APACHE_LINE: usize = 8190;
+
+/// Whoever closes sooner than this after its last byte has not waited for anything.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// So much is shown of a line that is no field, in bytes.
+const SHOWN: usize = 60;
+
+/// Everything that is odd about an exchange that has ended.
+pub(crate) fn findings(watch: &Watch, end: &End) -> Vec<String> {
+    let mut found = Vec::new();
+    if let Some(error) = &watch.capture_error {
+        found.push(format!("not saved: {error}"));
+    }
+    if let End::NoConnection(why) = end {
+        found.push(format!("{why}; nginx answers 502, Apache and lighttpd 503"));
+        return found;
+    }
+    // Connected and closed without a byte, as health checks do and Apache before it answers 411.
+    if watch.request.bytes == 0 && watch.reply.bytes == 0 && matches!(end, End::Closed { .. }) {
+        return found;
+    }
+    found.extend(of_request(watch));
+    found.extend(of_reply(watch, end));
+    if let Some(head) = &watch.reply.head {
+        found.extend(of_head(watch, head));
+    }
+    found.extend(of_connection(watch, end));
+    found
+}
+
+fn of_request(watch: &Watch) -> Vec<String> {
+    let request = &watch.request;
+    let mut found = Vec::new();
+    match &request.error {
+        Some(DecodeError::UnexpectedEnd { part, missing }) => found.push(format!(
+            "the front server closed in {part}, at least {missing} bytes early: the browser went \
+             away"
+        )),
+        Some(error) => found.push(format!("the request: {error}")),
+        None => {}
+    }
+    if request.head.as_ref().is_some_and(RequestHead::lengths_disagree) {
+        found.push(
+            "CONTENT_LENGTH and HTTP_CONTENT_LENGTH disagree: behind nginx, set \
+             scgi_request_buffering on"
+                .into(),
+        );
+    }
+    if request.surplus > 0 {
+        found.push(format!("{} bytes came after the body of the request", request.surplus));
+    }
+    found
+}
+
+/// Why there is no complete reply.
+fn of_reply(watch: &Watch, end: &End) -> Option<String> {
+    let reply = &watch.reply;
+    match (&reply.error, end) {
+        (Some(DecodeError::NoResponse), _) => Some(
+            "the backend closed without a reply: nginx answers 502, Apache and lighttpd 500; look \
+             at the backend's log"
+                .into(),
+        ),
+        (Some(DecodeError::UnexpectedEnd { part: Part::ResponseHead, .. }), _) => {
+            let why = if watch.start.contains(&b'\n') || !watch.start.contains(&b'\r') {
+                "no empty line ends the head of the reply"
+            } else {
+                "the lines of the reply end with CR alone"
+            };
+            Some(format!("{why}: nginx answers 502, Apache and lighttpd 500"))
+        }
+        (Some(DecodeError::UnexpectedEnd { missing, .. }), _) => Some(format!(
+            "the body is {missing} bytes shorter than Content-Length says: the browser gets it \
+             cut off"
+        )),
+        (Some(error), _) => Some(bad_head(watch, error)),
+        (None, End::Broken { by: Peer::Backend, error }) => {
+            let bytes = reply.bytes;
+            let pending = if watch.request.is_complete { "" } else { " with the request unread" };
+            Some(format!(
+                "the backend broke the connection{pending} after {bytes} bytes of the reply: \
+                 {error}; a front server answers 502 or cuts the reply off there"
+            ))
+        }
+        (None, _) => None,
+    }
+}
+
+/// A head that is no CGI response's, and the line that makes it so.
+fn bad_head(watch: &Watch, error: &DecodeError) -> String {
+    let offset = match error {
+        DecodeError::InvalidField { offset }
+        | DecodeError::InvalidStatus { offset }
+        | DecodeError::DuplicateStatus { offset }
+        | DecodeError::InvalidResponseLength { offset } => Some(*offset),
+        _ => None,
+    };
+    let line = offset.and_then(|offset| watch.start.get(offset..)).map(line);
+    let line = line.unwrap_or_default();
+    let shown = if line.is_empty() { String::new() } else { format!(" ({line})") };
+    format!("{error}{shown}: front servers answer 502 or 500, or pass on what is wrong with it")
+}
+
+/// The first line, without the value of a field: it may be a secret.
+fn line(rest: &[u8]) -> String {
+    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+    let line = &rest[..end];
+    let is_status = |name: &[u8]| name.eq_ignore_ascii_case(b"Status");
+    match line.iter().position(|byte| *byte == b':') {
+        Some(colon) if !is_status(&line[..colon]) => {
+            let name = Escaped(&line[..colon.min(SHOWN)]);
+            match line[colon..].iter().find(|byte| matches!(byte, 0 | b'\r')) {
+                Some(byte) if line.strip_suffix(b"\r").unwrap_or(line).contains(byte) => {
+                    format!("{name}: with the byte 0x{byte:02x}")
+                }
+                _ => format!("{name}: ..."),
+            }
+        }
+        _ => Escaped(&line[..line.len().min(SHOWN)]).to_string(),
+    }
+}
+
+/// What is wrong with the head of a reply that can be understood.
+fn of_head(watch: &Watch, head: &ResponseHead) -> Vec<String> {
+    let reply = &watch.reply;
+    let fields = head.fields();
+    let lines = || watch.start.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
+    let has_status_line = watch.start.starts_with(b"HTTP/");
+    let mut found = Vec::new();
+    if has_status_line {
+        let (code, reason) = (head.status().code(), Escaped(head.reason().as_bytes()));
+        found.push(format!(
+            "the reply begins with an HTTP status line: Apache answers 500; send \"Status: {code} \
+             {reason}\""
+        ));
+    }
+    if reply.head_len > NGINX_HEAD {
+        let len = reply.head_len;
+        found.push(format!(
+            "a head of {len} bytes is over nginx' scgi_buffer_size, {NGINX_HEAD} unless set: it \
+             answers 502"
+        ));
+    }
+    if lines().any(|line| line.len() > APACHE_LINE) {
+        found.push(format!("a field is over Apache's {APACHE_LINE} bytes: it answers 500"));
+    }
+    if fields.get("Transfer-Encoding").is_some() {
+        found.push(
+            "Transfer-Encoding is the front server's: nginx and Apache pass the chunks' framing \
+             on as body, lighttpd decodes it"
+                .into(),
+        );
+    }
+    let has_status = has_status_line
+        || lines().any(|line| line.get(..7).is_some_and(|l| l.eq_ignore_ascii_case(b"Status:")));
+    if fields.get("Location").is_some_and(|url| !url.starts_with(b"/")) && !has_status {
+        found
+            .push("Location without Status: Apache answers 200; send \"Status: 302 Found\"".into());
+    }
+    if reply.surplus > 0 && !watch.is_head_request() && !head.status().has_no_body() {
+        let surplus = reply.surplus;
+        found.push(format!(
+            "{surplus} bytes more than Content-Length says: nginx and lighttpd cut them off"
+        ));
+    }
+    found
+}
+
+fn of_connection(watch: &Watch, end: &End) -> Vec<String> {
+    let mut found = Vec::new();
+    if let End::Closed { not_taken: Some(error) } = end {
+        found.push(format!(
+            "the backend took only a part of the request ({error}): a front server that is still \
+             sending answers 502 or 503; read the rest before closing"
+        ));
+    }
+    if has_front_left(watch, end) {
+        found.push(
+            "the front server went away before the end of the reply: its time-out was over \
+             (nginx' scgi_read_timeout is 60 s unless set), or the browser left"
+                .into(),
+        );
+    }
+    found.extend(late_close(watch));
+    found
+}
+
+/// Whether the front server did not wait for the reply.
+fn has_front_left(watch: &Watch, end: &End) -> bool {
+    let Watch { request, reply, .. } = watch;
+    match end {
+        End::Broken { by: Peer::Front, .. } => !reply.is_complete,
+        // One that only ends its output does so right after the request.
+        _ => request.ended_at.zip(request.last_at).is_some_and(|(ended, last)| {
+            ended > last + SHORT && reply.head_at.is_none_or(|head| head > ended)
+        }),
+    }
+}
+
+/// A backend that waits after a reply whose end the front server knows.
+fn late_close(watch: &Watch) -> Option<String> {
+    let reply = &watch.reply;
+    let is_stated = |head: &ResponseHead| head.fields().get("Content-Length").is_some();
+    let waited = reply.ended_at?.saturating_sub(reply.last_at?);
+    // Without Content-Length, the reply is complete only when the backend closes.
+    let is_late = reply.is_complete && reply.head.as_ref().is_some_and(is_stated);
+    (is_late && waited > SHORT).then(|| {
+        format!(
+            "the backend left the connection open for {:.1} s after its reply: Apache waits for \
+             the close",
+            waited.as_secs_f64()
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    /// The findings about a reply that came at once and was ended at `closed`.
+    fn told(reply: &[u8], end: &End) -> Vec<String> {
+        let mut watch = Watch::new(1, None);
+        watch.connected();
+        watch.request(b"24:CONTENT_LENGTH\x000\0SCGI\x001\0,");
+        watch.reply(reply);
+        if matches!(end, End::Closed { .. }) {
+            watch.reply(b"");
+        }
+        findings(&watch, end)
+    }
+
+    #[test]
+    fn replies_and_what_is_told() {
+        let long = format!("X-A: {}\n\n", "v".repeat(9000)).into_bytes();
+        for (reply, expected) in [
+            (&b"Status: 200 OK\r\n\r\nbody"[..], &[][..]),
+            (b"Content-Type: text/plain\n\nbody", &[]),
+            (b"\nbody", &[]),
+            (b"Location: /local\n\n", &[]),
+            (b"status: 302\nLocation: http://a/\n\n", &[]),
+            (b"Location: http://a/\n\n", &["Apache answers 200"]),
+            (b"HTTP/1.0 200\nLocation: http://a/\n\n", &["HTTP status line"]),
+            (b"Content-Length: 5\n\nbody", &["1 bytes shorter"]),
+            (b"Content-Length: 3\n\nbody", &["1 bytes more"]),
+            (b"Content-Length: 3\nContent-Length: 4\n\nbody", &["(Content-Length: ...)"]),
+            (b"Status: 200\nStatus: 404\n\n", &["(Status: 404)"]),
+            (b"Status: 100 Continue\n\nStatus: 200 OK\n\n", &["(Status: 100 Continue)"]),
+            (b"Set-Cookie: a\rb\r\n\n", &["(Set-Cookie: with the byte 0x0d)"]),
+            (b"", &["closed without a reply"]),
+            (b"Status: 200", &["no empty line"]),
+            (b"\r\r", &["CR alone"]),
+            (&long, &["9007 bytes is over nginx'", "over Apache's 8190"]),
+        ] {
+            let found = told(reply, &End::Closed { not_taken: None });
+            let shown = Escaped(&reply[..reply.len().min(80)]);
+            assert_eq!(found.len(), expected.len(), "{shown}: {found:?}");
+            for (finding, text) in found.iter().zip(expected) {
+                assert!(finding.contains(text), "{shown}: {finding}");
+            }
+        }
+    }
+
+    #[test]
+    fn ends_and_what_is_told() {
+        let error = || io::Error::from(io::ErrorKind::ConnectionReset);
+        for (end, expected) in [
+            (End::Broken { by: Peer::Front, error: error() }, "the front server went away"),
+            (End::Broken { by: Peer::Backend, error: error() }, "after 17 bytes of the reply"),
+            (End::NoConnection("cannot connect".into()), "cannot connect; nginx answers 502"),
+        ] {
+            let found = told(b"Status: 200\r\n\r\nha", &end);
+            assert!(found.len() == 1 && found[0].contains(expected), "{found:?}");
+        }
+        let found = told(b"\n", &End::Closed { not_taken: Some(error()) });
+        assert!(found.len() == 1 && found[0].contains("only a part of the request"), "{found:?}");
+    }
+}

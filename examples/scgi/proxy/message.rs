@@ -1,0 +1,130 @@
+//! A request or a reply as far as it has passed.
+
+use std::time::Duration;
+
+use scgi_proto::{
+    Decode, DecodeError, Receiver, RequestDecoder, RequestEvent, RequestHead, ResponseDecoder,
+    ResponseEvent, ResponseHead,
+};
+
+/// What passed of a message, and when. Times count from the start of the exchange.
+#[derive(Debug)]
+pub(crate) struct Message<D: Pieces> {
+    receiver: Receiver<D>,
+    pub(crate) head: Option<D::Head>,
+    /// Of the head, in bytes; known when the head is.
+    pub(crate) head_len: u64,
+    /// All that passed.
+    pub(crate) bytes: u64,
+    /// Of the body.
+    pub(crate) body: u64,
+    /// After the end.
+    pub(crate) surplus: u64,
+    pub(crate) is_complete: bool,
+    pub(crate) error: Option<DecodeError>,
+    pub(crate) head_at: Option<Duration>,
+    /// When the last byte came.
+    pub(crate) last_at: Option<Duration>,
+    /// When the end of input came.
+    pub(crate) ended_at: Option<Duration>,
+}
+
+/// The pieces that requests and responses have in common.
+#[derive(Debug)]
+pub(crate) enum Piece<H> {
+    Head(H),
+    Body(usize),
+    End,
+}
+
+/// A decoder of such pieces.
+pub(crate) trait Pieces: Decode {
+    type Head;
+
+    fn piece(event: Self::Event) -> Piece<Self::Head>;
+
+    fn surplus(&self) -> u64;
+}
+
+impl Pieces for RequestDecoder {
+    type Head = RequestHead;
+
+    fn piece(event: RequestEvent) -> Piece<RequestHead> {
+        match event {
+            RequestEvent::Head(head) => Piece::Head(head),
+            RequestEvent::Body(chunk) => Piece::Body(chunk.len()),
+            RequestEvent::End => Piece::End,
+        }
+    }
+
+    fn surplus(&self) -> u64 {
+        Self::surplus(self)
+    }
+}
+
+impl Pieces for ResponseDecoder {
+    type Head = ResponseHead;
+
+    fn piece(event: ResponseEvent) -> Piece<ResponseHead> {
+        match event {
+            ResponseEvent::Head(head) => Piece::Head(head),
+            ResponseEvent::Body(chunk) => Piece::Body(chunk.len()),
+            ResponseEvent::End => Piece::End,
+        }
+    }
+
+    fn surplus(&self) -> u64 {
+        Self::surplus(self)
+    }
+}
+
+impl<D: Pieces> Message<D> {
+    pub(crate) fn new(decoder: D) -> Self {
+        Self {
+            receiver: Receiver::new(decoder),
+            head: None,
+            head_len: 0,
+            bytes: 0,
+            body: 0,
+            surplus: 0,
+            is_complete: false,
+            error: None,
+            head_at: None,
+            last_at: None,
+            ended_at: None,
+        }
+    }
+
+    /// Takes bytes as they pass, none at the end of input. Whether the head came with them.
+    pub(crate) fn take(&mut self, bytes: &[u8], now: Duration) -> bool {
+        self.bytes += bytes.len() as u64;
+        let time = if bytes.is_empty() { &mut self.ended_at } else { &mut self.last_at };
+        *time = Some(now);
+        // After an error bytes are no longer understood, only counted.
+        if self.error.is_some() {
+            return false;
+        }
+        let had_head = self.head.is_some();
+        self.receiver.buffer_mut().extend_from_slice(bytes);
+        self.receiver.advance(bytes.len());
+        self.error = self.decode().err();
+        self.surplus = self.receiver.decoder().surplus();
+        let came = self.head.is_some() && !had_head;
+        if came {
+            self.head_at = Some(now);
+            self.head_len = self.bytes - self.body - self.surplus;
+        }
+        came
+    }
+
+    fn decode(&mut self) -> Result<(), DecodeError> {
+        while let Some(event) = self.receiver.next_event()? {
+            match D::piece(event) {
+                Piece::Head(head) => self.head = Some(head),
+                Piece::Body(len) => self.body += len as u64,
+                Piece::End => self.is_complete = true,
+            }
+        }
+        Ok(())
+    }
+}

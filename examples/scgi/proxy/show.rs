@@ -1,0 +1,79 @@
+//! An exchange as text. Every line begins with its number: exchanges run at the same time.
+
+use std::fmt::{Debug, Write as _};
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+use scgi_proto::Escaped;
+
+use super::watch::Watch;
+use crate::output::print_styled;
+
+const REQUEST: Style = AnsiColor::Cyan.on_default();
+const REPLY: Style = AnsiColor::Green.on_default();
+const ODD: Style = AnsiColor::Red.on_default().bold();
+
+/// Prints it. That nobody reads it any more must not end what passes.
+pub(crate) fn print(text: &str) {
+    let _ = print_styled(text);
+}
+
+/// The head of the request.
+pub(crate) fn request(watch: &Watch) -> String {
+    let Some(head) = &watch.request.head else { return String::new() };
+    let method = Escaped(head.method().unwrap_or(b"(no method)"));
+    let uri = Escaped(head.request_uri().unwrap_or(b"(no URI)"));
+    let (params, len, body) = (head.params(), watch.request.head_len, head.content_length());
+    let title = format!(
+        "{method} {uri}: {} params in a head of {len} bytes, then {body} bytes",
+        params.len()
+    );
+    block(watch, REQUEST, '>', &title, params)
+}
+
+/// The head of the reply.
+pub(crate) fn reply(watch: &Watch) -> String {
+    let Some(head) = &watch.reply.head else { return String::new() };
+    let reason = Escaped(head.reason().as_bytes());
+    let (fields, len) = (head.fields(), watch.reply.head_len);
+    let title = format!(
+        "{} {reason} after {}: {} fields in a head of {len} bytes",
+        head.status().code(),
+        millis(watch.reply.head_at.unwrap_or_default()),
+        fields.len()
+    );
+    block(watch, REPLY, '<', &title, fields)
+}
+
+/// A title and a line for each pair. Their own `Debug` escapes them and hides secrets.
+fn block(watch: &Watch, style: Style, sign: char, title: &str, pairs: &impl Debug) -> String {
+    let number = watch.number;
+    let mut text = format!("[{number}] {style}{sign} {title}{style:#}\n");
+    for line in format!("{pairs:#?}").lines().filter(|line| line.starts_with(' ')) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "[{number}]   {}", line.trim_start().trim_end_matches(','));
+    }
+    text
+}
+
+/// The figures of the exchange, and what was odd about it.
+pub(crate) fn end(watch: &Watch, took: Duration, findings: &[String]) -> String {
+    let Watch { number, request, reply, .. } = watch;
+    let mut text = format!("[{number}] = {} bytes to the backend", request.bytes);
+    let _ = write!(text, ", {} bytes back, {} of them body", reply.bytes, reply.body);
+    if let Some(time) = watch.connected_at {
+        let _ = write!(text, "; connected in {}", millis(time));
+    }
+    if let Some(time) = reply.head_at {
+        let _ = write!(text, ", head after {}", millis(time));
+    }
+    let _ = writeln!(text, ", end after {}", millis(took));
+    for finding in findings {
+        let _ = writeln!(text, "[{number}] {ODD}! {finding}{ODD:#}");
+    }
+    text
+}
+
+fn millis(time: Duration) -> String {
+    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+}
