@@ -105,6 +105,30 @@ impl Front {
         Self::start(&Backend::fleet(tcp, unix)?, apache::prepare)
     }
 
+    /// Starts nginx with `site` in its `server` block.
+    ///
+    /// # Errors
+    /// When nginx is not installed or does not start; the text holds its log.
+    pub fn nginx_site(site: &str) -> io::Result<Self> {
+        Self::start(&Backend::Site(site), nginx::prepare)
+    }
+
+    /// Starts Apache with `site` at the end of its configuration.
+    ///
+    /// # Errors
+    /// When Apache or its SCGI module is not installed, or it does not start; the text holds its log.
+    pub fn apache_site(site: &str) -> io::Result<Self> {
+        Self::start(&Backend::Site(site), apache::prepare)
+    }
+
+    /// Starts lighttpd with `site` at the end of its configuration.
+    ///
+    /// # Errors
+    /// When lighttpd is not installed or does not start; the text holds its log.
+    pub fn lighttpd_site(site: &str) -> io::Result<Self> {
+        Self::start(&Backend::Site(site), lighttpd::prepare)
+    }
+
     fn start(backend: &Backend<'_>, prepare: Prepare) -> io::Result<Self> {
         for _ in 1..ATTEMPTS {
             match Self::try_start(backend, prepare) {
@@ -164,9 +188,17 @@ type Prepare = fn(&Site<'_>) -> io::Result<Command>;
 /// What the front server stands in front of.
 #[derive(Debug)]
 enum Backend<'a> {
-    Scgi { tcp: SocketAddr, unix: &'a str },
-    Fleet { tcp: [SocketAddr; 2], unix: &'a str },
+    Scgi {
+        tcp: SocketAddr,
+        unix: &'a str,
+    },
+    Fleet {
+        tcp: [SocketAddr; 2],
+        unix: &'a str,
+    },
     Http(SocketAddr),
+    /// Whatever this piece of configuration says.
+    Site(&'a str),
 }
 
 impl<'a> Backend<'a> {
@@ -198,6 +230,7 @@ fn plain(unix: &Path) -> io::Result<&str> {
 struct Templates {
     scgi: &'static str,
     http: &'static str,
+    site: &'static str,
     /// Where the front server can have several backends.
     fleet: Option<&'static str>,
 }
@@ -213,22 +246,28 @@ struct Site<'a> {
 impl Site<'_> {
     /// Writes the configuration file for the kind of backend, its placeholders filled in.
     fn write(&self, name: &str, templates: &Templates, more: &[(&str, &str)]) -> io::Result<()> {
-        let (template, [tcp, second], unix) = match *self.backend {
-            Backend::Scgi { tcp, unix } => (Some(templates.scgi), [tcp; 2], unix),
-            Backend::Fleet { tcp, unix } => (templates.fleet, tcp, unix),
-            Backend::Http(tcp) => (Some(templates.http), [tcp; 2], ""),
+        let text = match *self.backend {
+            Backend::Scgi { tcp, unix } => with_backends(templates.scgi, [tcp; 2], unix),
+            Backend::Fleet { tcp, unix } => {
+                with_backends(templates.fleet.ok_or(io::ErrorKind::Unsupported)?, tcp, unix)
+            }
+            Backend::Http(tcp) => with_backends(templates.http, [tcp; 2], ""),
+            Backend::Site(site) => templates.site.replace("@SITE@", site),
         };
-        let template = template.ok_or(io::ErrorKind::Unsupported)?;
-        let text = template
+        let text = text
             .replace("@PORT@", &self.port.to_string())
-            .replace("@PREFIX@", &self.prefix.to_string_lossy())
-            .replace("@BACKEND@", &tcp.to_string())
-            .replace("@BACKEND2@", &second.to_string())
-            .replace("@BACKEND_HOST@", &tcp.ip().to_string())
-            .replace("@BACKEND_PORT@", &tcp.port().to_string())
-            .replace("@SCGI_UNIX@", unix);
+            .replace("@PREFIX@", &self.prefix.to_string_lossy());
         let text =
             more.iter().fold(text, |text, (placeholder, value)| text.replace(placeholder, value));
         fs::write(self.prefix.join(name), text)
     }
+}
+
+fn with_backends(template: &str, [tcp, second]: [SocketAddr; 2], unix: &str) -> String {
+    template
+        .replace("@BACKEND@", &tcp.to_string())
+        .replace("@BACKEND2@", &second.to_string())
+        .replace("@BACKEND_HOST@", &tcp.ip().to_string())
+        .replace("@BACKEND_PORT@", &tcp.port().to_string())
+        .replace("@SCGI_UNIX@", unix)
 }

@@ -56,7 +56,10 @@ pub fn required(program: &str) -> bool {
 fn is_installed(program: &str) -> bool {
     match program.split_once(' ') {
         Some(("perl", module)) => succeeds("perl".as_ref(), &[&format!("-M{module}"), "-e1"]),
-        Some(("python", module)) => succeeds(&peers_python(), &["-c", &format!("import {module}")]),
+        // -I: a folder of that name where the tests run is no module.
+        Some(("python", module)) => {
+            succeeds(&peers_python(), &["-I", "-c", &format!("import {module}")])
+        }
         _ => find_program(program).is_ok(),
     }
 }

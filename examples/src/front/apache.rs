@@ -5,6 +5,7 @@ use super::{Command, Path, Site, Templates, find_program, io};
 const TEMPLATES: Templates = Templates {
     scgi: include_str!("../../front/apache.conf"),
     http: include_str!("../../front/apache_http.conf"),
+    site: include_str!("../../front/apache_site.conf"),
     fleet: Some(include_str!("../../front/apache_fleet.conf")),
 };
 

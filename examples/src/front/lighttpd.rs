@@ -5,6 +5,7 @@ use super::{Command, Site, Templates, find_program, io};
 const TEMPLATES: Templates = Templates {
     scgi: include_str!("../../front/lighttpd.conf"),
     http: include_str!("../../front/lighttpd_http.conf"),
+    site: include_str!("../../front/lighttpd_site.conf"),
     fleet: None,
 };
 

@@ -5,6 +5,7 @@ use super::{Command, Site, Templates, find_program, fs, io};
 const TEMPLATES: Templates = Templates {
     scgi: include_str!("../../front/nginx.conf"),
     http: include_str!("../../front/nginx_http.conf"),
+    site: include_str!("../../front/nginx_site.conf"),
     fleet: Some(include_str!("../../front/nginx_fleet.conf")),
 };
 
