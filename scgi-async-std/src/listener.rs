@@ -4,12 +4,12 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
+use async_io::Async;
 use scgi_proto::{Address, BindOptions, Bound};
 use socket2::SockRef;
 #[cfg(unix)]
 use {
     crate::accepted::{Accepted, accept},
-    async_io::Async,
     scgi_proto::SocketFile,
     std::os::fd::{AsFd, OwnedFd},
     std::path::Path,
@@ -29,10 +29,7 @@ use crate::stream::Stream;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    #[cfg(unix)]
-    socket: io::Result<Async<OwnedFd>>,
-    #[cfg(not(unix))]
-    socket: Async<std::net::TcpListener>,
+    socket: io::Result<Async<Socket>>,
     /// How accepted sockets are taken.
     #[cfg(unix)]
     kind: fn(OwnedFd) -> Accepted,
@@ -40,6 +37,12 @@ pub struct Listener {
     #[cfg(unix)]
     file: Option<SocketFile>,
 }
+
+/// A bound socket of any kind that there is.
+#[cfg(unix)]
+type Socket = OwnedFd;
+#[cfg(not(unix))]
+type Socket = std::net::TcpListener;
 
 impl Listener {
     /// Binds an address, which is resolved if it is a host name. A Unix socket on which nobody
@@ -62,10 +65,7 @@ impl Listener {
         match bound {
             Bound::Tcp(listener) => {
                 SockRef::from(&listener).listen(options.backlog())?;
-                #[cfg(unix)]
-                let listener = Self::new(Ok(listener.into()), Accepted::Tcp, None);
-                #[cfg(not(unix))]
-                let listener = Self { socket: std::net::TcpListener::from_std(listener)? };
+                let listener = Self::from(listener);
                 listener.check().map(|()| listener)
             }
             #[cfg(unix)]
@@ -75,6 +75,16 @@ impl Listener {
                 listener.check().map(|()| listener)
             }
         }
+    }
+
+    fn socket(&self) -> io::Result<&Async<Socket>> {
+        // The error is kept: it may be asked for again.
+        self.socket.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    /// Why the runtime could not take the listener over, if it could not.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        self.socket().map(drop)
     }
 }
 
@@ -86,16 +96,6 @@ impl Listener {
         file: Option<SocketFile>,
     ) -> Self {
         Self { socket: listener.and_then(Async::new), kind, file }
-    }
-
-    fn socket(&self) -> io::Result<&Async<OwnedFd>> {
-        // The error is kept: it may be asked for again.
-        self.socket.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
-    }
-
-    /// Why the runtime could not take the listener over, if it could not.
-    pub(crate) fn check(&self) -> io::Result<()> {
-        self.socket().map(drop)
     }
 
     /// The address it listens on, with the port that was chosen for port 0.
@@ -133,26 +133,32 @@ impl Listener {
 
 #[cfg(not(unix))]
 impl Listener {
-    /// It is not known how to ask without waiting here.
-    #[expect(clippy::unused_self, reason = "as on Unix")]
-    pub(crate) fn accept_at_once(&self) -> Option<Stream> {
-        None
-    }
-
-    pub(crate) fn check(&self) -> io::Result<()> {
-        Ok(())
-    }
-
     /// The address it listens on, with the port that was chosen for port 0.
     ///
     /// # Errors
     /// If the system does not say.
     pub fn local_address(&self) -> io::Result<Address> {
-        self.socket.local_addr().map(Address::from)
+        self.socket()?.get_ref().local_addr().map(Address::from)
+    }
+
+    /// The next connection, if one is waiting.
+    pub(crate) fn accept_at_once(&self) -> Option<Stream> {
+        let (stream, _) = self.socket().ok()?.get_ref().accept().ok()?;
+        Async::new(stream).ok().map(Stream::from)
     }
 
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        self.socket.poll_accept(cx).map_ok(|(stream, _)| stream.into())
+        let socket = self.socket()?;
+        loop {
+            match socket.get_ref().accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => {
+                    let stream = accepted.and_then(|(stream, _)| Async::new(stream));
+                    return Poll::Ready(stream.map(Stream::from));
+                }
+            }
+            ready!(socket.poll_readable(cx))?;
+        }
     }
 }
 
@@ -175,7 +181,7 @@ impl From<std::net::TcpListener> for Listener {
         #[cfg(unix)]
         return Self::new(Ok(listener.into()), Accepted::Tcp, None);
         #[cfg(not(unix))]
-        Self { socket: listener }
+        Self { socket: Async::new(listener) }
     }
 }
 

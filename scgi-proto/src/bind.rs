@@ -10,7 +10,9 @@ use std::os::unix::{
     fs::{FileTypeExt, MetadataExt},
     net::{UnixListener, UnixStream},
 };
+#[cfg(unix)]
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
 use std::string::String;
 
 use crate::address::Address;

@@ -41,7 +41,11 @@ impl Accepted {
 }
 
 /// A peer that is gone must give an error, not a signal.
+#[cfg(not(target_vendor = "apple"))]
 const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+/// There is no such flag here; a Rust program ignores the signal from its start.
+#[cfg(target_vendor = "apple")]
+const FLAGS: SendFlags = SendFlags::DONTWAIT;
 
 /// Accepts one connection, if one is waiting.
 #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]

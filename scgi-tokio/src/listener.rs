@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use scgi_proto::{Address, BindOptions, Bound};
 use socket2::SockRef;
@@ -12,6 +12,7 @@ use {
     scgi_proto::SocketFile,
     std::os::fd::{AsFd, OwnedFd},
     std::path::Path,
+    std::task::ready,
     tokio::io::Interest,
     tokio::io::unix::AsyncFd,
 };

@@ -17,7 +17,11 @@ use scgi_proto::Peer;
 use super::{Interest, Socket};
 
 /// A peer that is gone must give an error, not a signal.
+#[cfg(not(target_vendor = "apple"))]
 const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+/// There is no such flag here; a Rust program ignores the signal from its start.
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::DONTWAIT;
 
 pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
     at_once(|| rustix::net::recv(socket.fd(), &mut *buf, RecvFlags::DONTWAIT).map(|(_, n)| n))
