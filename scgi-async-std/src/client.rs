@@ -1,21 +1,18 @@
 //! The client side: calling an SCGI server.
 
 use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "net")]
 use scgi_proto::Address;
-use scgi_proto::{Call, DecodeError, Error, Limits, RequestEvent, ResponseEvent, ResponseHead};
+use scgi_proto::driver;
+use scgi_proto::{Error, Limits, RequestEvent, ResponseEvent};
 
-use crate::body::{Body, Source};
-use crate::connection::poll_write;
 use crate::message::{Request, Response};
 #[cfg(feature = "net")]
 use crate::stream::Stream;
+use crate::transport::Transport;
 
 /// The client side of one connection: one request, one response.
 ///
@@ -38,10 +35,7 @@ use crate::stream::Stream;
 /// ```
 #[derive(Debug)]
 pub struct Client<IO> {
-    io: IO,
-    call: Call,
-    /// Why writing failed; told if no response can be read either.
-    write_error: Option<io::Error>,
+    driver: driver::Client<Transport<IO>>,
 }
 
 #[cfg(feature = "net")]
@@ -58,7 +52,7 @@ impl Client<Stream> {
 impl<IO> Client<IO> {
     /// The client side of a fresh stream; `limits` bound the response's head.
     pub fn new(io: IO, limits: Limits) -> Self {
-        Self { io, call: Call::new(limits), write_error: None }
+        Self { driver: driver::Client::new(Transport(io), limits) }
     }
 }
 
@@ -78,12 +72,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     where
         IO: Send + 'static,
     {
-        let (head, body) = request.into_parts();
-        let mut transfer = Transfer { client: self, body: Some(body) };
-        transfer.client.call.send(RequestEvent::Head(head))?;
-        let head = poll_fn(|cx| transfer.poll_head(cx)).await?;
-        let len = head.fields().get("Content-Length").and_then(parse);
-        Ok(Response::from_parts(head, Body::from_source(transfer, len)))
+        self.driver.request(request).await
     }
 
     /// Sends a piece of the request. The head is held back until the first chunk, the end, or
@@ -99,8 +88,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     /// The piece is taken at the first poll and stays in the client: a later call of any method
     /// goes on with it. Do not send it again.
     pub async fn send(&mut self, event: RequestEvent) -> Result<(), Error> {
-        self.call.send(event)?;
-        poll_fn(|cx| self.poll_flush(cx)).await;
+        self.driver.send(event)?;
+        poll_fn(|cx| self.driver.poll_flush(cx)).await;
         Ok(())
     }
 
@@ -109,8 +98,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
     /// # Cancel safety
     /// Safe: what is not written stays in the client.
     pub async fn flush(&mut self) {
-        self.call.flush();
-        poll_fn(|cx| self.poll_flush(cx)).await;
+        self.driver.flush();
+        poll_fn(|cx| self.driver.poll_flush(cx)).await;
     }
 
     /// Waits for the next piece of the response, and goes on writing meanwhile.
@@ -133,108 +122,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<ResponseEvent>, Error>> {
-        loop {
-            let _ = self.poll_flush(cx);
-            match self.call.next_event() {
-                Ok(Some(event)) => return Poll::Ready(Ok(Some(event))),
-                Ok(None) => {}
-                Err(error) => return Poll::Ready(Err(self.explain(error))),
-            }
-            if self.call.is_response_over() {
-                return Poll::Ready(Ok(None));
-            }
-            let read = Pin::new(&mut self.io).poll_read(cx, self.call.unfilled());
-            match ready!(read) {
-                Ok(count) => self.call.handle_read(count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    return Poll::Ready(Err(self.write_error.take().unwrap_or(error).into()));
-                }
-            }
-        }
-    }
-
-    /// That there is no response is the consequence of a failed write, if one failed.
-    fn explain(&mut self, error: DecodeError) -> Error {
-        match self.write_error.take() {
-            Some(write_error) if error == DecodeError::NoResponse => write_error.into(),
-            _ => error.into(),
-        }
-    }
-
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while self.call.wants_write() {
-            match ready!(poll_write(&mut self.io, cx, self.call.pending())) {
-                Ok(count) => self.call.handle_written(count),
-                Err(error) => {
-                    self.call.handle_write_failed();
-                    self.write_error = Some(error);
-                }
-            }
-        }
-        Poll::Ready(())
-    }
-}
-
-fn parse(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// A client in the middle of a whole exchange: the request's body goes out, the response comes
-/// in.
-struct Transfer<IO> {
-    client: Client<IO>,
-    /// `None` once all of it was handed over.
-    body: Option<Body>,
-}
-
-impl<IO: AsyncRead + AsyncWrite + Unpin> Transfer<IO> {
-    /// Moves the request's body on as far as the server takes it.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while let Some(body) = &mut self.body {
-            ready!(self.client.poll_flush(cx));
-            match body.poll_chunk(cx) {
-                Poll::Ready(Some(chunk)) => self.client.call.send(RequestEvent::Body(chunk?))?,
-                Poll::Ready(None) => {
-                    self.client.call.send(RequestEvent::End)?;
-                    self.body = None;
-                }
-                Poll::Pending => {
-                    self.client.call.flush();
-                    ready!(self.client.poll_flush(cx));
-                    return Poll::Pending;
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ResponseEvent>, Error>> {
-        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
-            self.body = None;
-            return Poll::Ready(Err(error));
-        }
-        self.client.poll_next_event(cx)
-    }
-
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        match ready!(self.poll_event(cx))? {
-            Some(ResponseEvent::Head(head)) => Poll::Ready(Ok(head)),
-            // The decoder yields a head first or fails.
-            _ => Poll::Ready(Err(DecodeError::NoResponse.into())),
-        }
-    }
-}
-
-impl<IO: AsyncRead + AsyncWrite + Unpin + Send> Source for Transfer<IO> {
-    fn poll_chunk(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Error>>> {
-        match ready!(self.poll_event(cx)) {
-            Ok(Some(ResponseEvent::Body(chunk))) => Poll::Ready(Some(Ok(chunk))),
-            Ok(_) => Poll::Ready(None),
-            Err(error) => Poll::Ready(Some(Err(error))),
-        }
+        self.driver.poll_next_event(cx)
     }
 }

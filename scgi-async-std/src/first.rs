@@ -15,14 +15,14 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use scgi_proto::{AllowList, Config, Counted, Counters, Peer};
+use scgi_proto::driver::{Admitted, Connection, with_scratch};
+use scgi_proto::{AllowList, Config, Counters};
 
-use crate::answer::answer;
-use crate::connection::{Connection, with_shared};
 use crate::group::Group;
 use crate::handler::Handler;
 use crate::serve::timer;
 use crate::stream::Stream;
+use crate::transport::{Clock, Transport};
 
 /// What all connections of a server share.
 pub(crate) struct Shared<H, M> {
@@ -38,9 +38,7 @@ pub(crate) struct Shared<H, M> {
 pub(crate) struct Fresh {
     stream: Stream,
     accepted: Instant,
-    counted: Counted,
-    /// Boxed, as few servers ask, and many connections wait.
-    peer: Option<Box<Peer>>,
+    admitted: Admitted,
 }
 
 impl Fresh {
@@ -54,10 +52,10 @@ impl Fresh {
                 shared.counters.deny(&found);
                 return None;
             }
-            peer = Some(Box::new(found));
+            peer = Some(found);
         }
-        let counted = shared.counters.accept();
-        Some(Self { stream, accepted: Instant::now(), counted, peer })
+        let admitted = Admitted::new(shared.counters.accept(), peer);
+        Some(Self { stream, accepted: Instant::now(), admitted })
     }
 }
 
@@ -135,23 +133,20 @@ pub(crate) fn answer_stream<H: Handler<M>, M: 'static>(
     begun: Begun,
     shared: Arc<Shared<H, M>>,
 ) -> impl Future<Output = ()> + Send {
-    let Begun { fresh: Fresh { stream, accepted, counted, peer }, bytes } = begun;
+    let Begun { fresh: Fresh { stream, accepted, admitted }, bytes } = begun;
     // Made here and not in the future, which would hold its parts as well.
-    let mut connection =
-        Connection::received(stream, &shared.config, accepted, bytes, counted, peer)
-            .with_timer(timer);
+    let (transport, clock) = (Transport(stream), Clock::since(accepted, Some(timer)));
+    let mut connection = Connection::received(transport, clock, &shared.config, admitted, bytes);
+    connection.set_advice(|transport, advice| transport.0.advise(advice));
     async move {
         // An error of one connection concerns nobody else; its peer was told.
-        let _ = answer(&mut connection, &shared.handler, Stream::send_at_once).await;
-        if connection.exchange().wants_reset() {
-            connection.io().reset_on_close();
-        }
+        let _ = connection.answer(|request| shared.handler.call(request)).await;
     }
 }
 
 /// `None` if the peer closed, broke the connection, was late, or has to make room.
 async fn wait(fresh: &mut Fresh, timeout: Duration) -> Option<BytesMut> {
-    let Fresh { stream, counted, .. } = fresh;
+    let Fresh { stream, admitted, .. } = fresh;
     let mut deadline = pin!(fresh.accepted.checked_add(timeout).map(timer));
     loop {
         match read_first(stream) {
@@ -163,7 +158,7 @@ async fn wait(fresh: &mut Fresh, timeout: Duration) -> Option<BytesMut> {
             if stream.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
             }
-            if counted.poll_evicted(cx).is_ready() {
+            if admitted.poll_evicted(cx).is_ready() {
                 return Poll::Ready(false);
             }
             match deadline.as_mut().as_pin_mut() {
@@ -179,7 +174,7 @@ async fn wait(fresh: &mut Fresh, timeout: Duration) -> Option<BytesMut> {
 
 /// Reads what is there: `None` if nothing is, empty if the peer closed.
 fn read_first(stream: &Stream) -> io::Result<Option<BytesMut>> {
-    with_shared(|buf| {
+    with_scratch(|buf| {
         let count = stream.read_at_once(buf)?;
         Ok(count.map(|count| BytesMut::from(&buf[..count])))
     })

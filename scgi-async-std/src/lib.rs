@@ -34,7 +34,6 @@
 
 #[cfg(all(feature = "net", unix))]
 mod accepted;
-mod answer;
 mod body;
 mod client;
 mod connection;
@@ -51,7 +50,7 @@ mod serve;
 mod serve_connection;
 #[cfg(feature = "net")]
 mod stream;
-mod upload;
+mod transport;
 
 #[cfg(feature = "async-std")]
 pub mod async_std;
@@ -67,10 +66,11 @@ pub use scgi_proto::{
 pub use {
     body::Body,
     client::Client,
-    connection::{Connection, Sleep, Timer},
+    connection::Connection,
     handler::Handler,
     message::{Request, Response},
     serve_connection::serve_connection,
+    transport::{Sleep, Timer},
 };
 #[cfg(feature = "net")]
 pub use {

@@ -16,12 +16,12 @@ use scgi_proto::systemd::Notifier;
 use scgi_proto::trace::Trace;
 use scgi_proto::{AllowList, Config, Counters, Limits, room};
 
-use crate::connection::Sleep;
 use crate::first::{FirstPoll, Fresh, Shared, answer_stream, late};
 use crate::group::{Group, Spawn};
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::stream::Stream;
+use crate::transport::Sleep;
 
 /// Connections served at once, by default: more than a front server keeps open to one backend,
 /// and few enough that their memory stays within some tens of MiB.

@@ -1,16 +1,18 @@
 //! Serving one stream of any kind.
 
+use std::time::Instant;
+
 use futures_io::{AsyncRead, AsyncWrite};
+use scgi_proto::driver::Connection;
 use scgi_proto::{Config, Error};
 
-use crate::answer::answer;
-use crate::connection::Connection;
 use crate::handler::Handler;
+use crate::transport::{Clock, Transport};
 
 /// Serves the one request of a stream, on any runtime or none.
 ///
 /// It knows no timer, so no deadline is enforced: limit its time from outside, or build on
-/// [`Connection::with_timer`].
+/// [`Connection::with_timer`](crate::Connection::with_timer).
 ///
 /// # Errors
 /// What went wrong with the connection, after the peer was told where that was possible.
@@ -35,5 +37,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler<M>,
 {
-    answer(&mut Connection::new(io, config), &handler, |_| ()).await
+    let clock = Clock::since(Instant::now(), None);
+    let mut connection = Connection::new(Transport(io), clock, config);
+    connection.answer(|request| handler.call(request)).await
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use bytes::{Buf, Bytes, BytesMut};
+use scgi_proto::driver::Collector;
 use scgi_proto::{BoxError, Error, KnownLength};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
@@ -193,26 +194,12 @@ impl Body {
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
     /// length is known; else as [`chunk`](Self::chunk).
     pub fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        if self.len.is_some_and(|len| len > limit as u64) {
-            return Err(Error::BodyLimit(limit));
-        }
-        let Some(first) = self.chunk()? else { return Ok(Bytes::new()) };
-        let Some(second) = self.chunk()? else { return within(first, limit) };
-        let mut all = BytesMut::with_capacity(first.len() + second.len());
-        all.extend_from_slice(&first);
-        all.extend_from_slice(&second);
+        let mut all = Collector::new(limit, self.len)?;
         while let Some(chunk) = self.chunk()? {
-            if all.len() + chunk.len() > limit {
-                return Err(Error::BodyLimit(limit));
-            }
-            all.extend_from_slice(&chunk);
+            all.push(chunk)?;
         }
-        within(all.freeze(), limit)
+        Ok(all.finish())
     }
-}
-
-fn within(bytes: Bytes, limit: usize) -> Result<Bytes, Error> {
-    if bytes.len() > limit { Err(Error::BodyLimit(limit)) } else { Ok(bytes) }
 }
 
 impl fmt::Debug for Body {

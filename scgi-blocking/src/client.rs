@@ -75,7 +75,7 @@ impl<IO: Read + Write> Client<IO> {
         let mut transfer = Transfer { client: self, body: Some(body) };
         transfer.client.call.send(RequestEvent::Head(head))?;
         let head = transfer.head()?;
-        let len = head.fields().get("Content-Length").and_then(parse);
+        let len = head.content_length();
         Ok(Response::from_parts(head, Body::from_source(transfer, len)))
     }
 
@@ -198,10 +198,6 @@ impl<IO: fmt::Debug> fmt::Debug for Client<IO> {
 enum Step {
     Event(Option<ResponseEvent>),
     Again,
-}
-
-fn parse(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 /// A client in the middle of a whole exchange: the request's body goes out, the response comes

@@ -1,6 +1,6 @@
 //! The server side of one connection, piece by piece.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scgi_proto::driver::with_scratch;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
     Config, Counted, Error, Exchange, Memory, Peer, RequestEvent, ResponseEvent, Status,
@@ -243,7 +244,7 @@ impl<IO: Read + Write> Connection<IO> {
             }
             return Ok(read.map(|_| ()));
         }
-        with_shared(|buf| {
+        with_scratch(|buf| {
             let Some(count) = read_at_once(io, *socket, buf)? else { return Ok(None) };
             if count > 0 {
                 exchange.receive_slice(&buf[..count]);
@@ -366,24 +367,9 @@ impl<IO: fmt::Debug> fmt::Debug for Connection<IO> {
     }
 }
 
-/// Heads are read into memory that all connections of a thread share, and only what came is
-/// kept: one that waits holds no more than it got.
-const SHARED_READ: usize = 16 * 1024;
-
 thread_local! {
-    static SHARED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// What a server's connection leaves to the next one of its thread.
     static MEMORY: Cell<Memory> = Cell::default();
-}
-
-/// Gives `read` the shared memory.
-fn with_shared<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    // Taken out, so that a stream may itself be built on a connection.
-    let mut buf = SHARED.take();
-    buf.resize(SHARED_READ, 0);
-    let result = read(&mut buf);
-    SHARED.set(buf);
-    result
 }
 
 /// A read that does not wait on a socket; `None` if it would have to.

@@ -18,6 +18,8 @@ mod config;
 mod counters;
 mod decimal;
 mod decode;
+#[cfg(feature = "std")]
+pub mod driver;
 mod encode;
 mod error;
 mod escape;

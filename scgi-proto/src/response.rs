@@ -316,6 +316,21 @@ impl ResponseHead {
         }
     }
 
+    /// The length in bytes of the body, as Content-Length states it.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::{ResponseHead, Status};
+    /// let mut head = ResponseHead::new(Status::OK);
+    /// assert_eq!(head.content_length(), None);
+    /// head.state_content_length(Some(7));
+    /// assert_eq!(head.content_length(), Some(7));
+    /// ```
+    #[must_use]
+    pub fn content_length(&self) -> Option<u64> {
+        core::str::from_utf8(self.fields.get("Content-Length")?).ok()?.parse().ok()
+    }
+
     /// Replaces the status, and drops a reason phrase of the program's own.
     pub fn set_status(&mut self, status: Status) {
         self.status = status;

@@ -6,10 +6,11 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures_core::Stream;
 use pin_project_lite::pin_project;
-use scgi_proto::{BoxError, Error, KnownLength, PipeReader};
+use scgi_proto::driver::{self, BodyWrapper, Source};
+use scgi_proto::{BoxError, Error, KnownLength};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
@@ -31,35 +32,14 @@ use tokio_util::io::poll_read_buf;
 /// ```
 #[derive(Default)]
 pub struct Body {
-    kind: Kind,
-    /// What [`AsyncRead`] has taken from the source and not yet handed out.
-    rest: Bytes,
-    len: Option<u64>,
-    /// Bytes that were handed out.
-    #[cfg(feature = "tower")]
-    read: u64,
-}
-
-#[derive(Default)]
-enum Kind {
-    #[default]
-    Empty,
-    Full(Bytes),
-    Pipe(PipeReader),
-    Source(Pin<Box<dyn Source>>),
-}
-
-/// Where the chunks of a streamed body come from.
-pub(crate) trait Source: Send {
-    fn poll_chunk(self: Pin<&mut Self>, cx: &mut Context<'_>)
-    -> Poll<Option<Result<Bytes, Error>>>;
+    driver: driver::Body,
 }
 
 impl Body {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { len: Some(0), ..Self::default() }
+        Self::wrap(driver::Body::empty())
     }
 
     /// A body whose chunks come from a stream, of unknown length.
@@ -79,35 +59,25 @@ impl Body {
 
     /// States the length in bytes of a streamed body, which becomes its Content-Length.
     #[must_use]
-    pub fn with_len(mut self, bytes: u64) -> Self {
-        self.len = Some(bytes);
-        self
+    pub fn with_len(self, bytes: u64) -> Self {
+        Self::wrap(self.driver.with_len(bytes))
     }
 
     pub(crate) fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
-        Self { kind: Kind::Source(Box::pin(source)), len, ..Self::default() }
-    }
-
-    pub(crate) fn from_pipe(pipe: PipeReader, len: u64) -> Self {
-        Self { kind: Kind::Pipe(pipe), len: Some(len), ..Self::default() }
-    }
-
-    /// Whether its chunks have to be waited for.
-    pub(crate) fn is_streamed(&self) -> bool {
-        matches!(self.kind, Kind::Pipe(_) | Kind::Source(_))
+        Self::wrap(driver::Body::from_source(source, len))
     }
 
     /// Bytes still to come, where that is known.
     #[cfg(feature = "tower")]
     pub(crate) fn remaining(&self) -> Option<u64> {
-        self.len.map(|len| len.saturating_sub(self.read))
+        self.driver.remaining()
     }
 
     /// The length in bytes of the whole body, where it is known.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
     pub fn len(&self) -> Option<u64> {
-        self.len
+        self.driver.len()
     }
 
     /// Waits for the next chunk, never empty; `None` after the last.
@@ -123,30 +93,7 @@ impl Body {
 
     /// As [`chunk`](Self::chunk), to be polled.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        if !self.rest.is_empty() {
-            return Poll::Ready(Some(Ok(std::mem::take(&mut self.rest))));
-        }
-        loop {
-            let chunk = match &mut self.kind {
-                Kind::Empty => None,
-                Kind::Full(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    self.kind = Kind::Empty;
-                    Some(Ok(bytes))
-                }
-                Kind::Pipe(pipe) => ready!(pipe.poll_chunk(cx)),
-                Kind::Source(source) => ready!(source.as_mut().poll_chunk(cx)),
-            };
-            match &chunk {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                #[cfg(feature = "tower")]
-                Some(Ok(bytes)) => {
-                    self.read += bytes.len() as u64;
-                    return Poll::Ready(chunk);
-                }
-                _ => return Poll::Ready(chunk),
-            }
-        }
+        self.driver.poll_chunk(cx)
     }
 
     /// Reads the rest of the body away.
@@ -157,8 +104,7 @@ impl Body {
     /// # Cancel safety
     /// Safe: a later call goes on.
     pub async fn discard(&mut self) -> Result<(), Error> {
-        while self.chunk().await?.is_some() {}
-        Ok(())
+        self.driver.discard().await
     }
 
     /// Reads the whole body into one piece of memory.
@@ -166,38 +112,20 @@ impl Body {
     /// # Errors
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
     /// length is known; else as [`chunk`](Self::chunk).
-    pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        if self.len.is_some_and(|len| len > limit as u64) {
-            return Err(Error::BodyLimit(limit));
-        }
-        let Some(first) = self.chunk().await? else { return Ok(Bytes::new()) };
-        let Some(second) = self.chunk().await? else { return within(first, limit) };
-        let mut all = BytesMut::with_capacity(first.len() + second.len());
-        all.extend_from_slice(&first);
-        all.extend_from_slice(&second);
-        while let Some(chunk) = self.chunk().await? {
-            if all.len() + chunk.len() > limit {
-                return Err(Error::BodyLimit(limit));
-            }
-            all.extend_from_slice(&chunk);
-        }
-        within(all.freeze(), limit)
+    pub async fn collect(self, limit: usize) -> Result<Bytes, Error> {
+        self.driver.collect(limit).await
     }
-}
-
-fn within(bytes: Bytes, limit: usize) -> Result<Bytes, Error> {
-    if bytes.len() > limit { Err(Error::BodyLimit(limit)) } else { Ok(bytes) }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+        self.driver.fmt(f)
     }
 }
 
 impl KnownLength for Body {
     fn known_length(&self) -> Option<u64> {
-        self.len
+        self.len()
     }
 }
 
@@ -206,8 +134,17 @@ where
     Bytes: From<B>,
 {
     fn from(bytes: B) -> Self {
-        let bytes = Bytes::from(bytes);
-        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), ..Self::default() }
+        Self::wrap(bytes.into())
+    }
+}
+
+impl BodyWrapper for Body {
+    fn wrap(driver: driver::Body) -> Self {
+        Self { driver }
+    }
+
+    fn into_inner(self) -> driver::Body {
+        self.driver
     }
 }
 
@@ -217,12 +154,10 @@ impl AsyncRead for Body {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Some(chunk) = ready!(self.poll_chunk(cx)) else { return Poll::Ready(Ok(())) };
-        let mut chunk = chunk?;
-        let count = chunk.len().min(buf.remaining());
-        buf.put_slice(&chunk[..count]);
-        chunk.advance(count);
-        self.rest = chunk;
+        let bytes = ready!(self.driver.poll_fill_buf(cx))?;
+        let count = bytes.len().min(buf.remaining());
+        buf.put_slice(&bytes[..count]);
+        self.driver.consume(count);
         Poll::Ready(Ok(()))
     }
 }

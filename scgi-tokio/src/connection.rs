@@ -1,20 +1,14 @@
 //! The server side of one connection, piece by piece.
 
-use std::cell::RefCell;
 use std::future::poll_fn;
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use bytes::BytesMut;
-use scgi_proto::trace::Trace;
-use scgi_proto::{
-    Config, Counted, Error, Exchange, Peer, RequestEvent, ResponseEvent, Status, Timeout,
-};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::io::poll_read_buf;
+use scgi_proto::driver;
+use scgi_proto::{Config, Error, RequestEvent, ResponseEvent, Status};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
+
+use crate::transport::{Clock, Transport};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
@@ -40,101 +34,14 @@ use tokio_util::io::poll_read_buf;
 /// ```
 #[derive(Debug)]
 pub struct Connection<IO> {
-    io: IO,
-    exchange: Exchange,
-    /// The zero of the exchange's time.
-    start: Instant,
-    /// Made when something first has to wait, then moved from deadline to deadline.
-    sleep: Option<Pin<Box<Sleep>>>,
-    counted: Option<Counted>,
-    /// Boxed, as few servers ask.
-    peer: Option<Box<Peer>>,
-    trace: Option<Trace>,
+    driver: driver::Connection<Transport<IO>, Clock>,
 }
 
 impl<IO> Connection<IO> {
     /// The server side of a connection that was just accepted.
     pub fn new(io: IO, config: &Config) -> Self {
-        let exchange = Exchange::new(config, Duration::ZERO);
-        let start = Instant::now();
-        Self { io, exchange, start, sleep: None, counted: None, peer: None, trace: None }
-    }
-
-    /// One that was accepted a while ago and of which some bytes have come.
-    pub(crate) fn received(
-        io: IO,
-        config: &Config,
-        accepted: Instant,
-        bytes: BytesMut,
-        counted: Counted,
-        peer: Option<Box<Peer>>,
-    ) -> Self {
-        let mut exchange = Exchange::new(config, Duration::ZERO);
-        exchange.receive(bytes);
-        Self {
-            io,
-            exchange,
-            start: accepted,
-            sleep: None,
-            counted: Some(counted),
-            peer,
-            trace: None,
-        }
-    }
-
-    pub(crate) fn exchange(&mut self) -> &mut Exchange {
-        &mut self.exchange
-    }
-
-    pub(crate) fn peer(&self) -> Option<Peer> {
-        self.peer.as_deref().copied()
-    }
-
-    /// Runs a part of the handler, within the span of its request.
-    pub(crate) fn in_scope<T>(&self, run: impl FnOnce() -> T) -> T {
-        match &self.trace {
-            Some(trace) => trace.in_scope(run),
-            None => run(),
-        }
-    }
-
-    /// Ready if the server needs the place of a connection whose head has not come.
-    fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
-        match &mut self.counted {
-            Some(counted) if self.exchange.body_remaining().is_none() => counted.poll_evicted(cx),
-            _ => Poll::Pending,
-        }
-    }
-
-    pub(crate) fn io(&self) -> &IO {
-        &self.io
-    }
-
-    fn now(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Ready when a deadline has passed, after the exchange has acted on it.
-    fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
-        loop {
-            let Some(deadline) = self.exchange.poll_timeout() else { return Poll::Pending };
-            let Some(at) = self.start.checked_add(deadline) else { return Poll::Pending };
-            let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
-            // A deadline that moved later is looked at when the old one comes: bytes do not
-            // move the timer.
-            if sleep.deadline() > at {
-                sleep.as_mut().reset(at);
-            }
-            ready!(sleep.as_mut().poll(cx));
-            if let Some(timeout) = self.exchange.handle_timeout(self.start.elapsed()) {
-                return Poll::Ready(timeout);
-            }
-            if let Some(at) = self.exchange.poll_timeout().and_then(|d| self.start.checked_add(d)) {
-                if let Some(sleep) = &mut self.sleep {
-                    sleep.as_mut().reset(at);
-                }
-            }
-        }
+        let clock = Clock::since(Instant::now());
+        Self { driver: driver::Connection::new(Transport(io), clock, config) }
     }
 }
 
@@ -160,68 +67,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<RequestEvent>, Error>> {
-        let event = self.poll_event(cx);
-        if let Poll::Ready(Err(error)) = &event {
-            self.in_scope(|| Trace::failed(error, self.peer.as_deref()));
-        }
-        event
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestEvent>, Error>> {
-        loop {
-            if let Some(event) = self.exchange.next_event()? {
-                if let RequestEvent::Head(head) = &event {
-                    self.trace = Some(Trace::begin(head, self.peer.as_deref()));
-                    if let Some(counted) = &mut self.counted {
-                        counted.keep();
-                    }
-                }
-                return Poll::Ready(Ok(Some(event)));
-            }
-            if self.exchange.is_request_over() {
-                return Poll::Ready(Ok(None));
-            }
-            if self.poll_fill(cx)?.is_pending() {
-                if self.poll_evicted(cx).is_ready() {
-                    self.exchange.close();
-                    return Poll::Ready(Err(Error::Closed));
-                }
-                let now = self.now();
-                self.exchange.wait_for_read(now);
-                let timeout = ready!(self.poll_deadline(cx));
-                return Poll::Ready(Err(timeout.into()));
-            }
-        }
-    }
-
-    /// One read into the exchange, which holds no spare room while it waits.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let read = if self.exchange.body_remaining().is_none() {
-            let read = poll_read_shared(&mut self.io, cx);
-            read.map_ok(|bytes| {
-                let eof = bytes.is_empty();
-                self.exchange.receive(bytes);
-                if eof {
-                    self.exchange.handle_read(0);
-                }
-            })
-        } else {
-            // Chunks of a body are read to where they stay.
-            let buf = self.exchange.buffer_mut();
-            let read = poll_read_buf(Pin::new(&mut self.io), cx, buf);
-            read.map_ok(|count| self.exchange.handle_read(count))
-        };
-        match &read {
-            Poll::Pending => self.exchange.release_buffer(),
-            // A signal came: nothing was read, and the caller reads again.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                self.exchange.release_buffer();
-                return Poll::Ready(Ok(()));
-            }
-            Poll::Ready(Err(_)) => self.exchange.close(),
-            Poll::Ready(Ok(())) => {}
-        }
-        read
+        self.driver.poll_next_event(cx)
     }
 
     /// Sends a piece of the response. The head is held back until the first chunk, the end, or
@@ -235,7 +81,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// The piece is taken at the first poll and stays in the connection: a later
     /// [`flush`](Self::flush) or [`finish`](Self::finish) goes on with it. Do not send it again.
     pub async fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
-        self.exchange.send(event)?;
+        self.driver.send(event)?;
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
@@ -247,7 +93,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// # Cancel safety
     /// Safe: what is not written stays in the connection.
     pub async fn flush(&mut self) -> Result<(), Error> {
-        self.exchange.flush();
+        self.driver.flush();
         poll_fn(|cx| self.poll_flush(cx)).await
     }
 
@@ -256,28 +102,13 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
     /// # Errors
     /// As [`flush`](Self::flush).
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.exchange.wants_write() {
-            match poll_write(&mut self.io, cx, self.exchange.pending()) {
-                Poll::Ready(Ok(count)) => self.exchange.handle_written(count),
-                Poll::Ready(Err(error)) => {
-                    self.exchange.close();
-                    return Poll::Ready(Err(error.into()));
-                }
-                Poll::Pending => {
-                    let now = self.now();
-                    self.exchange.wait_for_write(now);
-                    let timeout = ready!(self.poll_deadline(cx));
-                    return Poll::Ready(Err(timeout.into()));
-                }
-            }
-        }
-        Poll::Ready(Ok(()))
+        self.driver.poll_flush(cx)
     }
 
     /// Ends the reply because the program failed: with `status` if nothing was written yet, else
     /// by breaking the connection. [`finish`](Self::finish) then sends it.
     pub fn fail(&mut self, status: Status) {
-        self.exchange.fail(status);
+        self.driver.fail(status);
     }
 
     /// Sends what is left of the reply and closes: at once after a wholly read request, else by
@@ -297,116 +128,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
 
     /// As [`finish`](Self::finish), to be polled.
     pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        ready!(self.poll_flush(cx))?;
-        loop {
-            if self.exchange.is_closed() {
-                return Pin::new(&mut self.io).poll_flush(cx).map_err(Error::Io);
-            }
-            if self.exchange.wants_shutdown() {
-                match ready!(Pin::new(&mut self.io).poll_shutdown(cx)) {
-                    Ok(()) => {
-                        let now = self.now();
-                        self.exchange.handle_shutdown(now);
-                    }
-                    // The peer is gone already, with or without the reply.
-                    Err(_) => self.exchange.close(),
-                }
-            } else if self.exchange.is_reply_written() {
-                match self.poll_fill(cx) {
-                    // While draining, nobody is left to be told of a failure.
-                    Poll::Ready(_) => {}
-                    Poll::Pending if self.poll_evicted(cx).is_ready() => self.exchange.close(),
-                    Poll::Pending => {
-                        // The drain's deadline is no error: the reply was sent.
-                        ready!(self.poll_deadline(cx));
-                    }
-                }
-            } else {
-                self.exchange.abort();
-            }
-        }
-    }
-
-    /// While the program works: whether the peer has closed or broken the connection.
-    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        while self.exchange.may_watch() {
-            match ready!(self.poll_fill(cx)) {
-                Ok(()) => {}
-                Err(error) => return Poll::Ready(error.into()),
-            }
-        }
-        if self.exchange.is_peer_gone() {
-            self.exchange.abort();
-            return Poll::Ready(Error::Closed);
-        }
-        Poll::Pending
-    }
-
-    /// While the program works: the deadline of the whole request.
-    pub(crate) fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
-        self.poll_deadline(cx)
-    }
-}
-
-impl<IO> Drop for Connection<IO> {
-    fn drop(&mut self) {
-        if let Some(trace) = &self.trace {
-            trace.finish(&self.exchange);
-        }
-        if let Some(counted) = &self.counted {
-            counted.finish(&self.exchange);
-        }
-    }
-}
-
-/// Heads are read into memory that all connections of a thread share, and only what came is
-/// kept: one that waits holds no more than it got.
-const SHARED_READ: usize = 16 * 1024;
-
-thread_local! {
-    static SHARED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-}
-
-/// Gives `read` the shared memory and returns what it read: empty at the end of input.
-pub(crate) fn with_shared<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
-    // Taken out, so that a stream may itself be built on a connection.
-    let mut buf = SHARED.take();
-    buf.resize(SHARED_READ, 0);
-    let result = read(&mut buf);
-    SHARED.set(buf);
-    result
-}
-
-fn poll_read_shared<IO: AsyncRead + Unpin>(
-    io: &mut IO,
-    cx: &mut Context<'_>,
-) -> Poll<io::Result<BytesMut>> {
-    with_shared(|buf| {
-        let mut buf = ReadBuf::new(buf);
-        ready!(Pin::new(io).poll_read(cx, &mut buf))?;
-        Poll::Ready(Ok(BytesMut::from(buf.filled())))
-    })
-}
-
-/// One write of two slices.
-pub(crate) fn poll_write<IO: AsyncWrite + Unpin>(
-    io: &mut IO,
-    cx: &mut Context<'_>,
-    (first, second): (&[u8], &[u8]),
-) -> Poll<io::Result<usize>> {
-    loop {
-        let io = Pin::new(&mut *io);
-        let written = if second.is_empty() {
-            io.poll_write(cx, first)
-        } else if first.is_empty() {
-            io.poll_write(cx, second)
-        } else {
-            io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)])
-        };
-        match ready!(written) {
-            Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => return Poll::Ready(written),
-        }
+        self.driver.poll_finish(cx)
     }
 }

@@ -31,7 +31,6 @@
 
 #[cfg(unix)]
 mod accepted;
-mod answer;
 mod body;
 mod client;
 mod codec;
@@ -46,7 +45,7 @@ mod serve;
 #[cfg(feature = "tower")]
 mod service;
 mod stream;
-mod upload;
+mod transport;
 
 #[cfg(feature = "tower")]
 pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint};

@@ -11,6 +11,7 @@ use std::task::Context;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use scgi_proto::driver::Connection;
 #[cfg(all(feature = "systemd", unix))]
 use scgi_proto::systemd::Notifier;
 use scgi_proto::trace::Trace;
@@ -19,14 +20,13 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 #[cfg(all(feature = "systemd", unix))]
 use tokio::time::Sleep;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::answer::answer;
-use crate::connection::Connection;
 use crate::first::{FirstPoll, Fresh, Shared, answer_stream, late};
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::stream::Stream;
+use crate::transport::{Clock, Transport};
 
 /// Connections served at once, by default: more than a front server keeps open to one backend,
 /// and few enough that their memory stays within some tens of MiB.
@@ -365,5 +365,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler<M>,
 {
-    answer(&mut Connection::new(io, config), &handler, |_| ()).await
+    let clock = Clock::since(Instant::now());
+    let mut connection = Connection::new(Transport(io), clock, config);
+    connection.answer(|request| handler.call(request)).await
 }

@@ -10,6 +10,7 @@ use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpRespons
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
+use scgi_proto::driver::Source;
 use scgi_proto::http::{
     ConvertError, request_from_http, request_to_http, response_from_http, response_to_http,
     strip_mount,
@@ -18,7 +19,7 @@ use scgi_proto::{Address, BoxError, Error, Peer};
 use tokio::time::timeout;
 use tower_service::Service;
 
-use crate::body::{Body, Source};
+use crate::body::Body;
 use crate::client::Client;
 use crate::handler::Handler;
 use crate::message::{Request, Response};

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use scgi_proto::driver::Advice;
 use scgi_proto::{Address, Peer};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -118,22 +119,16 @@ impl Stream {
         }
     }
 
-    /// Makes the close a reset, so that the peer cannot take what it got for complete.
-    ///
-    /// A Unix socket has no reset; there the peer sees a plain close.
-    pub(crate) fn reset_on_close(&self) {
-        if let Some(socket) = self.tcp() {
-            // If it fails, the connection is broken already.
-            let _ = socket.set_linger(Some(Duration::ZERO));
-        }
-    }
-
-    /// Lets each chunk of a streamed reply leave at once.
-    pub(crate) fn send_at_once(&self) {
-        if let Some(socket) = self.tcp() {
-            // Only a matter of delay.
-            let _ = socket.set_tcp_nodelay(true);
-        }
+    /// Tells a TCP socket what is to come; a Unix socket joins no writes and has no reset, so that
+    /// there the peer sees a plain close.
+    pub(crate) fn advise(&self, advice: Advice) {
+        let Some(socket) = self.tcp() else { return };
+        // The first is only a matter of delay; where the second fails, the connection is broken
+        // already.
+        let _ = match advice {
+            Advice::SendAtOnce => socket.set_tcp_nodelay(true),
+            Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
+        };
     }
 
     fn tcp(&self) -> Option<SockRef<'_>> {

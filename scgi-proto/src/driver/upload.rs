@@ -1,17 +1,19 @@
 //! The body of a request on its way from the connection to the handler.
 
-use std::task::{Context, Poll, ready};
+use core::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use scgi_proto::{Demand, PipeWriter, RequestEvent, RequestHead, body_pipe};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::body::Body;
-use crate::connection::Connection;
-use crate::message::Request;
+use super::body::Body;
+use super::connection::Connection;
+use super::transport::{Clock, Transport};
+use crate::event::RequestEvent;
+use crate::exchange::Exchange;
+use crate::pipe::{Demand, PipeWriter, body_pipe};
 
 /// The connection's end of a body that is streamed to the handler.
-pub(crate) struct Upload {
+#[derive(Default)]
+pub(super) struct Upload {
     /// `None` once the body is handed over or nobody wants it.
     pipe: Option<PipeWriter>,
     /// A chunk that came with the head.
@@ -19,21 +21,15 @@ pub(crate) struct Upload {
 }
 
 impl Upload {
-    /// Makes the request: its body of the bytes that came with the head if they are all of it,
-    /// else a pipe.
-    pub(crate) fn begin<IO>(connection: &mut Connection<IO>, head: RequestHead) -> (Request, Self) {
-        let (body, upload) = Self::body(connection, head.body_length());
-        (Request::from_parts(head, body).with_peer(connection.peer()), upload)
-    }
-
-    fn body<IO>(connection: &mut Connection<IO>, len: u64) -> (Body, Self) {
-        let none = Self { pipe: None, first: None };
+    /// Makes the body, which has `len` bytes: of those that came with the head if they are all
+    /// of it, else a pipe.
+    pub(super) fn begin(exchange: &mut Exchange, len: u64) -> (Body, Self) {
         if len == 0 {
-            return (Body::empty(), none);
+            return (Body::empty(), Self::default());
         }
-        let first = match connection.exchange().next_event() {
+        let first = match exchange.next_event() {
             Ok(Some(RequestEvent::Body(chunk))) if chunk.len() as u64 == len => {
-                return (Body::from(chunk), none);
+                return (Body::from(chunk), Self::default());
             }
             Ok(Some(RequestEvent::Body(chunk))) => Some(chunk),
             _ => None,
@@ -43,19 +39,16 @@ impl Upload {
     }
 
     /// Serves the handler's demand once; ready if it may go on with what it got.
-    pub(crate) fn poll<IO>(
+    pub(super) fn poll<T: Transport, C: Clock>(
         &mut self,
-        connection: &mut Connection<IO>,
+        connection: &mut Connection<T, C>,
         cx: &mut Context<'_>,
-    ) -> Poll<()>
-    where
-        IO: AsyncRead + AsyncWrite + Unpin,
-    {
+    ) -> Poll<()> {
         let Some(pipe) = &mut self.pipe else { return Poll::Pending };
         match ready!(pipe.poll_demand(cx)) {
             Demand::Chunk => {}
             Demand::Nothing => {
-                *self = Self { pipe: None, first: None };
+                *self = Self::default();
                 return Poll::Pending;
             }
         }

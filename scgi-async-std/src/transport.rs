@@ -1,0 +1,84 @@
+//! The streams of futures-io and a runtime's timer, as the drivers of the core want them.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use scgi_proto::driver;
+
+/// A stream of futures-io.
+#[derive(Debug)]
+pub(crate) struct Transport<IO>(pub(crate) IO);
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let io = Pin::new(&mut self.0);
+        match second {
+            [] => io.poll_write(cx, first),
+            _ => io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
+        }
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+/// Makes a future that is ready at a given time: what a runtime has for waiting.
+///
+/// `async_io::Timer::at`, boxed, is one; `serve` on smol and async-std uses it.
+pub type Timer = fn(Instant) -> Sleep;
+
+/// A wait that a [`Timer`] made.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A connection's time, from the runtime's timer if there is one.
+pub(crate) struct Clock {
+    start: Instant,
+    pub(crate) timer: Option<Timer>,
+    /// Made when something first has to wait, and when a deadline comes closer.
+    sleep: Option<(Instant, Sleep)>,
+}
+
+impl Clock {
+    /// A clock that was at zero at `start`. Without a timer, no deadline is waited for.
+    pub(crate) fn since(start: Instant, timer: Option<Timer>) -> Self {
+        Self { start, timer, sleep: None }
+    }
+}
+
+impl driver::Clock for Clock {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
+        let (Some(timer), Some(at)) = (self.timer, self.start.checked_add(at)) else {
+            return Poll::Pending;
+        };
+        // A deadline that moved later is looked at when the old one comes: bytes do not move the
+        // timer.
+        let (_, sleep) = match &mut self.sleep {
+            Some(sleep) if sleep.0 <= at => sleep,
+            sleep => sleep.insert((at, timer(at))),
+        };
+        ready!(sleep.as_mut().poll(cx));
+        self.sleep = None;
+        Poll::Ready(())
+    }
+}

@@ -1,0 +1,182 @@
+//! One connection's way from request to reply.
+
+use core::future::{Future, poll_fn};
+use core::panic::AssertUnwindSafe;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, ready};
+use std::panic::catch_unwind;
+
+use bytes::Bytes;
+
+use super::body::{Body, BodyWrapper};
+use super::connection::Connection;
+use super::transport::{Clock, Transport};
+use super::upload::Upload;
+use crate::error::{BoxError, Error};
+use crate::event::{RequestEvent, ResponseEvent};
+use crate::message::{Request, Response};
+use crate::response::Status;
+
+impl<T: Transport, C: Clock> Connection<T, C> {
+    /// Reads the request, runs the handler `call`, sends its response, closes.
+    ///
+    /// The body of the request is read as the handler asks for it; one that fails or panics, and
+    /// a response that cannot be sent, are answered with 500. `B` is the body of the adapter.
+    ///
+    /// # Errors
+    /// What went wrong with the connection, after the peer was told where that was possible.
+    ///
+    /// # Cancel safety
+    /// Dropping the future cancels the handler; the request is lost.
+    pub async fn answer<B, F>(&mut self, call: impl FnOnce(Request<B>) -> F) -> Result<(), Error>
+    where
+        B: BodyWrapper,
+        F: Future<Output = Result<Response<B>, BoxError>>,
+    {
+        let head = match poll_fn(|cx| self.poll_next_event(cx)).await {
+            Ok(Some(RequestEvent::Head(head))) => head,
+            Ok(_) => return Ok(()),
+            Err(error @ Error::Io(_)) => return Err(error),
+            Err(error) => {
+                poll_fn(|cx| self.poll_finish(cx)).await?;
+                return Err(error);
+            }
+        };
+        let (body, mut upload) = Upload::begin(&mut self.exchange, head.body_length());
+        let request = Request::from_parts(head, B::wrap(body)).with_peer(self.peer());
+        let body = {
+            let mut call = pin!(call(request));
+            poll_fn(|cx| self.poll_call(&mut upload, call.as_mut(), cx)).await?
+        };
+        if let Some(mut body) = body {
+            let mut streaming = false;
+            poll_fn(|cx| self.poll_send(&mut upload, &mut body, &mut streaming, cx)).await?;
+        }
+        drop(upload);
+        poll_fn(|cx| self.poll_finish(cx)).await
+    }
+
+    /// Polls the handler, and serves its demand for the body between. Gives the body of its
+    /// response, whose head is then queued; `None` if another reply took its place.
+    fn poll_call<B, F>(
+        &mut self,
+        upload: &mut Upload,
+        mut call: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Body>, Error>>
+    where
+        B: BodyWrapper,
+        F: Future<Output = Result<Response<B>, BoxError>>,
+    {
+        loop {
+            let poll = || self.in_scope(|| call.as_mut().poll(cx));
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Poll::Ready(Ok(response))) => {
+                    return Poll::Ready(Ok(self.begin_reply(response)));
+                }
+                Ok(Poll::Pending) => {}
+                // It failed or panicked.
+                Ok(Poll::Ready(Err(_))) | Err(_) => {
+                    self.fail(Status::INTERNAL_SERVER_ERROR);
+                    return Poll::Ready(Ok(None));
+                }
+            }
+            if upload.poll(self, cx).is_pending() {
+                break;
+            }
+        }
+        if let Poll::Ready(error) = self.poll_gone(cx) {
+            return Poll::Ready(Err(error));
+        }
+        // The exchange itself has replied, to a request that took too long.
+        ready!(self.poll_deadline(cx));
+        Poll::Ready(Ok(None))
+    }
+
+    /// Queues the head of a response and gives its body, if the head can be sent.
+    fn begin_reply<B: BodyWrapper>(&mut self, response: Response<B>) -> Option<Body> {
+        let (mut head, body) = response.into_parts();
+        let body = body.into_inner();
+        head.state_content_length(body.len());
+        self.send_or_fail(ResponseEvent::Head(head)).then_some(body)
+    }
+
+    /// Queues a piece of the response; if it cannot be sent, the program has failed.
+    fn send_or_fail(&mut self, event: ResponseEvent) -> bool {
+        let sent = self.exchange.send(event).is_ok();
+        if !sent {
+            self.fail(Status::INTERNAL_SERVER_ERROR);
+        }
+        sent
+    }
+
+    /// Sends the body of a response, and serves its demand for the request's body between.
+    fn poll_send(
+        &mut self,
+        upload: &mut Upload,
+        body: &mut Body,
+        streaming: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            let event = match ready!(self.poll_response(upload, body, streaming, cx)) {
+                Ok(Some(chunk)) => ResponseEvent::Body(chunk),
+                Ok(None) => ResponseEvent::End,
+                Err(Failed::Body) => {
+                    self.fail(Status::INTERNAL_SERVER_ERROR);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(Failed::Stream(error)) => return Poll::Ready(Err(error)),
+            };
+            let last = event == ResponseEvent::End;
+            if !self.send_or_fail(event) || last {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    /// Waits until what is queued is written, then for the next chunk.
+    fn poll_response(
+        &mut self,
+        upload: &mut Upload,
+        body: &mut Body,
+        streaming: &mut bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<Bytes>, Failed>> {
+        loop {
+            if body.is_streamed() {
+                ready!(self.poll_flush(cx)).map_err(Failed::Stream)?;
+            }
+            let poll = || self.in_scope(|| body.poll_chunk(cx));
+            match catch_unwind(AssertUnwindSafe(poll)) {
+                Ok(Poll::Ready(chunk)) => {
+                    return Poll::Ready(chunk.transpose().map_err(|_| Failed::Body));
+                }
+                Ok(Poll::Pending) => {}
+                Err(_) => return Poll::Ready(Err(Failed::Body)),
+            }
+            if !*streaming {
+                // The chunks come one by one: each should leave at once.
+                *streaming = true;
+                self.send_at_once();
+            }
+            self.exchange.flush();
+            ready!(self.poll_flush(cx)).map_err(Failed::Stream)?;
+            if upload.poll(self, cx).is_pending() {
+                break;
+            }
+        }
+        if let Poll::Ready(error) = self.poll_gone(cx) {
+            return Poll::Ready(Err(Failed::Stream(error)));
+        }
+        let timeout = ready!(self.poll_deadline(cx));
+        Poll::Ready(Err(Failed::Stream(timeout.into())))
+    }
+}
+
+/// What failed while a response was sent.
+enum Failed {
+    /// The program's source of the body.
+    Body,
+    Stream(Error),
+}

@@ -1,0 +1,229 @@
+//! The body that adapters wrap: bytes at hand, or a stream of chunks to be polled.
+
+use core::fmt;
+use core::future::poll_fn;
+use core::pin::Pin;
+use core::task::{Context, Poll, ready};
+use std::boxed::Box;
+
+use bytes::{Buf, Bytes};
+
+use super::collector::Collector;
+use crate::error::Error;
+use crate::message::KnownLength;
+use crate::pipe::PipeReader;
+
+/// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
+///
+/// Streams are pulled: nothing is read from the peer or from the program's source before it is
+/// wanted. An adapter wraps it, to give it the read traits of its runtime.
+///
+/// # Examples
+/// ```
+/// use core::task::{Context, Poll, Waker};
+/// use scgi_proto::driver::Body;
+///
+/// let mut cx = Context::from_waker(Waker::noop());
+/// let mut body = Body::from("hello");
+/// assert_eq!(body.len(), Some(5));
+/// assert!(matches!(body.poll_fill_buf(&mut cx), Poll::Ready(Ok(b"hello"))));
+/// body.consume(4);
+/// assert_eq!(body.remaining(), Some(1));
+/// assert!(matches!(body.poll_chunk(&mut cx), Poll::Ready(Some(Ok(o))) if o == "o"));
+/// ```
+#[derive(Default)]
+pub struct Body {
+    kind: Kind,
+    /// What was taken from the source to be read in parts, and is not consumed yet.
+    rest: Bytes,
+    len: Option<u64>,
+    /// Bytes that were handed out.
+    read: u64,
+}
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    Full(Bytes),
+    Pipe(PipeReader),
+    Source(Pin<Box<dyn Source>>),
+}
+
+/// Where the chunks of a streamed body come from.
+pub trait Source: Send {
+    /// Waits for the next chunk, which may be empty; `None` after the last.
+    ///
+    /// # Errors
+    /// Why there is none; for a program's own source [`Error::Body`].
+    fn poll_chunk(self: Pin<&mut Self>, cx: &mut Context<'_>)
+    -> Poll<Option<Result<Bytes, Error>>>;
+}
+
+impl Body {
+    /// A body without bytes.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { len: Some(0), ..Self::default() }
+    }
+
+    /// A body that is streamed, whose length is perhaps known.
+    pub fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
+        Self { kind: Kind::Source(Box::pin(source)), len, ..Self::default() }
+    }
+
+    pub(super) fn from_pipe(pipe: PipeReader, len: u64) -> Self {
+        Self { kind: Kind::Pipe(pipe), len: Some(len), ..Self::default() }
+    }
+
+    /// States the length in bytes of a streamed body.
+    #[must_use]
+    pub fn with_len(mut self, bytes: u64) -> Self {
+        self.len = Some(bytes);
+        self
+    }
+
+    /// Whether its chunks have to be waited for.
+    pub(super) fn is_streamed(&self) -> bool {
+        matches!(self.kind, Kind::Pipe(_) | Kind::Source(_))
+    }
+
+    /// The length in bytes of the whole body, where it is known.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
+    pub fn len(&self) -> Option<u64> {
+        self.len
+    }
+
+    /// Bytes still to come, where that is known.
+    #[must_use]
+    pub fn remaining(&self) -> Option<u64> {
+        self.len.map(|len| len.saturating_sub(self.read))
+    }
+
+    /// Waits for the next chunk, never empty; `None` after the last.
+    ///
+    /// # Errors
+    /// What went wrong with the connection or with the source of the body.
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let chunk = if self.rest.is_empty() {
+            ready!(self.poll_source(cx))
+        } else {
+            Some(Ok(core::mem::take(&mut self.rest)))
+        };
+        if let Some(Ok(chunk)) = &chunk {
+            self.read += chunk.len() as u64;
+        }
+        Poll::Ready(chunk)
+    }
+
+    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        loop {
+            let chunk = match &mut self.kind {
+                Kind::Empty => None,
+                Kind::Full(bytes) => {
+                    let bytes = core::mem::take(bytes);
+                    self.kind = Kind::Empty;
+                    Some(Ok(bytes))
+                }
+                Kind::Pipe(pipe) => ready!(pipe.poll_chunk(cx)),
+                Kind::Source(source) => ready!(source.as_mut().poll_chunk(cx)),
+            };
+            match &chunk {
+                Some(Ok(bytes)) if bytes.is_empty() => {}
+                _ => return Poll::Ready(chunk),
+            }
+        }
+    }
+
+    /// Waits for bytes to read from; none at the end. What was read is to be
+    /// [consumed](Self::consume).
+    ///
+    /// # Errors
+    /// As [`poll_chunk`](Self::poll_chunk).
+    pub fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
+        if self.rest.is_empty() {
+            if let Some(chunk) = ready!(self.poll_source(cx)) {
+                self.rest = chunk?;
+            }
+        }
+        Poll::Ready(Ok(&self.rest))
+    }
+
+    /// Reports that the first `count` bytes were read.
+    ///
+    /// # Panics
+    /// If `count` is more than there were.
+    pub fn consume(&mut self, count: usize) {
+        self.rest.advance(count);
+        self.read += count as u64;
+    }
+
+    /// Reads the rest of the body away.
+    ///
+    /// # Errors
+    /// As [`poll_chunk`](Self::poll_chunk).
+    ///
+    /// # Cancel safety
+    /// Safe: a later call goes on.
+    pub async fn discard(&mut self) -> Result<(), Error> {
+        while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
+            chunk?;
+        }
+        Ok(())
+    }
+
+    /// Reads the whole body into one piece of memory.
+    ///
+    /// # Errors
+    /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
+    /// length is known; else as [`poll_chunk`](Self::poll_chunk).
+    pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
+        let mut all = Collector::new(limit, self.len)?;
+        while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
+            all.push(chunk?)?;
+        }
+        Ok(all.finish())
+    }
+}
+
+/// The body type of an adapter: a [`Body`], with the read traits of its runtime.
+pub trait BodyWrapper {
+    /// Wraps a body.
+    fn wrap(body: Body) -> Self;
+
+    /// What is wrapped.
+    fn into_inner(self) -> Body;
+}
+
+impl BodyWrapper for Body {
+    fn wrap(body: Body) -> Self {
+        body
+    }
+
+    fn into_inner(self) -> Body {
+        self
+    }
+}
+
+impl KnownLength for Body {
+    fn known_length(&self) -> Option<u64> {
+        self.len
+    }
+}
+
+impl<B> From<B> for Body
+where
+    Bytes: From<B>,
+{
+    fn from(bytes: B) -> Self {
+        let bytes = Bytes::from(bytes);
+        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), ..Self::default() }
+    }
+}
+
+impl fmt::Debug for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+    }
+}

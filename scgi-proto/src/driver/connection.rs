@@ -1,0 +1,315 @@
+//! The server side of one connection: an [`Exchange`] with its stream and its time.
+
+use core::fmt;
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::boxed::Box;
+use std::io;
+
+use bytes::BytesMut;
+
+use super::scratch::with_scratch;
+use super::transport::{Advice, Clock, Transport, poll_write};
+use crate::config::Config;
+use crate::counters::Counted;
+use crate::error::{EncodeError, Error, Timeout};
+use crate::event::{RequestEvent, ResponseEvent};
+use crate::exchange::Exchange;
+use crate::peer::Peer;
+use crate::response::Status;
+use crate::trace::Trace;
+
+/// The server side of one connection, to be polled: request events come out, response events go
+/// in.
+///
+/// All progress is kept here and none in futures, so whatever is built on it can be cancelled.
+/// An adapter wraps it with `async` methods; [`answer`](Self::answer) runs a handler on it.
+pub struct Connection<T, C> {
+    transport: T,
+    /// Tells the socket, if there is one.
+    advise: fn(&T, Advice),
+    clock: C,
+    pub(super) exchange: Exchange,
+    counted: Option<Counted>,
+    /// Boxed, as few servers ask.
+    peer: Option<Box<Peer>>,
+    trace: Option<Trace>,
+}
+
+/// A connection that a server has let in: it is counted, and its peer may be known.
+#[derive(Debug)]
+pub struct Admitted {
+    pub(crate) counted: Counted,
+    /// Boxed, as few servers ask, and many connections wait.
+    pub(crate) peer: Option<Box<Peer>>,
+}
+
+impl Admitted {
+    /// A connection that is counted, and its peer if the server asked.
+    #[must_use]
+    pub fn new(counted: Counted, peer: Option<Peer>) -> Self {
+        Self { counted, peer: peer.map(Box::new) }
+    }
+
+    /// Ready when this connection has to close for another; see [`Counted::poll_evicted`].
+    pub fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
+        self.counted.poll_evicted(cx)
+    }
+}
+
+impl<T, C: Clock> Connection<T, C> {
+    /// The server side of a connection that was just accepted.
+    pub fn new(transport: T, clock: C, config: &Config) -> Self {
+        let exchange = Exchange::new(config, clock.now());
+        let advise = |_: &T, _| ();
+        Self { transport, advise, clock, exchange, counted: None, peer: None, trace: None }
+    }
+
+    /// One that a server has let in when the clock was at zero, and of which `bytes` have come.
+    pub fn received(
+        transport: T,
+        clock: C,
+        config: &Config,
+        admitted: Admitted,
+        bytes: BytesMut,
+    ) -> Self {
+        let mut exchange = Exchange::new(config, Duration::ZERO);
+        exchange.receive(bytes);
+        let Admitted { counted, peer } = admitted;
+        let counted = Some(counted);
+        Self { transport, advise: |_, _| (), clock, exchange, counted, peer, trace: None }
+    }
+
+    /// Sets how to tell the socket; without that, it is told nothing.
+    pub fn set_advice(&mut self, advise: fn(&T, Advice)) {
+        self.advise = advise;
+    }
+
+    /// The clock, to set it up.
+    pub fn clock_mut(&mut self) -> &mut C {
+        &mut self.clock
+    }
+
+    pub(super) fn send_at_once(&self) {
+        (self.advise)(&self.transport, Advice::SendAtOnce);
+    }
+
+    pub(super) fn peer(&self) -> Option<Peer> {
+        self.peer.as_deref().copied()
+    }
+
+    /// Runs a part of the handler, within the span of its request.
+    pub(super) fn in_scope<R>(&self, run: impl FnOnce() -> R) -> R {
+        match &self.trace {
+            Some(trace) => trace.in_scope(run),
+            None => run(),
+        }
+    }
+
+    /// Ready if the server needs the place of a connection whose head has not come.
+    fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
+        match &mut self.counted {
+            Some(counted) if self.exchange.body_remaining().is_none() => counted.poll_evicted(cx),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Ready when a deadline has passed, after the exchange has acted on it.
+    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
+        loop {
+            let Some(at) = self.exchange.poll_timeout() else { return Poll::Pending };
+            ready!(self.clock.poll_until(cx, at));
+            if let Some(timeout) = self.exchange.handle_timeout(self.clock.now()) {
+                return Poll::Ready(timeout);
+            }
+        }
+    }
+}
+
+impl<T: Transport, C: Clock> Connection<T, C> {
+    /// Waits for the next piece of the request.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
+    /// [`poll_finish`](Self::poll_finish) sends it. [`Error::Io`]: the stream failed.
+    /// [`Error::Closed`]: it had to make room.
+    pub fn poll_next_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<RequestEvent>, Error>> {
+        let event = self.poll_event(cx);
+        if let Poll::Ready(Err(error)) = &event {
+            self.in_scope(|| Trace::failed(error, self.peer.as_deref()));
+        }
+        event
+    }
+
+    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestEvent>, Error>> {
+        loop {
+            if let Some(event) = self.exchange.next_event()? {
+                if let RequestEvent::Head(head) = &event {
+                    self.trace = Some(Trace::begin(head, self.peer.as_deref()));
+                    if let Some(counted) = &mut self.counted {
+                        counted.keep();
+                    }
+                }
+                return Poll::Ready(Ok(Some(event)));
+            }
+            if self.exchange.is_request_over() {
+                return Poll::Ready(Ok(None));
+            }
+            if self.poll_fill(cx)?.is_pending() {
+                if self.poll_evicted(cx).is_ready() {
+                    self.exchange.close();
+                    return Poll::Ready(Err(Error::Closed));
+                }
+                self.exchange.wait_for_read(self.clock.now());
+                let timeout = ready!(self.poll_deadline(cx));
+                return Poll::Ready(Err(timeout.into()));
+            }
+        }
+    }
+
+    /// One read into the exchange, which holds no spare room while it waits.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { transport, exchange, .. } = self;
+        let read = if exchange.body_remaining().is_none() {
+            with_scratch(|buf| {
+                transport.poll_read(cx, buf).map_ok(|count| match count {
+                    0 => exchange.handle_read(0),
+                    count => exchange.receive(BytesMut::from(&buf[..count])),
+                })
+            })
+        } else {
+            // Chunks of a body are read to where they stay.
+            let read = transport.poll_read_buf(cx, exchange.buffer_mut());
+            read.map_ok(|count| exchange.handle_read(count))
+        };
+        match &read {
+            Poll::Pending => exchange.release_buffer(),
+            // A signal came: nothing was read, and the caller reads again.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                exchange.release_buffer();
+                return Poll::Ready(Ok(()));
+            }
+            Poll::Ready(Err(_)) => exchange.close(),
+            Poll::Ready(Ok(())) => {}
+        }
+        read
+    }
+
+    /// Queues a piece of the response; [`poll_flush`](Self::poll_flush) writes it. The head is
+    /// held back until the first chunk, the end, or [`flush`](Self::flush), so that they leave
+    /// together.
+    ///
+    /// # Errors
+    /// If the piece cannot be sent, or not now; nothing of it is.
+    pub fn send(&mut self, event: ResponseEvent) -> Result<(), EncodeError> {
+        self.exchange.send(event)
+    }
+
+    /// Lets the queued head leave although no chunk has come.
+    pub fn flush(&mut self) {
+        self.exchange.flush();
+    }
+
+    /// Writes what is to be written now.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        while self.exchange.wants_write() {
+            match poll_write(&mut self.transport, cx, self.exchange.pending()) {
+                Poll::Ready(Ok(count)) => self.exchange.handle_written(count),
+                Poll::Ready(Err(error)) => {
+                    self.exchange.close();
+                    return Poll::Ready(Err(error.into()));
+                }
+                Poll::Pending => {
+                    self.exchange.wait_for_write(self.clock.now());
+                    let timeout = ready!(self.poll_deadline(cx));
+                    return Poll::Ready(Err(timeout.into()));
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// by breaking the connection. [`poll_finish`](Self::poll_finish) then sends it.
+    pub fn fail(&mut self, status: Status) {
+        self.exchange.fail(status);
+    }
+
+    /// Sends what is left of the reply and closes: at once after a wholly read request, else by
+    /// shutting down the write side and reading the rest away, within bounds, as the reply is
+    /// lost to a reset otherwise. A reply that was not ended is broken off.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
+    pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        ready!(self.poll_flush(cx))?;
+        loop {
+            if self.exchange.is_closed() {
+                return self.transport.poll_flush(cx).map_err(Error::Io);
+            }
+            if self.exchange.wants_shutdown() {
+                match ready!(self.transport.poll_shutdown(cx)) {
+                    Ok(()) => self.exchange.handle_shutdown(self.clock.now()),
+                    // The peer is gone already, with or without the reply.
+                    Err(_) => self.exchange.close(),
+                }
+            } else if self.exchange.is_reply_written() {
+                match self.poll_fill(cx) {
+                    // While draining, nobody is left to be told of a failure.
+                    Poll::Ready(_) => {}
+                    Poll::Pending if self.poll_evicted(cx).is_ready() => self.exchange.close(),
+                    Poll::Pending => {
+                        // The drain's deadline is no error: the reply was sent.
+                        ready!(self.poll_deadline(cx));
+                    }
+                }
+            } else {
+                self.exchange.abort();
+            }
+        }
+    }
+
+    /// While the program works: whether the peer has closed or broken the connection.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
+        while self.exchange.may_watch() {
+            match ready!(self.poll_fill(cx)) {
+                Ok(()) => {}
+                Err(error) => return Poll::Ready(error.into()),
+            }
+        }
+        if self.exchange.is_peer_gone() {
+            self.exchange.abort();
+            return Poll::Ready(Error::Closed);
+        }
+        Poll::Pending
+    }
+}
+
+impl<T, C> Drop for Connection<T, C> {
+    fn drop(&mut self) {
+        if let Some(trace) = &self.trace {
+            trace.finish(&self.exchange);
+        }
+        if let Some(counted) = &self.counted {
+            counted.finish(&self.exchange);
+        }
+        if self.exchange.wants_reset() {
+            (self.advise)(&self.transport, Advice::ResetOnClose);
+        }
+    }
+}
+
+impl<T: fmt::Debug, C> fmt::Debug for Connection<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("transport", &self.transport)
+            .field("exchange", &self.exchange)
+            .finish_non_exhaustive()
+    }
+}

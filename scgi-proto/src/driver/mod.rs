@@ -1,0 +1,89 @@
+//! The loops of an asynchronous adapter, once for all runtimes: for those who write one.
+//!
+//! [`Exchange`](crate::Exchange) and [`Call`](crate::Call) are the rules of a connection's life,
+//! and do nothing by themselves. The drivers here join them with a stream ([`Transport`]) and
+//! with time ([`Clock`]): when to read and how much, what to write, what ends a wait, and how a
+//! handler is run between. They are polled, keep all progress in themselves, and know nothing of
+//! runtimes but [`core::task`].
+//!
+//! An adapter gives its runtime's streams and timers the two traits, and wraps
+//! - [`Connection`], the server side of one connection;
+//! - [`Client`], the client side;
+//! - [`Body`], whose chunks come from the connection or from the program ([`Source`]); see
+//!   [`BodyWrapper`].
+//!
+//! # Examples
+//! A whole adapter, for a stream in memory that never waits:
+//! ```
+//! use core::pin::pin;
+//! use core::task::{Context, Poll, Waker};
+//! use core::time::Duration;
+//! use scgi_proto::driver::{Body, Clock, Connection, Transport};
+//! use scgi_proto::{BoxError, Config, Request, Response};
+//! use std::io::{Read, Result, Write};
+//!
+//! struct Memory<'a> {
+//!     input: &'static [u8],
+//!     output: &'a mut Vec<u8>,
+//! }
+//!
+//! impl Transport for Memory<'_> {
+//!     fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<Result<usize>> {
+//!         Poll::Ready(self.input.read(buf))
+//!     }
+//!     fn poll_write(&mut self, _: &mut Context<'_>, a: &[u8], _: &[u8]) -> Poll<Result<usize>> {
+//!         Poll::Ready(self.output.write(a))
+//!     }
+//!     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+//!         Poll::Ready(Ok(()))
+//!     }
+//!     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<Result<()>> {
+//!         Poll::Ready(Ok(()))
+//!     }
+//! }
+//!
+//! /// No deadline ever passes.
+//! struct Timeless;
+//!
+//! impl Clock for Timeless {
+//!     fn now(&self) -> Duration {
+//!         Duration::ZERO
+//!     }
+//!     fn poll_until(&mut self, _: &mut Context<'_>, _: Duration) -> Poll<()> {
+//!         Poll::Pending
+//!     }
+//! }
+//!
+//! async fn upper(request: Request<Body>) -> std::result::Result<Response<Body>, BoxError> {
+//!     let body = request.into_body().collect(1000).await?;
+//!     Ok(Response::new(body.to_ascii_uppercase()))
+//! }
+//!
+//! let mut output = Vec::new();
+//! let input = b"24:CONTENT_LENGTH\x002\x00SCGI\x001\x00,hi";
+//! {
+//!     let memory = Memory { input, output: &mut output };
+//!     let mut connection = Connection::new(memory, Timeless, &Config::default());
+//!     let mut answer = pin!(connection.answer(upper));
+//!     let mut cx = Context::from_waker(Waker::noop());
+//!     assert!(matches!(answer.as_mut().poll(&mut cx), Poll::Ready(Ok(()))));
+//! }
+//! assert_eq!(output, b"Status: 200 OK\r\nContent-Length: 2\r\n\r\nHI");
+//! ```
+
+mod answer;
+mod body;
+mod client;
+mod collector;
+mod connection;
+mod scratch;
+mod transfer;
+mod transport;
+mod upload;
+
+pub use body::{Body, BodyWrapper, Source};
+pub use client::Client;
+pub use collector::Collector;
+pub use connection::{Admitted, Connection};
+pub use scratch::with_scratch;
+pub use transport::{Advice, Clock, Transport};

@@ -1,0 +1,80 @@
+//! What an adapter gives to the drivers: its stream and its time.
+
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::io;
+
+use bytes::BytesMut;
+
+/// A stream of bytes in both directions, in the form that the drivers want of any runtime.
+///
+/// A call that is interrupted by a signal ([`io::ErrorKind::Interrupted`]) is repeated.
+pub trait Transport {
+    /// Reads into `buf`, which is not empty, and gives how much; 0 is the end of input.
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    /// As [`poll_read`](Self::poll_read), behind what is in `buf`, which has room. By default
+    /// the room is zeroed first, which some runtimes can do without.
+    fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        let filled = buf.len();
+        buf.resize(buf.capacity(), 0);
+        let read = self.poll_read(cx, &mut buf[filled..]);
+        let count = if let Poll::Ready(Ok(count)) = &read { *count } else { 0 };
+        buf.truncate(filled + count);
+        read
+    }
+
+    /// Writes some of `first`, which is not empty, and then of `second`, which may be, in one
+    /// call of the system if that is possible. Gives how much.
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>>;
+
+    /// Passes on what the stream itself may hold back.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Shuts down the write side: the peer sees the end, and can still send.
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// What a socket can be told about the rest of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Advice {
+    /// The reply comes piece by piece, and each should leave at once (TCP_NODELAY).
+    SendAtOnce,
+    /// The close has to be a reset, so that the peer cannot take what it got for complete
+    /// (SO_LINGER with 0).
+    ResetOnClose,
+}
+
+/// The time of one connection, and waiting for it.
+pub trait Clock {
+    /// Time since any moment before the connection, always the same one.
+    fn now(&self) -> Duration;
+
+    /// Ready when [`now`](Self::now) has come to `at`. It may be ready early: it is asked again.
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()>;
+}
+
+/// One write, repeated after a signal. A stream that takes nothing has failed.
+pub(super) fn poll_write<T: Transport>(
+    transport: &mut T,
+    cx: &mut Context<'_>,
+    (first, second): (&[u8], &[u8]),
+) -> Poll<io::Result<usize>> {
+    let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
+    loop {
+        match transport.poll_write(cx, first, second) {
+            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+            written => return written,
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The client side.
+
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use scgi_proto::driver::{Body, Client, Source};
+use scgi_proto::{DecodeError, Error, Limits, Request, RequestHead};
+
+use crate::script::{Read, Script, finish};
+
+const REPLY: Read = Read::Bytes(b"Status: 200 OK\r\nContent-Length: 5\r\n\r\nhel");
+
+fn client(script: &Script) -> Client<Script> {
+    Client::new(script.clone(), Limits::default())
+}
+
+fn request(body: impl Into<Body>) -> Request<Body> {
+    Request::new(RequestHead::builder("POST", "/").build(), body)
+}
+
+/// A body of many chunks that counts how many were taken.
+struct Counting(Arc<AtomicUsize>);
+
+impl Source for Counting {
+    fn poll_chunk(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        match self.0.fetch_add(1, Ordering::Relaxed) {
+            100 => Poll::Ready(None),
+            _ => Poll::Ready(Some(Ok("0123456789".into()))),
+        }
+    }
+}
+
+fn counting() -> (Body, Arc<AtomicUsize>) {
+    let taken = Arc::<AtomicUsize>::default();
+    (Body::from_source(Counting(Arc::clone(&taken)), Some(1000)), taken)
+}
+
+#[test]
+fn a_whole_call() {
+    let script = Script::new([Read::Wait, REPLY, Read::Wait, Read::Bytes(b"lo"), Read::End]);
+    let response = finish(client(&script).request(request("hi"))).expect("a response");
+    assert!(script.written().ends_with(",hi"), "{}", script.written());
+    let body = response.into_body();
+    assert_eq!(body.len(), Some(5));
+    assert_eq!(finish(body.collect(10)).expect("the body"), "hello");
+}
+
+#[test]
+fn the_body_goes_on_while_the_response_comes() {
+    let (body, taken) = counting();
+    let script = Script::new([REPLY, Read::Wait, Read::Bytes(b"lo"), Read::End]);
+    script.take_at_most(None);
+    let response = finish(client(&script).request(request(body))).expect("an early response");
+    assert_eq!(taken.load(Ordering::Relaxed), 1, "no more than can be sent");
+    script.take_at_most(Some(64));
+    assert_eq!(finish(response.into_body().collect(10)).expect("the body"), "hello");
+    assert_eq!(taken.load(Ordering::Relaxed), 101);
+}
+
+#[test]
+fn a_server_that_answers_early_and_closes() {
+    let (body, taken) = counting();
+    let script = Script::new([REPLY, Read::Bytes(b"lo"), Read::End]);
+    script.fail_next_write(ErrorKind::BrokenPipe);
+    let response = finish(client(&script).request(request(body))).expect("a response");
+    assert_eq!(finish(response.into_body().collect(10)).expect("the body"), "hello");
+    assert_eq!(taken.load(Ordering::Relaxed), 1, "nobody takes the rest");
+}
+
+#[test]
+fn without_a_response_the_failed_write_says_more() {
+    let script = Script::new([Read::End]);
+    script.fail_next_write(ErrorKind::BrokenPipe);
+    match finish(client(&script).request(request("hi"))) {
+        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::BrokenPipe),
+        other => panic!("{other:?}"),
+    }
+    let script = Script::new([Read::End]);
+    let result = finish(client(&script).request(request("hi")));
+    assert!(matches!(result, Err(Error::Decode(DecodeError::NoResponse))), "{result:?}");
+}
+
+#[test]
+fn a_source_that_is_too_short() {
+    let script = Script::new([]);
+    let (body, _) = counting();
+    let result = finish(client(&script).request(request(body.with_len(1001))));
+    assert!(matches!(result, Err(Error::Encode(_))), "{result:?}");
+}

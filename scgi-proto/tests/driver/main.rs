@@ -1,0 +1,7 @@
+//! The drivers over a scripted stream and a clock that is set by hand: no runtime, no socket, and
+//! no waiting.
+#![cfg(feature = "std")]
+
+mod client;
+mod script;
+mod server;

@@ -1,0 +1,171 @@
+//! A stream that does what a script says and notes what is done to it, and a clock.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, ErrorKind};
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use scgi_proto::driver::{Advice, Clock, Transport};
+
+/// What the next read gives.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Read {
+    Bytes(&'static [u8]),
+    /// Nothing yet, once.
+    Wait,
+    End,
+    Fails(ErrorKind),
+}
+
+/// What the stream was asked for, besides reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Done {
+    Wrote(String),
+    ShutDown,
+    Advised(Advice),
+}
+
+#[derive(Default)]
+struct State {
+    reads: VecDeque<Read>,
+    /// Bytes that a write takes at most; `None`: it waits.
+    room: Option<usize>,
+    write_error: Option<ErrorKind>,
+    done: Vec<Done>,
+    now: Duration,
+}
+
+/// The stream and the clock; clones are the same ones.
+#[derive(Clone, Default)]
+pub(crate) struct Script(Arc<Mutex<State>>);
+
+impl Script {
+    /// A stream that gives `reads` and then waits, and takes all that is written.
+    pub(crate) fn new(reads: impl IntoIterator<Item = Read>) -> Self {
+        let script = Self::default();
+        script.then(reads);
+        script.take_at_most(Some(usize::MAX));
+        script
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().expect("no panic")
+    }
+
+    pub(crate) fn then(&self, reads: impl IntoIterator<Item = Read>) {
+        self.state().reads.extend(reads);
+    }
+
+    pub(crate) fn take_at_most(&self, room: Option<usize>) {
+        self.state().room = room;
+    }
+
+    pub(crate) fn fail_next_write(&self, kind: ErrorKind) {
+        self.state().write_error = Some(kind);
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.state().now += Duration::from_secs(seconds);
+    }
+
+    pub(crate) fn reads_left(&self) -> usize {
+        self.state().reads.len()
+    }
+
+    pub(crate) fn done(&self) -> Vec<Done> {
+        self.state().done.clone()
+    }
+
+    /// All that was written.
+    pub(crate) fn written(&self) -> String {
+        let done = self.done();
+        done.iter()
+            .filter_map(|done| if let Done::Wrote(w) = done { Some(&**w) } else { None })
+            .collect()
+    }
+
+    pub(crate) fn was_advised(&self, advice: Advice) -> bool {
+        self.done().contains(&Done::Advised(advice))
+    }
+
+    pub(crate) fn note(&self, advice: Advice) {
+        self.state().done.push(Done::Advised(advice));
+    }
+}
+
+impl Transport for Script {
+    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut state = self.state();
+        // What must not be taken for input.
+        buf.fill(b'#');
+        match state.reads.pop_front() {
+            Some(Read::Bytes(bytes)) => {
+                let count = bytes.len().min(buf.len());
+                buf[..count].copy_from_slice(&bytes[..count]);
+                if count < bytes.len() {
+                    state.reads.push_front(Read::Bytes(&bytes[count..]));
+                }
+                Poll::Ready(Ok(count))
+            }
+            Some(Read::End) => Poll::Ready(Ok(0)),
+            Some(Read::Fails(kind)) => Poll::Ready(Err(kind.into())),
+            Some(Read::Wait) | None => Poll::Pending,
+        }
+    }
+
+    fn poll_write(
+        &mut self,
+        _: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        assert!(!first.is_empty());
+        let mut state = self.state();
+        if let Some(kind) = state.write_error.take() {
+            return Poll::Ready(Err(kind.into()));
+        }
+        let Some(room) = state.room else { return Poll::Pending };
+        let mut bytes = [first, second].concat();
+        bytes.truncate(room);
+        state.done.push(Done::Wrote(String::from_utf8_lossy(&bytes).into_owned()));
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.state().done.push(Done::ShutDown);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl Clock for Script {
+    fn now(&self) -> Duration {
+        self.state().now
+    }
+
+    fn poll_until(&mut self, _: &mut Context<'_>, at: Duration) -> Poll<()> {
+        if self.now() < at { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+/// Polls a future once.
+pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// The result of a future that has to be ready after a few polls.
+pub(crate) fn finish<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    for _ in 0..20 {
+        if let Poll::Ready(output) = poll(future.as_mut()) {
+            return output;
+        }
+    }
+    panic!("it waits for ever");
+}

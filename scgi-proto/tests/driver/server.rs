@@ -1,0 +1,282 @@
+//! The server side.
+
+use std::future::pending;
+use std::io::ErrorKind;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use scgi_proto::driver::{Admitted, Advice, Body, Connection, Source};
+use scgi_proto::{
+    BoxError, Config, Counters, DecodeError, Error, Peer, Request, Response, Status, Timeout,
+};
+
+use crate::script::{Done, Read, Script, finish, poll};
+
+const GET: Read = Read::Bytes(b"24:CONTENT_LENGTH\x000\x00SCGI\x001\x00,");
+const POST: Read = Read::Bytes(b"24:CONTENT_LENGTH\x009\x00SCGI\x001\x00,ab");
+const HELLO: &str = "Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+fn connection(script: &Script) -> Connection<Script, Script> {
+    // The default deadlines: 10 s for the head, 60 s between pieces, 10 minutes for all.
+    let config = Config::default()
+        .with_head_timeout(Duration::from_secs(10))
+        .with_body_timeout(Duration::from_secs(60))
+        .with_write_timeout(Duration::from_secs(60))
+        .with_request_timeout(Duration::from_secs(600))
+        .with_drain_timeout(Duration::from_secs(5));
+    let mut connection = Connection::new(script.clone(), script.clone(), &config);
+    connection.set_advice(Script::note);
+    connection
+}
+
+async fn hello(_: Request<Body>) -> Result<Response<Body>, BoxError> {
+    Ok(Response::new("hello"))
+}
+
+async fn echo(request: Request<Body>) -> Result<Response<Body>, BoxError> {
+    Ok(Response::new(request.into_body().collect(100).await?))
+}
+
+async fn never(_: Request<Body>) -> Result<Response<Body>, BoxError> {
+    pending().await
+}
+
+fn wrote(text: &str) -> Done {
+    Done::Wrote(text.into())
+}
+
+/// A body of one chunk, a wait, and an end or an error.
+struct Halting {
+    polls: usize,
+    fails: bool,
+}
+
+impl Source for Halting {
+    fn poll_chunk(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        self.polls += 1;
+        match self.polls {
+            1 => Poll::Ready(Some(Ok("one".into()))),
+            2 => Poll::Pending,
+            _ if self.fails => Poll::Ready(Some(Err(Error::Body("no more".into())))),
+            _ => Poll::Ready(None),
+        }
+    }
+}
+
+fn halting(fails: bool) -> Response<Body> {
+    Response::new(Body::from_source(Halting { polls: 0, fails }, None))
+}
+
+#[test]
+fn a_request_takes_one_write_and_closes() {
+    let script = Script::new([GET]);
+    assert!(finish(connection(&script).answer(hello)).is_ok());
+    assert_eq!(script.done(), [wrote(HELLO)]);
+}
+
+#[test]
+fn a_body_comes_in_any_pieces() {
+    let rest = [Read::Wait, Read::Bytes(b"cde"), Read::Fails(ErrorKind::Interrupted), Read::Wait];
+    let script = Script::new([POST].into_iter().chain(rest).chain([Read::Bytes(b"fghi")]));
+    script.take_at_most(Some(7));
+    assert!(finish(connection(&script).answer(echo)).is_ok());
+    assert_eq!(script.written(), "Status: 200 OK\r\nContent-Length: 9\r\n\r\nabcdefghi");
+}
+
+#[test]
+fn a_body_is_read_only_on_demand() {
+    let script = Script::new([POST, Read::Bytes(b"cdefghi")]);
+    let mut connection = connection(&script);
+    let mut answer = pin!(connection.answer(never));
+    assert!(poll(answer.as_mut()).is_pending());
+    assert_eq!(script.reads_left(), 1);
+}
+
+#[test]
+fn an_unread_body_is_read_away_after_the_reply() {
+    let script = Script::new([POST, Read::Bytes(b"cdef"), Read::End]);
+    assert!(finish(connection(&script).answer(hello)).is_ok());
+    assert_eq!(script.done(), [wrote(HELLO), Done::ShutDown]);
+    assert_eq!(script.reads_left(), 0);
+}
+
+#[test]
+fn the_rest_of_a_body_is_not_waited_for_longer_than_the_drain() {
+    let script = Script::new([POST]);
+    let mut connection = connection(&script);
+    let mut answer = pin!(connection.answer(hello));
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(5);
+    assert!(matches!(poll(answer.as_mut()), Poll::Ready(Ok(()))));
+}
+
+#[test]
+fn failed_handlers() {
+    async fn fails(_: Request<Body>) -> Result<Response<Body>, BoxError> {
+        Err("no".into())
+    }
+    async fn panics(_: Request<Body>) -> Result<Response<Body>, BoxError> {
+        panic!("on purpose")
+    }
+    async fn splits(_: Request<Body>) -> Result<Response<Body>, BoxError> {
+        Ok(Response::new("").with_field("A", "b\r\nC: d"))
+    }
+    fn outcome(answer: impl Future<Output = Result<(), Error>>, script: &Script) {
+        assert!(finish(answer).is_ok());
+        assert!(script.written().starts_with("Status: 500 Internal Server Error\r\n"));
+    }
+    let script = Script::new([GET]);
+    outcome(connection(&script).answer(fails), &script);
+    let script = Script::new([GET]);
+    outcome(connection(&script).answer(panics), &script);
+    let script = Script::new([GET]);
+    outcome(connection(&script).answer(splits), &script);
+}
+
+#[test]
+fn a_streamed_reply_leaves_piece_by_piece() {
+    let script = Script::new([GET]);
+    let streams = async |_: Request<Body>| Ok(halting(false));
+    assert!(finish(connection(&script).answer(streams)).is_ok());
+    let head = "Status: 200 OK\r\n\r\n";
+    let done = [wrote(&format!("{head}one")), Done::Advised(Advice::SendAtOnce)];
+    assert_eq!(script.done(), done);
+}
+
+#[test]
+fn a_source_that_fails_breaks_the_reply() {
+    let script = Script::new([GET]);
+    let streams = async |_: Request<Body>| Ok(halting(true));
+    assert!(finish(connection(&script).answer(streams)).is_ok());
+    assert!(script.was_advised(Advice::ResetOnClose));
+}
+
+/// Polls `answer` until it waits, lets time pass, and gives its result.
+fn late(script: &Script, answer: impl Future<Output = Result<(), Error>>, seconds: u64) -> Timeout {
+    let mut answer = pin!(answer);
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(seconds - 1);
+    assert!(poll(answer.as_mut()).is_pending(), "before its time");
+    script.pass(1);
+    let result = match poll(answer.as_mut()) {
+        Poll::Ready(result) => result,
+        Poll::Pending => {
+            // The reply was sent; the peer closes.
+            script.then([Read::End]);
+            finish(answer)
+        }
+    };
+    match result {
+        Err(Error::Timeout(timeout)) => timeout,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn deadlines() {
+    let script = Script::new([Read::Bytes(b"24:CONT")]);
+    let timeout = late(&script, connection(&script).answer(hello), 10);
+    assert_eq!(timeout, Timeout::Head);
+    assert!(script.written().starts_with("Status: 408 Request Timeout\r\n"));
+
+    let script = Script::new([GET]);
+    script.take_at_most(None);
+    let timeout = late(&script, connection(&script).answer(hello), 60);
+    assert_eq!(timeout, Timeout::Write);
+    assert!(script.was_advised(Advice::ResetOnClose));
+}
+
+#[test]
+fn a_late_body_is_answered_although_the_handler_fails_on_it() {
+    let script = Script::new([POST]);
+    let mut connection = connection(&script);
+    let mut answer = pin!(connection.answer(echo));
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(60);
+    assert!(poll(answer.as_mut()).is_pending());
+    script.then([Read::End]);
+    assert!(finish(answer).is_ok());
+    assert!(script.written().starts_with("Status: 408 Request Timeout\r\n"));
+}
+
+#[test]
+fn a_handler_that_takes_too_long() {
+    let script = Script::new([GET]);
+    let mut connection = connection(&script);
+    let mut answer = pin!(connection.answer(never));
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(600);
+    assert!(finish(answer).is_ok());
+    assert!(script.written().starts_with("Status: 503 Service Unavailable\r\n"));
+}
+
+#[test]
+fn a_peer_that_leaves_cancels_the_handler() {
+    let script = Script::new([GET, Read::Wait, Read::End]);
+    assert!(matches!(finish(connection(&script).answer(never)), Err(Error::Closed)));
+    assert_eq!(script.done(), [Done::Advised(Advice::ResetOnClose)]);
+}
+
+#[test]
+fn malformed_and_absent_requests() {
+    let script = Script::new([Read::Bytes(b"GET / HTTP/1.1\r\n"), Read::End]);
+    let result = finish(connection(&script).answer(hello));
+    assert!(matches!(result, Err(Error::Decode(DecodeError::NotScgi { .. }))), "{result:?}");
+    assert!(script.written().starts_with("Status: 400 Bad Request\r\n"));
+
+    let script = Script::new([Read::End]);
+    assert!(finish(connection(&script).answer(hello)).is_ok());
+    assert_eq!(script.done(), []);
+
+    let script = Script::new([Read::Fails(ErrorKind::ConnectionReset)]);
+    assert!(matches!(finish(connection(&script).answer(hello)), Err(Error::Io(_))));
+}
+
+#[test]
+fn writes_that_fail() {
+    let script = Script::new([GET]);
+    script.fail_next_write(ErrorKind::Interrupted);
+    assert!(finish(connection(&script).answer(hello)).is_ok());
+
+    let script = Script::new([GET]);
+    script.take_at_most(Some(0));
+    match finish(connection(&script).answer(hello)) {
+        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::WriteZero),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_server_knows_its_connections() {
+    let counters = Counters::default();
+    let peer = Peer::Unix(None);
+    let admitted = || Admitted::new(counters.accept(), Some(peer));
+    let start = |script: &Script, bytes: &[u8]| {
+        let (config, bytes) = (Config::default(), BytesMut::from(bytes));
+        Connection::received(script.clone(), script.clone(), &config, admitted(), bytes)
+    };
+    let script = Script::new([]);
+    let mut waiting = start(&script, b"24:");
+    let mut answer = Box::pin(waiting.answer(hello));
+    assert!(poll(answer.as_mut()).is_pending());
+    assert!(counters.evict_oldest());
+    assert!(matches!(poll(answer.as_mut()), Poll::Ready(Err(Error::Closed))));
+    drop(answer);
+    drop(waiting);
+
+    let script = Script::new([]);
+    let Read::Bytes(get) = GET else { unreachable!() };
+    let told = async |request: Request<Body>| {
+        assert_eq!(request.peer(), Some(peer));
+        Err::<Response<Body>, BoxError>("no".into())
+    };
+    assert!(finish(start(&script, get).answer(told)).is_ok());
+    assert_eq!(counters.refused(Status::INTERNAL_SERVER_ERROR), 1);
+    assert_eq!((counters.accepted(), counters.active(), counters.evicted()), (2, 0, 1));
+    assert_eq!(counters.received(), 3 + get.len() as u64);
+}
