@@ -1,20 +1,23 @@
-//! Makes `CHECK.md`: what `scgi check` finds with SCGI servers written by others, and with ours.
+//! Makes the guide `peers`: what `scgi check` finds with SCGI servers written by others, and with
+//! ours.
 //!
 //! ```sh
 //! cargo build -p scgi-examples --bin scgi
-//! cargo run -p scgi-examples --example check_peers > examples/CHECK.md
+//! cargo run -p scgi-examples --example check_peers
 //! ```
 //!
-//! Every server has to be installed; `SCGI_PEERS_PYTHON` names the Python with `scgi` and `flup`.
+//! Takes four minutes. Every server has to be installed; `SCGI_PEERS_PYTHON` names the Python with
+//! `scgi` and `flup`.
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, BufRead as _, BufReader};
+use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitCode, Stdio};
 
 use scgi_examples::BoxError;
-use scgi_examples::backend_peer::Peer;
+use scgi_examples::checked_peers::CHECKED_PEERS;
 use scgi_examples::process::PYTHON_VAR;
 use serde::Deserialize;
 
@@ -46,21 +49,11 @@ struct Column {
     report: Report,
 }
 
-const RTORRENT_CALL: [&str; 6] = [
-    "--uri",
-    "/RPC2",
-    "-H",
-    "Content-Type: text/xml",
-    "-d",
-    "<methodCall><methodName>system.client_version</methodName></methodCall>",
-];
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scgi-proto/src/guide/peers.md");
 
 fn main() -> ExitCode {
-    match columns() {
-        Ok(columns) => {
-            print_page(&columns);
-            ExitCode::SUCCESS
-        }
+    match columns().and_then(|columns| Ok(fs::write(PAGE, page(&columns))?)) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("check_peers: {error}");
             ExitCode::FAILURE
@@ -69,23 +62,30 @@ fn main() -> ExitCode {
 }
 
 fn columns() -> Result<Vec<Column>, BoxError> {
-    let python = env::var_os(PYTHON_VAR).unwrap_or_else(|| "python3".into());
-    let of_python = |package: &str| {
+    let mut columns = vec![ours()?];
+    for peer in &CHECKED_PEERS {
+        let version = version(peer.program)?;
+        let running = (peer.start)()?;
+        columns.push(column(peer.name, version, &running.address().to_string(), peer.args)?);
+    }
+    Ok(columns)
+}
+
+/// The version of a server, as it tells it.
+fn version(program: &str) -> Result<String, BoxError> {
+    if let Some(package) = program.strip_prefix("python ") {
+        let python = env::var_os(PYTHON_VAR).unwrap_or_else(|| "python3".into());
         let code = format!("import importlib.metadata as m; print(m.version('{package}'))");
-        first_line(&python, &["-c", &code])
-    };
-    let perl = first_line(&"perl".into(), &["-MSCGI", "-e", "print $SCGI::VERSION"])?;
-    let rtorrent = first_line(&"rtorrent".into(), &["-h"])?;
-    let rtorrent = rtorrent.rsplit(' ').next().unwrap_or_default().trim_end_matches('.');
-    let uwsgi = first_line(&"uwsgi-core".into(), &["--version"])?;
-    Ok(vec![
-        ours()?,
-        peer("rTorrent", rtorrent.into(), Peer::rtorrent_tcp, &RTORRENT_CALL)?,
-        peer("uWSGI", uwsgi, Peer::uwsgi_tcp, &[])?,
-        peer("Python scgi", of_python("scgi")?, Peer::python_scgi, &[])?,
-        peer("flup", of_python("flup")?, Peer::flup, &[])?,
-        peer("Perl SCGI", perl, Peer::perl, &[])?,
-    ])
+        return first_line(&python, &["-c", &code]);
+    }
+    Ok(match program {
+        "perl SCGI" => first_line(&"perl".into(), &["-MSCGI", "-e", "print $SCGI::VERSION"])?,
+        "rtorrent" => {
+            let line = first_line(&"rtorrent".into(), &["-h"])?;
+            line.rsplit(' ').next().unwrap_or_default().trim_end_matches('.').into()
+        }
+        program => first_line(&program.into(), &["--version"])?,
+    })
 }
 
 fn first_line(program: &OsString, args: &[&str]) -> Result<String, BoxError> {
@@ -115,22 +115,14 @@ impl Drop for Echo {
 
 fn ours() -> Result<Column, BoxError> {
     let mut child = Command::new(scgi()?);
-    let mut echo = Echo(child.args(["echo", "127.0.0.1:0"]).stdout(Stdio::piped()).spawn()?);
+    let mut echo = Echo(
+        child.args(["echo", "127.0.0.1:0"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?,
+    );
     let stdout = echo.0.stdout.take().ok_or("no output")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;
     let address = line.trim_end().strip_prefix("Listening on ").ok_or("scgi echo tells nothing")?;
     column("scgi echo", "of this tree".into(), address, &[])
-}
-
-fn peer(
-    name: &'static str,
-    version: String,
-    start: fn() -> io::Result<Peer>,
-    args: &[&str],
-) -> Result<Column, BoxError> {
-    let peer = start()?;
-    column(name, version, &peer.address().to_string(), args)
 }
 
 fn column(
@@ -150,39 +142,67 @@ fn column(
     Ok(Column { name, version, command: words.join(" "), report })
 }
 
-fn print_page(columns: &[Column]) {
-    println!("# What `scgi check` finds\n");
-    println!("Made by `examples/check_peers.rs`, over TCP on loopback, with the time-out of 5 s;");
-    println!(
-        "the servers run the programs in [`peers`](peers). What a server does here says how it"
+const INTRODUCTION: &str = "\
+What `scgi check` finds with SCGI servers written by others, and with ours.
+
+It sends 80 numbered cases: legal requests, which have to be answered, malformed ones, which
+should be refused, and clients that break off; after each case a good request has to be answered.
+What a server does here says how it takes odd input, not how good it is: behind nginx most of
+these cases cannot happen.
+
+What a client has to know:
+
+- rTorrent takes heads of up to 2 KiB, closes on an empty body, and gives no reply when a byte
+  follows the body.
+- uWSGI takes heads of up to 4 KiB unless `--buffer-size` is set, and mistakes the comma for the
+  first byte of the body if it arrives after the block.
+- Perl's closes unless CONTENT_LENGTH is first and SCGI is there.
+
+The clients of these crates send what all of them take.
+
+# Servers";
+
+fn page(columns: &[Column]) -> String {
+    let mut page = format!(
+        "{INTRODUCTION}\n\nMade on {}, over TCP on loopback, by\n\n```sh\n\
+         cargo build -p scgi-examples --bin scgi\n\
+         cargo run -p scgi-examples --example check_peers\n```\n\n\
+         | server | version | command | ok | lenient | failed |\n\
+         | --- | --- | --- | --- | --- | --- |\n",
+        system()
     );
-    println!(
-        "takes odd input, not how good it is: behind nginx most of these cases cannot happen.\n"
-    );
-    println!("| server | version | command | ok | lenient | failed |");
-    println!("| --- | --- | --- | --- | --- | --- |");
     for Column { name, version, command, report } in columns {
         let Report { passed, lenient, failed, .. } = report;
-        println!("| {name} | {version} | `{command}` | {passed} | {lenient} | {failed} |");
+        page +=
+            &format!("| {name} | {version} | `{command}` | {passed} | {lenient} | {failed} |\n");
     }
-    print_table(columns);
-    print_details(columns);
+    page + &table(columns) + &columns.iter().map(details).collect::<String>()
 }
 
-fn print_table(columns: &[Column]) {
-    println!(
-        "\n`.` ok, `~` lenient (against a \"should\"), `X` failed (against a \"must\", a hang,"
-    );
-    println!("or a crash). The rules are those that `scgi check --list` names.\n");
+/// As `Debian GNU/Linux 12 (bookworm)`.
+fn system() -> String {
+    let text = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let name = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="));
+    name.unwrap_or("an unknown system").trim_matches('"').into()
+}
+
+fn table(columns: &[Column]) -> String {
     let names: Vec<_> = columns.iter().map(|column| column.name).collect();
-    println!("| case | rule | | {} |", names.join(" | "));
-    println!("| --- | --- | --- |{}", " --- |".repeat(columns.len()));
+    let mut table = format!(
+        "\n# Cases\n\n\
+         `.` ok, `~` lenient (against a \"should\"), `X` failed (against a \"must\", a hang,\n\
+         or a crash). The rules are those that `scgi check --list` names.\n\n\
+         | case | rule | | {} |\n| --- | --- | --- |{}\n",
+        names.join(" | "),
+        " --- |".repeat(columns.len())
+    );
     for (index, case) in columns[0].report.cases.iter().enumerate() {
         let marks = columns.iter().map(|column| symbol(&column.report.cases[index].mark));
         let marks: Vec<_> = marks.collect();
         let Case { number, name, rule, severity, .. } = case;
-        println!("| {number} {name} | {rule} | {severity} | {} |", marks.join(" | "));
+        table += &format!("| {number} {name} | {rule} | {severity} | {} |\n", marks.join(" | "));
     }
+    table
 }
 
 fn symbol(mark: &str) -> &'static str {
@@ -193,15 +213,16 @@ fn symbol(mark: &str) -> &'static str {
     }
 }
 
-fn print_details(columns: &[Column]) {
-    for Column { name, version, report, .. } in columns {
-        println!("\n## {name} {version}\n");
-        let odd: Vec<_> = report.cases.iter().filter(|case| case.mark != "passed").collect();
-        if odd.is_empty() {
-            println!("All cases passed.");
-        }
-        for Case { number, group, name, mark, what, .. } in odd {
-            println!("- {} {number} {group}: {name}: {what}", symbol(mark));
-        }
+/// What a server did otherwise.
+fn details(column: &Column) -> String {
+    let Column { name, version, report, .. } = column;
+    let odd: Vec<_> = report.cases.iter().filter(|case| case.mark != "passed").collect();
+    let mut text = format!("\n# {name} {version}\n\n");
+    if odd.is_empty() {
+        text += "All cases passed.\n";
     }
+    for Case { number, group, name, mark, what, .. } in odd {
+        text += &format!("- {} {number} {group}: {name}: {what}\n", symbol(mark));
+    }
+    text
 }

@@ -54,39 +54,41 @@ impl<T, E: Into<BoxError>> Context<T> for Result<T, E> {
     }
 }
 
+const NOBODY_LISTENS: &str =
+    "nothing listens there: start the server, or compare the port with its settings";
+
 /// Why a server could not be reached, and what to do about it.
 pub(crate) fn cannot_connect(address: &Address, error: &io::Error) -> String {
     let is_unix = matches!(address, Address::Unix(_));
-    let hint = match error.kind() {
+    let advice = match error.kind() {
         ErrorKind::ConnectionRefused if is_unix => {
-            "; no server listens on that socket any more: start it"
+            "no server listens on that socket any more: start it"
         }
-        ErrorKind::ConnectionRefused => {
-            "; nothing listens there: start the server, or compare the port with its settings"
-        }
+        ErrorKind::ConnectionRefused => NOBODY_LISTENS,
         ErrorKind::NotFound if is_unix => {
-            "; there is no such socket: start the server, or compare the path with its settings"
+            "there is no such socket: start the server, or compare the path with its settings"
         }
         ErrorKind::PermissionDenied if is_unix => {
-            "; the socket needs write permission, and each folder above it the right to enter"
+            "the socket needs write permission, and each folder above it the right to enter"
         }
         ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
-            "; the host is down, or a firewall drops what is sent to it"
+            "the host is down, or a firewall drops what is sent to it"
         }
-        _ => "",
+        _ => return format!("cannot connect to {address}: {error}"),
     };
-    format!("cannot connect to {address}: {error}{hint}")
+    format!("cannot connect to {address}: {error}; {advice}")
 }
 
-/// What to do about a response that did not come, as far as the error tells.
+/// What to do about an error, as far as the error alone tells.
 fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
-    match error.downcast_ref()? {
-        DecodeError::NoResponse => Some(
+    if let Some(DecodeError::NoResponse) = error.downcast_ref() {
+        return Some(
             "look at its log: it refused the request or crashed on it (scgi check tells what it \
              takes)",
-        ),
-        _ => None,
+        );
     }
+    let error: &io::Error = error.downcast_ref()?;
+    (error.kind() == ErrorKind::ConnectionRefused).then_some(NOBODY_LISTENS)
 }
 
 #[cfg(test)]

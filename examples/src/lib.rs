@@ -2,6 +2,7 @@
 
 pub mod backend_peer;
 pub mod behind;
+pub mod checked_peers;
 pub mod fleet;
 pub mod front;
 mod hello;

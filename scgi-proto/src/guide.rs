@@ -12,6 +12,7 @@
 //! | know what is guarded and what is your part | [`security`] |
 //! | drive the protocol from an event loop of your own | [`event_loop`] |
 //! | test a handler without a socket | [`testing`] |
+//! | know how other SCGI servers take odd requests | [`peers`] |
 //!
 //! These modules hold text only. Their examples are compiled, and those that can run are run, in
 //! the package `examples`, which has every runtime.
@@ -39,3 +40,6 @@ pub mod event_loop {}
 
 #[doc = include_str!("guide/testing.md")]
 pub mod testing {}
+
+#[doc = include_str!("guide/peers.md")]
+pub mod peers {}

@@ -1,5 +1,5 @@
 //! The cases. A case's number is its place in the lists: one that is put between others moves
-//! those behind it, and `CHECK.md` and who uses `--only` have to follow.
+//! those behind it, and the guide `peers` and who uses `--only` have to follow.
 
 use std::time::Duration;
 

@@ -38,7 +38,7 @@ pub(crate) fn findings(watch: &Watch, end: &End) -> Vec<String> {
     found.extend(of_request(watch));
     found.extend(of_reply(watch, end));
     if let Some(head) = &watch.reply.head {
-        found.extend(of_head(watch, head));
+        found.extend(OF_HEAD.iter().filter_map(|look| look(watch, head)));
     }
     found.extend(of_connection(watch, end));
     found
@@ -119,67 +119,88 @@ fn bad_head(watch: &Watch, error: &DecodeError) -> String {
 
 /// The first line, without the value of a field: it may be a secret.
 fn line(rest: &[u8]) -> String {
-    let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-    let line = &rest[..end];
-    let is_status = |name: &[u8]| name.eq_ignore_ascii_case(b"Status");
-    match line.iter().position(|byte| *byte == b':') {
-        Some(colon) if !is_status(&line[..colon]) => {
-            let name = Escaped(&line[..colon.min(SHOWN)]);
-            match line[colon..].iter().find(|byte| matches!(byte, 0 | b'\r')) {
-                Some(byte) if line.strip_suffix(b"\r").unwrap_or(line).contains(byte) => {
-                    format!("{name}: with the byte 0x{byte:02x}")
-                }
-                _ => format!("{name}: ..."),
-            }
-        }
-        _ => Escaped(&line[..line.len().min(SHOWN)]).to_string(),
+    let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    if line.starts_with(b" ") || line.starts_with(b"\t") {
+        return "a folded line".into();
+    }
+    let (name, value) = line.split_at(line.iter().position(|b| *b == b':').unwrap_or(line.len()));
+    let shown = Escaped(&name[..name.len().min(SHOWN)]);
+    if value.is_empty() {
+        return shown.to_string();
+    }
+    if name.eq_ignore_ascii_case(b"Status") {
+        return Escaped(&line[..line.len().min(SHOWN)]).to_string();
+    }
+    match value.iter().find(|byte| matches!(byte, 0 | b'\r')) {
+        Some(byte) => format!("{shown}: with the byte 0x{byte:02x}"),
+        None => format!("{shown}: ..."),
     }
 }
 
-/// What is wrong with the head of a reply that can be understood.
-fn of_head(watch: &Watch, head: &ResponseHead) -> Vec<String> {
-    let reply = &watch.reply;
-    let fields = head.fields();
-    let lines = || watch.start.split(|byte| *byte == b'\n').take_while(|line| line.len() > 1);
-    let has_status_line = watch.start.starts_with(b"HTTP/");
-    let mut found = Vec::new();
-    if has_status_line {
-        let (code, reason) = (head.status().code(), Escaped(head.reason().as_bytes()));
-        found.push(format!(
+/// What is looked for in the head of a reply that can be understood.
+const OF_HEAD: [fn(&Watch, &ResponseHead) -> Option<String>; 6] =
+    [status_line, long_head, long_line, transfer_encoding, bare_location, surplus];
+
+fn status_line(watch: &Watch, head: &ResponseHead) -> Option<String> {
+    let (code, reason) = (head.status().code(), Escaped(head.reason().as_bytes()));
+    has_status_line(watch).then(|| {
+        format!(
             "the reply begins with an HTTP status line: Apache answers 500; send \"Status: {code} \
              {reason}\""
-        ));
-    }
-    if reply.head_len > NGINX_HEAD {
-        let len = reply.head_len;
-        found.push(format!(
+        )
+    })
+}
+
+fn has_status_line(watch: &Watch) -> bool {
+    watch.start.starts_with(b"HTTP/")
+}
+
+fn long_head(watch: &Watch, _: &ResponseHead) -> Option<String> {
+    let len = watch.reply.head_len;
+    (len > NGINX_HEAD).then(|| {
+        format!(
             "a head of {len} bytes is over nginx' scgi_buffer_size, {NGINX_HEAD} unless set: it \
              answers 502"
-        ));
-    }
-    if lines().any(|line| line.len() > APACHE_LINE) {
-        found.push(format!("a field is over Apache's {APACHE_LINE} bytes: it answers 500"));
-    }
-    if fields.get("Transfer-Encoding").is_some() {
-        found.push(
-            "Transfer-Encoding is the front server's: nginx and Apache pass the chunks' framing \
-             on as body, lighttpd decodes it"
-                .into(),
-        );
-    }
-    let has_status = has_status_line
-        || lines().any(|line| line.get(..7).is_some_and(|l| l.eq_ignore_ascii_case(b"Status:")));
-    if fields.get("Location").is_some_and(|url| !url.starts_with(b"/")) && !has_status {
-        found
-            .push("Location without Status: Apache answers 200; send \"Status: 302 Found\"".into());
-    }
-    if reply.surplus > 0 && !watch.is_head_request() && !head.status().has_no_body() {
-        let surplus = reply.surplus;
-        found.push(format!(
-            "{surplus} bytes more than Content-Length says: nginx and lighttpd cut them off"
-        ));
-    }
-    found
+        )
+    })
+}
+
+/// The lines of the reply's head.
+fn lines(watch: &Watch) -> impl Iterator<Item = &[u8]> {
+    watch.start.split(|byte| *byte == b'\n').take_while(|line| !matches!(*line, b"" | b"\r"))
+}
+
+fn long_line(watch: &Watch, _: &ResponseHead) -> Option<String> {
+    let is_long = lines(watch).any(|line| line.len() > APACHE_LINE);
+    is_long.then(|| format!("a field is over Apache's {APACHE_LINE} bytes: it answers 500"))
+}
+
+fn transfer_encoding(_: &Watch, head: &ResponseHead) -> Option<String> {
+    head.fields().get("Transfer-Encoding")?;
+    Some(
+        "Transfer-Encoding is the front server's: nginx and Apache pass the chunks' framing on as \
+         body, lighttpd decodes it"
+            .into(),
+    )
+}
+
+fn bare_location(watch: &Watch, head: &ResponseHead) -> Option<String> {
+    let is_status =
+        |line: &[u8]| line.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Status:"));
+    // A local path alone is a redirect within the front server.
+    let is_remote = !head.fields().get("Location")?.starts_with(b"/");
+    let is_bare = is_remote && !has_status_line(watch) && !lines(watch).any(is_status);
+    is_bare
+        .then(|| "Location without Status: Apache answers 200; send \"Status: 302 Found\"".into())
+}
+
+fn surplus(watch: &Watch, head: &ResponseHead) -> Option<String> {
+    let surplus = watch.reply.surplus;
+    let has_body = !watch.is_head_request() && !head.status().has_no_body();
+    (surplus > 0 && has_body).then(|| {
+        format!("{surplus} bytes more than Content-Length says: nginx and lighttpd cut them off")
+    })
 }
 
 fn of_connection(watch: &Watch, end: &End) -> Vec<String> {
@@ -264,6 +285,7 @@ mod tests {
             (b"Status: 200\nStatus: 404\n\n", &["(Status: 404)"]),
             (b"Status: 100 Continue\n\nStatus: 200 OK\n\n", &["(Status: 100 Continue)"]),
             (b"Set-Cookie: a\rb\r\n\n", &["(Set-Cookie: with the byte 0x0d)"]),
+            (b"Set-Cookie: a\n b\n\n", &["(a folded line)"]),
             (b"", &["closed without a reply"]),
             (b"Status: 200", &["no empty line"]),
             (b"\r\r", &["CR alone"]),
