@@ -1,6 +1,6 @@
 //! SCGI servers and clients on `futures-io`, for smol, async-std or any other runtime.
 //!
-//! With the feature `smol`:
+//! A program behind nginx, Apache or lighttpd, with the feature `smol`:
 //! ```
 //! # #[cfg(feature = "smol")] mod example {
 //! use scgi_async_std::smol::serve;
@@ -19,16 +19,38 @@
 //! # }
 //! ```
 //!
-//! The default build knows no runtime and no socket: [`Connection`], [`Client`] and
-//! [`serve_connection`] work on any stream with `AsyncRead` and `AsyncWrite` of futures-io.
+//! and in nginx: `include scgi_params; scgi_pass 127.0.0.1:4000;`. With the feature `async-std`,
+//! the same `serve` is in `scgi_async_std::async_std`.
+//!
+//! # The types
+//! - [`serve_connection`] runs a [`Handler`] on any stream with `AsyncRead` and `AsyncWrite` of
+//!   futures-io. With a runtime's feature, `serve` runs it on a `Listener`, and `Serve` can be told
+//!   its bounds, deadlines and a shutdown signal.
+//! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
+//! - [`Client`] calls an SCGI server, on any such stream; `Client::connect` needs a runtime's
+//!   feature.
+//! - [`Connection`] is one request and its reply, piece by piece. Deadlines need a [`Timer`], as
+//!   futures-io has no clock; `serve` brings it.
+//!
+//! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]
+//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`Config`] and [`Limits`], [`Error`].
 //!
 //! # Features
 //! - `smol`: `Listener`, `Stream`, `Client::connect`, and `smol::serve`.
 //! - `async-std`: the same with `async_std::serve`. **async-std is discontinued**
 //!   (RUSTSEC-2025-0052); this feature is for programs that are built on it. New code should
 //!   use smol.
+//! - `tracing`: a span and an event for each request, warnings for what was refused.
+//! - `systemd`: addresses `systemd:NAME`, and `Serve::with_systemd`.
 //!
-//! Every rule of the protocol is in `scgi_proto`, whose types are exported here.
+//! None is on by default: the crate then knows no runtime and no socket.
+//!
+//! # What is not covered
+//! TLS and HTTP: they end at the front server. Keep-alive and several requests on a connection,
+//! which SCGI does not have. A pool of connections for the [`Client`], for the same reason.
+//!
+//! The minimum Rust version is 1.85. [`scgi_proto::guide`] has pages on choosing an adapter,
+//! streaming, errors, deploying, front servers, security and testing.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

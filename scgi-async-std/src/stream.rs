@@ -19,6 +19,15 @@ use socket2::SockRef;
 use crate::accepted::Accepted;
 
 /// A connected TCP or Unix socket.
+///
+/// # Examples
+/// ```no_run
+/// use scgi_async_std::Stream;
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = Stream::connect(&"/run/app.sock".parse()?).await?;
+/// println!("{}", stream.peer()?);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     inner: Inner,

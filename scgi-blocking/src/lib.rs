@@ -15,12 +15,17 @@
 //! # Ok(()) }
 //! ```
 //!
+//! and in nginx: `include scgi_params; scgi_pass 127.0.0.1:4000;`.
+//!
+//! # The types
 //! - [`serve`] runs a [`Handler`] on a [`Listener`] with a bounded number of threads, and
 //!   [`Shutdown`] ends it; [`serve_connection`] does the same for one stream.
+//! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server.
 //! - [`Connection`] is one request and its reply, piece by piece.
 //!
-//! Every rule of the protocol is in `scgi_proto`, whose types are exported here.
+//! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]
+//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`Config`] and [`Limits`], [`Error`].
 //!
 //! # Streams and deadlines
 //! On sockets ([`Stream`], [`TcpStream`](std::net::TcpStream) and `UnixStream`) every deadline
@@ -32,10 +37,22 @@
 //! over a socket with a timeout of its own, they are tried again until the deadline. Such a
 //! stream has no write side to shut down either: an early reply is followed by the close.
 //!
-//! # What is not here
+//! # Features
+//! - `tracing`: a span and an event for each request, warnings for what was refused.
+//! - `systemd`: addresses `systemd:NAME`, and `Serve::with_systemd`.
+//!
+//! None is on by default.
+//!
+//! # What is not covered
 //! A request deadline cannot interrupt a handler: it is looked at when the handler returns and
 //! between the chunks of its response. And while a handler works, nobody notices that the front
 //! server is gone.
+//!
+//! TLS and HTTP: they end at the front server. Keep-alive and several requests on a connection,
+//! which SCGI does not have. A pool of connections for the [`Client`], for the same reason.
+//!
+//! The minimum Rust version is 1.85. [`scgi_proto::guide`] has pages on choosing an adapter,
+//! streaming, errors, deploying, front servers, security and testing.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

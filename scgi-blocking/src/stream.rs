@@ -12,6 +12,15 @@ use scgi_proto::{Address, Peer};
 use crate::socket::Socket;
 
 /// A connected TCP or Unix socket.
+///
+/// # Examples
+/// ```no_run
+/// use scgi_blocking::Stream;
+/// # fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = Stream::connect(&"/run/app.sock".parse()?)?;
+/// println!("{stream:?}");
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     inner: Inner,

@@ -48,7 +48,16 @@ impl fmt::Display for Part {
 /// The peer broke the protocol or a [`Limits`](crate::Limits) bound.
 ///
 /// Offsets count bytes from the start of the message. The text of each variant tells the
-/// operator what to change where that is known.
+/// operator what to change where that is known; [`guide::errors`](crate::guide::errors) has all
+/// of them with cause and fix.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::{DecodeError, Status};
+/// let error = DecodeError::BodyTooLarge { len: 2048, max: 1024 };
+/// assert_eq!(error.to_string(), "a body of 2048 bytes is over the limit of 1024 bytes");
+/// assert_eq!(error.status_hint(), Status::CONTENT_TOO_LARGE);
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are named for what they hold; the variants say more")]
@@ -254,6 +263,14 @@ impl core::error::Error for DecodeError {}
 /// The caller asked for a message that the protocol does not allow.
 ///
 /// Indexes count params or fields from 0, in the order in which the caller gave them.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::{EncodeError, RequestEncoder, RequestHead};
+/// let head = RequestHead::builder("GET", "/").param("HTTP_COOKIE", "a\0b").build();
+/// let error = RequestEncoder::default().head(&head, &mut Default::default()).unwrap_err();
+/// assert_eq!(error, EncodeError::NulByte { index: 8 });
+/// ```
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are named for what they hold; the variants say more")]
@@ -383,6 +400,16 @@ pub type BoxError = Box<dyn core::error::Error + Send + Sync>;
 
 /// What every adapter reports: the stream failed, the peer or the caller broke the protocol, a
 /// deadline passed, or a body failed.
+///
+/// # Examples
+/// ```
+/// use std::error::Error as _;
+/// use scgi_proto::{Error, Timeout};
+/// let error = Error::from(Timeout::Head);
+/// assert_eq!(error.to_string(), "a deadline passed");
+/// let reason = error.source().expect("a reason").to_string();
+/// assert_eq!(reason, "the request head was not complete in time");
+/// ```
 #[cfg(feature = "std")]
 #[non_exhaustive]
 #[derive(Debug)]

@@ -6,6 +6,14 @@ use crate::request::RequestHead;
 use crate::response::ResponseHead;
 
 /// A piece of a request: the head once, then any number of body chunks, then the end.
+///
+/// # Examples
+/// A request without a body:
+/// ```
+/// use scgi_proto::{RequestEvent, RequestHead};
+/// let events = [RequestEvent::Head(RequestHead::builder("GET", "/").build()), RequestEvent::End];
+/// # let _ = events;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestEvent {
     /// The params and the length of the body.
@@ -17,6 +25,17 @@ pub enum RequestEvent {
 }
 
 /// A piece of a response: the head once, then any number of body chunks, then the end.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::{ResponseEvent, ResponseHead, Status};
+/// let events = [
+///     ResponseEvent::Head(ResponseHead::new(Status::OK)),
+///     ResponseEvent::Body("hello".into()),
+///     ResponseEvent::End,
+/// ];
+/// # let _ = events;
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResponseEvent {
     /// The status and the fields.

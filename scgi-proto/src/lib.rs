@@ -1,4 +1,62 @@
-//! The SCGI protocol without I/O.
+//! The SCGI protocol without I/O: requests and responses, decoding and encoding, and the life of a
+//! connection, for any runtime or none.
+//!
+//! SCGI carries a web request from a front server (nginx, Apache, lighttpd) to a program: one
+//! connection, one request, one reply. This crate knows every rule of that and touches no socket
+//! and no clock. Most programs want an adapter that does: `scgi-tokio`, `scgi-async-std` or
+//! `scgi-blocking`; [`guide::adapters`] helps to choose. This crate alone is for an event loop of
+//! one's own, for looking at captured bytes, and for writing another adapter.
+//!
+//! # Examples
+//! A request comes in as bytes, the reply goes out as bytes:
+//! ```
+//! use core::time::Duration;
+//! use scgi_proto::{Config, Exchange, RequestEvent, ResponseEvent, ResponseHead, Status};
+//!
+//! let mut exchange = Exchange::new(&Config::default(), Duration::ZERO);
+//! exchange.receive_slice(b"40:CONTENT_LENGTH\x000\0SCGI\x001\0REQUEST_URI\0/hi\0,");
+//! while let Some(event) = exchange.next_event()? {
+//!     if let RequestEvent::Head(head) = event {
+//!         let uri = head.request_uri().unwrap_or_default().to_vec();
+//!         let head = ResponseHead::new(Status::OK).with_field("Content-Type", "text/plain");
+//!         exchange.send(ResponseEvent::Head(head))?;
+//!         exchange.send(ResponseEvent::Body(uri.into()))?;
+//!         exchange.send(ResponseEvent::End)?;
+//!     }
+//! }
+//! let (reply, _) = exchange.pending();
+//! assert_eq!(reply, b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n/hi");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The types
+//!
+//! | | server side | client side |
+//! |---|---|---|
+//! | a connection's life: deadlines, errors, the close | [`Exchange`], set by [`Config`] | [`Call`] |
+//! | bytes to events | [`RequestDecoder`] | [`ResponseDecoder`] |
+//! | events to bytes | [`ResponseEncoder`] | [`RequestEncoder`] |
+//! | events | [`RequestEvent`] | [`ResponseEvent`] |
+//! | heads | [`RequestHead`], [`Params`] | [`ResponseHead`], [`Fields`], [`Status`] |
+//! | bounds on what a peer may send | [`Limits`], [`Policy`] | [`Limits`] |
+//! | errors: the peer's, the caller's | [`DecodeError`], [`EncodeError`] | the same |
+//!
+//! [`Receiver`] is a decoder with its buffer. What adapters share beside the protocol is here too:
+//! [`Request`] and [`Response`], [`Address`] and [`bind_with`], [`Counters`], [`AllowList`],
+//! [`trace`], [`systemd`], and the pipe between a connection and its handler ([`body_pipe`]).
+//!
+//! # Features
+//! - `std` (default): [`Error`], [`Address`], binding, [`Counters`], the body pipe. Without it the
+//!   crate is `no_std` and needs `alloc`.
+//! - `http`: conversions to and from the types of the crate `http`, in [`mod@http`].
+//! - `tracing`: what an operator sees of a server, in [`trace`].
+//! - `systemd`: addresses `systemd:NAME`, and telling systemd how the service is, in [`systemd`].
+//!
+//! # What is not covered
+//! FastCGI, HTTP and uwsgi; they are recognised, so that the error can say so. Several requests on
+//! one connection, which SCGI does not have. Parsing forms, cookies and multipart bodies.
+//!
+//! The minimum Rust version is 1.85. The [`guide`] has pages on all of this.
 
 #![no_std]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]

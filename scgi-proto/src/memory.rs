@@ -7,6 +7,20 @@ use bytes::BytesMut;
 ///
 /// No byte of the old connection can be seen in the new one, and buffers that grew large are
 /// freed instead.
+///
+/// # Examples
+/// ```
+/// use core::time::Duration;
+/// use scgi_proto::{Config, Exchange, Memory};
+///
+/// let mut memory = Memory::default();
+/// for connection in 0..3 {
+///     let mut exchange = Exchange::new(&Config::default(), Duration::from_secs(connection));
+///     exchange.give_memory(memory);
+///     // ... a request and its reply ...
+///     memory = exchange.take_memory();
+/// }
+/// ```
 #[derive(Debug, Default)]
 pub struct Memory {
     pub(crate) input: BytesMut,

@@ -10,6 +10,17 @@ use crate::params::{Params, name_start};
 /// The accessors give the variables of RFC 3875 section 4.1 and those that front servers add,
 /// as bytes; `None` means that the front server did not send it. `head.params().get_str(..)`
 /// gives text.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::RequestHead;
+/// let head = RequestHead::builder("GET", "/a%20b?c=d").param("HTTP_HOST", "example.org").build();
+/// assert_eq!(head.method(), Some(&b"GET"[..]));
+/// assert_eq!(head.path_info(), Some(&b"/a b"[..]));
+/// assert_eq!(head.query_string(), Some(&b"c=d"[..]));
+/// assert_eq!(head.params().get_str("HTTP_HOST"), Some("example.org"));
+/// assert_eq!(head.remote_addr(), None);
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct RequestHead {
     params: Params,
@@ -153,6 +164,13 @@ impl fmt::Debug for RequestHead {
 /// Builds the head of a request; made by [`RequestHead::builder`], or empty by `default`.
 ///
 /// CONTENT_LENGTH and SCGI need not be given: the encoder writes them, first and second.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::RequestHeadBuilder;
+/// let head = RequestHeadBuilder::default().param("A", "1").param("A", "2").append("A", "3").build();
+/// assert!(head.params().get_all("A").eq([b"2", b"3"]));
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct RequestHeadBuilder {
     block: Vec<u8>,

@@ -15,17 +15,35 @@
 //! # Ok(()) }
 //! ```
 //!
-//! - [`serve`] runs a [`Handler`] on a [`Listener`]; [`serve_connection`] on one stream.
+//! and in nginx: `include scgi_params; scgi_pass 127.0.0.1:4000;`.
+//!
+//! # The types
+//! - [`serve`] runs a [`Handler`] on a [`Listener`] and can be told its bounds, deadlines and a
+//!   shutdown signal ([`Serve`]); [`serve_connection`] does so on one stream, a
+//!   `tokio::io::duplex` for example.
+//! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server.
 //! - [`Connection`] is one request and its reply, piece by piece.
 //! - [`ServerCodec`] and [`ClientCodec`] are for [`tokio_util::codec::Framed`].
 //!
+//! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]
+//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`Config`] and [`Limits`], [`Error`].
+//!
 //! # Features
 //! - `tower`: [`serve`] takes any tower service, an axum `Router` for example, and `Backend` is a
 //!   service that calls an SCGI server.
-//! - `axum`: extractors for the params, the client's address and the mount point.
+//! - `axum`: extractors for the params, the browser's address and the mount point.
+//! - `tracing`: a span and an event for each request, warnings for what was refused.
+//! - `systemd`: addresses `systemd:NAME`, and `Serve::with_systemd`.
 //!
-//! Every rule of the protocol is in `scgi_proto`, whose types are exported here.
+//! None is on by default.
+//!
+//! # What is not covered
+//! TLS and HTTP: they end at the front server. Keep-alive and several requests on a connection,
+//! which SCGI does not have. A pool of connections for the [`Client`], for the same reason.
+//!
+//! The minimum Rust version is 1.85. [`scgi_proto::guide`] has pages on choosing an adapter,
+//! streaming, errors, deploying, front servers, security and testing.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

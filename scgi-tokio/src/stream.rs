@@ -17,6 +17,15 @@ use tokio::net::UnixStream;
 use crate::accepted::Accepted;
 
 /// A connected TCP or Unix socket.
+///
+/// # Examples
+/// ```no_run
+/// use scgi_tokio::Stream;
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let stream = Stream::connect(&"/run/app.sock".parse()?).await?;
+/// println!("{}", stream.peer()?);
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Stream {
     inner: Inner,

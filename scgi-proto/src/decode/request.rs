@@ -14,6 +14,24 @@ use crate::policy::Policy;
 ///
 /// Bytes after the body are never taken as another request: SCGI has one request on a
 /// connection. They are thrown away and counted ([`surplus`](Self::surplus)).
+///
+/// # Examples
+/// ```
+/// use bytes::BytesMut;
+/// use scgi_proto::{Decode, RequestDecoder, RequestEvent};
+///
+/// let mut decoder = RequestDecoder::default();
+/// let mut buf = BytesMut::from(&b"24:CONTENT_LENGTH\x005\0SCGI\x001\0,hel"[..]);
+/// let Some(RequestEvent::Head(head)) = decoder.decode(&mut buf)? else { panic!() };
+/// assert_eq!(head.content_length(), 5);
+/// assert_eq!(decoder.decode(&mut buf)?, Some(RequestEvent::Body("hel".into())));
+/// assert_eq!(decoder.decode(&mut buf)?, None); // feed it
+///
+/// buf.extend_from_slice(b"lo");
+/// assert_eq!(decoder.decode(&mut buf)?, Some(RequestEvent::Body("lo".into())));
+/// assert_eq!(decoder.decode(&mut buf)?, Some(RequestEvent::End));
+/// # Ok::<(), scgi_proto::DecodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct RequestDecoder {
     limits: Limits,

@@ -20,6 +20,22 @@ use crate::response::{Fields, ResponseHead, ResponseKind, Status};
 /// line or neither (then 200, or 302 for a Location alone). The body goes to Content-Length, or
 /// else to the end of input. A status line that contradicts a `Status` field yields to it, as
 /// `Status` is what RFC 3875 section 6.3.3 defines.
+///
+/// # Examples
+/// ```
+/// use bytes::BytesMut;
+/// use scgi_proto::{Decode, ResponseDecoder, ResponseEvent, Status};
+///
+/// let mut decoder = ResponseDecoder::default();
+/// let mut buf = BytesMut::from("Status: 404 Not Found\nContent-Type: text/plain\n\nno");
+/// let Some(ResponseEvent::Head(head)) = decoder.decode(&mut buf)? else { panic!() };
+/// assert_eq!(head.status(), Status::NOT_FOUND);
+/// assert_eq!(decoder.decode(&mut buf)?, Some(ResponseEvent::Body("no".into())));
+/// // Only the end of input ends it, as no Content-Length does.
+/// assert_eq!(decoder.decode(&mut buf)?, None);
+/// assert_eq!(decoder.decode_eof(&mut buf)?, Some(ResponseEvent::End));
+/// # Ok::<(), scgi_proto::DecodeError>(())
+/// ```
 #[derive(Debug)]
 pub struct ResponseDecoder {
     limits: Limits,

@@ -28,6 +28,18 @@ use crate::request::RequestHead;
 ///
 /// # Errors
 /// If there is no method or no path, or a header holds a control byte, which hyper refuses too.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::RequestHead;
+/// use scgi_proto::http::request_to_http;
+///
+/// let head = RequestHead::builder("GET", "/a?b").param("HTTP_HOST", "example.org").build();
+/// let parts = request_to_http(head)?;
+/// assert_eq!((parts.method.as_str(), parts.uri.path()), ("GET", "/a"));
+/// assert_eq!(parts.headers["host"], "example.org");
+/// # Ok::<(), scgi_proto::http::ConvertError>(())
+/// ```
 pub fn request_to_http(head: RequestHead) -> Result<Parts, ConvertError> {
     let mut parts = ::http::Request::new(()).into_parts().0;
     let method = head.method().filter(|method| !method.is_empty());
