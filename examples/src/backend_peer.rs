@@ -110,8 +110,7 @@ impl Peer {
     /// # Errors
     /// When it is not installed or does not start.
     pub fn uwsgi_unix() -> io::Result<Self> {
-        let dir = scratch_dir()?;
-        let address = PeerAddress::Unix(dir.path().join("app.sock"));
+        let (dir, address) = unix_socket()?;
         Self::uwsgi(dir, address)
     }
 
@@ -123,46 +122,88 @@ impl Peer {
         Self::start(dir, address, &mut command)
     }
 
-    /// The Perl module `SCGI`, which prints `hello`, the path and the length of the body.
+    /// The Perl module `SCGI` on a TCP port. It prints `hello`, the path and the length of the
+    /// body.
     ///
     /// # Errors
     /// When it is not installed or does not start.
-    pub fn perl() -> io::Result<Self> {
-        Self::script(
-            find_program("perl")?.as_os_str(),
-            "perl_scgi.pl",
-            include_str!("../peers/perl_scgi.pl"),
-        )
+    pub fn perl_tcp() -> io::Result<Self> {
+        Self::perl(scratch_dir()?, PeerAddress::free_tcp()?)
     }
 
-    /// The Python package `scgi`, whose handler prints the variables it got.
+    /// The Perl module `SCGI` on a Unix socket.
     ///
     /// # Errors
     /// When it is not installed or does not start.
-    pub fn python_scgi() -> io::Result<Self> {
-        Self::script(&peers_python(), "python_scgi.py", include_str!("../peers/python_scgi.py"))
+    pub fn perl_unix() -> io::Result<Self> {
+        let (dir, address) = unix_socket()?;
+        Self::perl(dir, address)
     }
 
-    /// The Python package `flup`, with the application `wsgiapp.py`.
+    fn perl(dir: TempDir, address: PeerAddress) -> io::Result<Self> {
+        let script = ("perl_scgi.pl", include_str!("../peers/perl_scgi.pl"));
+        Self::script(find_program("perl")?.as_os_str(), script, dir, address)
+    }
+
+    /// The Python package `scgi` on a TCP port. Its handler prints the variables it got.
     ///
     /// # Errors
     /// When it is not installed or does not start.
-    pub fn flup() -> io::Result<Self> {
-        Self::script(&peers_python(), "flup_app.py", include_str!("../peers/flup_app.py"))
+    pub fn python_scgi_tcp() -> io::Result<Self> {
+        Self::python_scgi(scratch_dir()?, PeerAddress::free_tcp()?)
     }
 
-    fn script(interpreter: &OsStr, name: &str, text: &str) -> io::Result<Self> {
-        let dir = scratch_dir()?;
-        let port = free_port()?;
+    /// The Python package `scgi` on a Unix socket.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub fn python_scgi_unix() -> io::Result<Self> {
+        let (dir, address) = unix_socket()?;
+        Self::python_scgi(dir, address)
+    }
+
+    fn python_scgi(dir: TempDir, address: PeerAddress) -> io::Result<Self> {
+        let script = ("python_scgi.py", include_str!("../peers/python_scgi.py"));
+        Self::script(&peers_python(), script, dir, address)
+    }
+
+    /// The Python package `flup` on a TCP port, with the application `wsgiapp.py`.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub fn flup_tcp() -> io::Result<Self> {
+        Self::flup(scratch_dir()?, PeerAddress::free_tcp()?)
+    }
+
+    /// The Python package `flup` on a Unix socket, with the application `wsgiapp.py`.
+    ///
+    /// # Errors
+    /// When it is not installed or does not start.
+    pub fn flup_unix() -> io::Result<Self> {
+        let (dir, address) = unix_socket()?;
+        Self::flup(dir, address)
+    }
+
+    fn flup(dir: TempDir, address: PeerAddress) -> io::Result<Self> {
+        let script = ("flup_app.py", include_str!("../peers/flup_app.py"));
+        Self::script(&peers_python(), script, dir, address)
+    }
+
+    /// A script whose argument is a port of 127.0.0.1 or a path.
+    fn script(
+        interpreter: &OsStr,
+        (name, text): (&str, &str),
+        dir: TempDir,
+        address: PeerAddress,
+    ) -> io::Result<Self> {
         fs::write(dir.path().join(name), text)?;
         write_wsgi_application(dir.path())?;
         let mut command = Command::new(interpreter);
-        command.arg(name).arg(port.to_string());
-        Self::start(
-            dir,
-            PeerAddress::Tcp(SocketAddr::from((Ipv4Addr::LOCALHOST, port))),
-            &mut command,
-        )
+        command.arg(name).arg(match &address {
+            PeerAddress::Tcp(address) => address.port().to_string(),
+            PeerAddress::Unix(path) => path.display().to_string(),
+        });
+        Self::start(dir, address, &mut command)
     }
 
     fn start(dir: TempDir, address: PeerAddress, command: &mut Command) -> io::Result<Self> {
@@ -208,6 +249,13 @@ fn exchange(mut stream: impl Read + Write, request: &[u8]) -> io::Result<Vec<u8>
     let mut response = Vec::new();
     stream.read_to_end(&mut response)?;
     Ok(response)
+}
+
+/// A folder with the address of a socket in it.
+fn unix_socket() -> io::Result<(TempDir, PeerAddress)> {
+    let dir = scratch_dir()?;
+    let address = PeerAddress::Unix(dir.path().join("app.sock"));
+    Ok((dir, address))
 }
 
 fn write_wsgi_application(dir: &Path) -> io::Result<()> {

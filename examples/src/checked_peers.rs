@@ -37,9 +37,9 @@ pub const CHECKED_PEERS: [CheckedPeer; 5] = [
     CheckedPeer {
         name: "Python scgi",
         program: "python scgi",
-        start: Peer::python_scgi,
+        start: Peer::python_scgi_tcp,
         args: &[],
     },
-    CheckedPeer { name: "flup", program: "python flup", start: Peer::flup, args: &[] },
-    CheckedPeer { name: "Perl SCGI", program: "perl SCGI", start: Peer::perl, args: &[] },
+    CheckedPeer { name: "flup", program: "python flup", start: Peer::flup_tcp, args: &[] },
+    CheckedPeer { name: "Perl SCGI", program: "perl SCGI", start: Peer::perl_tcp, args: &[] },
 ];

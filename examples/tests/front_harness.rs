@@ -219,17 +219,17 @@ fn uwsgi_answers_on_a_unix_socket() {
 
 #[test]
 fn perl_answers() {
-    check_peer("perl SCGI", Peer::perl, PERL, "hello /x 0\n");
+    check_peer("perl SCGI", Peer::perl_tcp, PERL, "hello /x 0\n");
 }
 
 #[test]
 fn python_scgi_answers() {
-    check_peer("python scgi", Peer::python_scgi, PYTHON_SCGI, "REQUEST_URI: '/x'");
+    check_peer("python scgi", Peer::python_scgi_tcp, PYTHON_SCGI, "REQUEST_URI: '/x'");
 }
 
 #[test]
 fn flup_answers() {
-    check_peer("python flup", Peer::flup, FLUP, "GET /x len=0\n");
+    check_peer("python flup", Peer::flup_tcp, FLUP, "GET /x len=0\n");
 }
 
 const RTORRENT: &[u8] = include_bytes!("vectors/peers/rtorrent-request-ok.scgi");

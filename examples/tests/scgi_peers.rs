@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use scgi_examples::backend_peer::Peer;
 use scgi_examples::process::{required, scratch_dir};
-use tool::{RUNTIMES, scgi};
+use tool::{RUNTIMES, Run, scgi};
 
 const VERSION_CALL: &str = "<?xml version=\"1.0\"?><methodCall><methodName>system.client_version</methodName></methodCall>";
 
@@ -63,10 +63,14 @@ fn call_rtorrent(address: &str, runtime: &str) {
         .failed(4, "scgi: fault -506: Method 'no.such.method' not defined");
 }
 
-fn ask_uwsgi(address: &str, runtime: &str) {
-    let request = |args: &[&str]| {
-        scgi([&["request", "--runtime", runtime, address, "--timeout", "10s"][..], args].concat())
-    };
+/// A request, with the time in which a peer has long answered.
+fn request(address: &str, runtime: &str, args: &[&str]) -> Run {
+    scgi([&["request", "--runtime", runtime, address, "--timeout", "10s"][..], args].concat())
+}
+
+/// What `wsgiapp.py` does, whatever runs it.
+fn ask_wsgi(address: &str, runtime: &str) {
+    let request = |args: &[&str]| request(address, runtime, args);
     assert_eq!(request(&["/a%20b?c"]).ok().text(), "GET /a b len=0\n");
     assert_eq!(request(&["/post", "-d", "hello"]).ok().text(), "POST /post len=5\n");
     assert_eq!(request(&["/big"]).ok().stdout.len(), 200_000);
@@ -75,32 +79,67 @@ fn ask_uwsgi(address: &str, runtime: &str) {
     assert!(text.text().contains("Set-Cookie: a=1\r\nSet-Cookie: b=2\r\n"), "{}", text.text());
     let text = request(&["/redirect", "-i"]).ok();
     assert!(text.text().starts_with("Status: 302 Found\r\n"), "{}", text.text());
-    request(&["/boom"]).failed(
+    let text = request(&["/nocontent", "-i"]).ok();
+    assert!(text.text().starts_with("Status: 204 No Content\r\n"), "{}", text.text());
+}
+
+fn ask_uwsgi(address: &str, runtime: &str) {
+    ask_wsgi(address, runtime);
+    request(address, runtime, &["/boom"]).failed(
         1,
-        "scgi: the peer broke the protocol: the server closed without a response; look \
-                    at its log: it refused the request or crashed on it (scgi check tells what it \
-                    takes)",
+        "scgi: the peer broke the protocol: the server closed without a response; look at its \
+         log: it refused the request or crashed on it (scgi check tells what it takes)",
     );
 }
 
-#[test]
-fn rtorrent_over_tcp() {
-    with_peer("rtorrent", Peer::rtorrent_tcp, ask_rtorrent);
-    with_peer("rtorrent", Peer::rtorrent_tcp, call_rtorrent);
+fn ask_flup(address: &str, runtime: &str) {
+    ask_wsgi(address, runtime);
+    let run = request(address, runtime, &["/boom", "--fail"]);
+    assert_eq!(run.code, Some(22), "{}", run.stderr);
 }
 
-#[test]
-fn rtorrent_over_a_unix_socket() {
-    with_peer("rtorrent", Peer::rtorrent_unix, ask_rtorrent);
-    with_peer("rtorrent", Peer::rtorrent_unix, call_rtorrent);
+/// Its handler prints what it got, with LF and without a status.
+fn ask_python_scgi(address: &str, runtime: &str) {
+    let text = request(address, runtime, &["/a%20b?c", "-i"]).ok();
+    assert!(
+        text.text()
+            .starts_with("Status: 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n"),
+        "{}",
+        text.text()
+    );
+    assert!(text.text().contains("REQUEST_URI: '/a%20b?c'\n"), "{}", text.text());
+    // It closes with the body unread, which may look like a reset at the end of the reply.
+    let text = request(address, runtime, &["/post", "-d", "hello"]);
+    assert!(text.text().contains("CONTENT_LENGTH: '5'\n"), "{}", text.stderr);
 }
 
-#[test]
-fn uwsgi_over_tcp() {
-    with_peer("uwsgi-core", Peer::uwsgi_tcp, ask_uwsgi);
+fn ask_perl(address: &str, runtime: &str) {
+    let text = request(address, runtime, &["/a%20b?c", "-d", "hello", "-i"]).ok();
+    let expected = "Status: 200 OK\r\nContent-Type: text/plain\r\n\r\nhello /a b 5\n";
+    assert_eq!(text.text(), expected);
 }
 
-#[test]
-fn uwsgi_over_a_unix_socket() {
-    with_peer("uwsgi-core", Peer::uwsgi_unix, ask_uwsgi);
+/// A test for each kind of address.
+macro_rules! peer {
+    ($name:ident, $program:literal, $tcp:path, $unix:path, $($check:path),+) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn over_tcp() {
+                $(with_peer($program, $tcp, $check);)+
+            }
+
+            #[test]
+            fn over_a_unix_socket() {
+                $(with_peer($program, $unix, $check);)+
+            }
+        }
+    };
 }
+
+peer!(rtorrent, "rtorrent", Peer::rtorrent_tcp, Peer::rtorrent_unix, ask_rtorrent, call_rtorrent);
+peer!(uwsgi, "uwsgi-core", Peer::uwsgi_tcp, Peer::uwsgi_unix, ask_uwsgi);
+peer!(flup, "python flup", Peer::flup_tcp, Peer::flup_unix, ask_flup);
+peer!(python_scgi, "python scgi", Peer::python_scgi_tcp, Peer::python_scgi_unix, ask_python_scgi);
+peer!(perl, "perl SCGI", Peer::perl_tcp, Peer::perl_unix, ask_perl);
