@@ -83,8 +83,8 @@ pub(crate) fn cannot_connect(address: &Address, error: &io::Error) -> String {
 fn advice(error: &(dyn Error + 'static)) -> Option<&'static str> {
     if let Some(DecodeError::NoResponse) = error.downcast_ref() {
         return Some(
-            "look at its log: it refused the request or crashed on it (scgi check tells what it \
-             takes)",
+            "look at its log: it refused the request, crashed on it, or speaks FastCGI or uwsgi \
+             instead (scgi check tells what it takes)",
         );
     }
     let error: &io::Error = error.downcast_ref()?;

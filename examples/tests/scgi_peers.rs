@@ -88,7 +88,8 @@ fn ask_uwsgi(address: &str, runtime: &str) {
     request(address, runtime, &["/boom"]).failed(
         1,
         "scgi: the peer broke the protocol: the server closed without a response; look at its \
-         log: it refused the request or crashed on it (scgi check tells what it takes)",
+         log: it refused the request, crashed on it, or speaks FastCGI or uwsgi instead (scgi \
+         check tells what it takes)",
     );
 }
 

@@ -5,10 +5,12 @@ mod tool;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_examples::process::scratch_dir;
+use scgi_examples::front::Front;
+use scgi_examples::process::{required, scratch_dir};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tool::{EchoServer, RUNTIMES, Run, scgi, scgi_with, text, vector};
@@ -166,6 +168,12 @@ fn an_http_server_is_told_apart() {
     }
     let run = scgi(["request", &answering(b"Status: 400 Bad Request\r\n\r\n", true)]).ok();
     assert_eq!(run.stderr, "");
+    if required("nginx") {
+        let nowhere = "127.0.0.1:1".parse().expect("an address");
+        let nginx = Front::nginx(nowhere, Path::new("/nowhere.sock")).expect("nginx starts");
+        let run = scgi(["request", &format!("127.0.0.1:{}", nginx.port())]).ok();
+        assert!(run.stderr.starts_with("scgi: an HTTP server answers on "), "{}", run.stderr);
+    }
 }
 
 #[test]
@@ -276,7 +284,8 @@ fn nobody_answers() {
     let refused = "cannot connect to 127.0.0.1:1: Connection refused (os error 111); nothing \
                    listens there: start the server, or compare the port with its settings";
     let none = "the peer broke the protocol: the server closed without a response; look at its \
-                log: it refused the request or crashed on it (scgi check tells what it takes)";
+                log: it refused the request, crashed on it, or speaks FastCGI or uwsgi instead \
+                (scgi check tells what it takes)";
     let cut =
         "the peer broke the protocol: the input ended in the response body, at least 3 bytes early";
     for runtime in RUNTIMES {
