@@ -166,6 +166,23 @@ fn a_good_exchange_behind_nginx() {
     assert_eq!(again.text(), captured);
 }
 
+/// Whatever a client does, the proxy makes no difference: a server behind it passes all cases of
+/// `scgi check`, which it does only if bytes, ends and resets pass as they are.
+#[test]
+fn a_server_passes_every_check_through_it() {
+    let folder = scratch_dir().expect("a folder");
+    for runtime in ["tokio", "blocking"] {
+        let (backend, front) = (folder.path().join("backend"), folder.path().join("front"));
+        let echo = EchoServer::start(&["--runtime", runtime, text(&backend)]);
+        let tcp = Proxy::start("127.0.0.1:0", &echo.address, &[]);
+        let unix = Proxy::start(text(&front), &echo.address, &[]);
+        for proxy in [&tcp, &unix] {
+            let run = scgi(["check", &proxy.address, "--timeout", "20s"]).ok();
+            assert!(run.text().ends_with(" passed, 0 lenient, 0 failed\n"), "{}", run.text());
+        }
+    }
+}
+
 /// What nginx answers, and what the proxy tells of it.
 #[test]
 fn why_it_is_502() {
