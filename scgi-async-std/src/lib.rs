@@ -79,6 +79,8 @@ pub mod async_std;
 #[cfg(feature = "smol")]
 pub mod smol;
 
+#[cfg(feature = "net")]
+pub use scgi_proto::Summary;
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
     DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
@@ -95,8 +97,4 @@ pub use {
     transport::{Sleep, Timer},
 };
 #[cfg(feature = "net")]
-pub use {
-    listener::Listener,
-    serve::{Serve, Summary},
-    stream::Stream,
-};
+pub use {listener::Listener, serve::Serve, stream::Stream};

@@ -89,19 +89,14 @@ impl Stream {
         }
     }
 
-    /// Waits until a read would not wait.
-    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        #[cfg(unix)]
-        if let Inner::Accepted(_) = &self.inner {
-            self.register()?;
-        }
+    /// Hands an accepted socket to the reactor and waits until there is something to read.
+    #[cfg(unix)]
+    fn poll_first_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.register()?;
         match &self.inner {
             Inner::Tcp(stream) => stream.poll_readable(cx),
-            #[cfg(unix)]
             Inner::Unix(stream) => stream.poll_readable(cx),
-            #[cfg(unix)]
-            Inner::Accepted(_) => Poll::Ready(Ok(())),
-            Inner::Gone => Poll::Ready(Err(gone())),
+            Inner::Accepted(_) | Inner::Gone => Poll::Ready(Err(gone())),
         }
     }
 
@@ -222,7 +217,17 @@ impl AsyncRead for Stream {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        poll!(self, socket => socket.read(buf), stream => Pin::new(stream).poll_read(cx, buf))
+        let this = self.get_mut();
+        #[cfg(unix)]
+        if let Inner::Accepted(socket) = &this.inner {
+            if let Some(count) = socket.read(buf)? {
+                return Poll::Ready(Ok(count));
+            }
+            // `Async` would read again before it waits.
+            std::task::ready!(this.poll_first_readable(cx))?;
+        }
+        let this = Pin::new(this);
+        poll!(this, socket => socket.read(buf), stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 

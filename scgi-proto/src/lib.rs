@@ -101,6 +101,8 @@ mod receiver;
 mod request;
 mod response;
 mod room;
+#[cfg(feature = "std")]
+pub mod server;
 #[cfg(all(feature = "systemd", unix))]
 pub mod systemd;
 #[cfg(feature = "std")]
@@ -115,6 +117,7 @@ pub use {
     counters::{Counted, Counters},
     error::Error,
     pipe::{Demand, PipeReader, PipeWriter, body_pipe},
+    server::Summary,
 };
 pub use {
     call::Call,

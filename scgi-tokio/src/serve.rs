@@ -6,23 +6,20 @@ use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-#[cfg(all(feature = "systemd", unix))]
-use std::task::Context;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
 use scgi_proto::driver::Connection;
-#[cfg(all(feature = "systemd", unix))]
-use scgi_proto::systemd::Notifier;
+use scgi_proto::server::{Backoff, Settings};
 use scgi_proto::trace::Trace;
-use scgi_proto::{AllowList, Config, Counters, Error, Limits, room};
+use scgi_proto::{AllowList, Config, Counters, Error, Limits, Summary};
+#[cfg(all(feature = "systemd", unix))]
+use scgi_proto::{driver::Watchdog, systemd::Notifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
-#[cfg(all(feature = "systemd", unix))]
-use tokio::time::Sleep;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::first::{FirstPoll, Fresh, Shared, answer_stream, late};
+use crate::first::{First, Fresh, Shared, answer, late};
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::stream::Stream;
@@ -31,10 +28,6 @@ use crate::transport::{Clock, Transport};
 /// Connections served at once, by default: more than a front server keeps open to one backend,
 /// and few enough that their memory stays within some tens of MiB.
 const MAX_CONNECTIONS: usize = 4096;
-
-/// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
-/// which systemd kills a service.
-const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Serves every connection of `listener` with `handler`, until the shutdown signal if there is
 /// one.
@@ -55,18 +48,13 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 /// # Ok(()) }
 /// ```
 pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Serve<H, M> {
+    let mut settings = Settings::new(MAX_CONNECTIONS);
+    settings.asks_peer = H::ASKS_PEER;
     Serve {
         listener: listener.into(),
         handler,
-        config: Config::default(),
-        max_connections: MAX_CONNECTIONS,
-        shutdown_deadline: SHUTDOWN_DEADLINE,
+        settings,
         signal: Box::pin(pending()),
-        counters: Counters::default(),
-        allow_list: AllowList::default(),
-        asks_peer: H::ASKS_PEER,
-        #[cfg(all(feature = "systemd", unix))]
-        notifier: None,
         kind: PhantomData,
     }
 }
@@ -76,15 +64,8 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
 pub struct Serve<H, M> {
     listener: Listener,
     handler: H,
-    config: Config,
-    max_connections: usize,
-    shutdown_deadline: Duration,
+    settings: Settings,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
-    counters: Counters,
-    allow_list: AllowList,
-    asks_peer: bool,
-    #[cfg(all(feature = "systemd", unix))]
-    notifier: Option<Notifier>,
     kind: PhantomData<fn() -> M>,
 }
 
@@ -92,18 +73,18 @@ impl<H, M> Serve<H, M> {
     /// What the server counts, to be read while it runs.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counters.clone()
+        self.settings.counters.clone()
     }
 
     /// Replaces the bounds, rules and deadlines of each connection.
     pub fn with_config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.settings.config = config;
         self
     }
 
     /// Replaces the bounds on requests.
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.config = self.config.with_limits(limits);
+        self.settings.config = self.settings.config.with_limits(limits);
         self
     }
 
@@ -114,22 +95,21 @@ impl<H, M> Serve<H, M> {
     /// # Panics
     /// If it is 0.
     pub fn with_max_connections(mut self, count: usize) -> Self {
-        assert!(count > 0, "a server needs at least one connection");
-        self.max_connections = count;
+        self.settings.set_max_connections(count);
         self
     }
 
     /// Closes connections of peers that are not on the list, before anything is read. By default
     /// everyone may connect.
     pub fn with_allow_list(mut self, list: AllowList) -> Self {
-        self.allow_list = list;
+        self.settings.allow_list = list;
         self
     }
 
     /// Tells the handler who connected ([`Request::peer`](crate::Request::peer)), which costs a
     /// system call; tower services are always told.
     pub fn with_peers(mut self) -> Self {
-        self.asks_peer = true;
+        self.settings.asks_peer = true;
         self
     }
 
@@ -137,7 +117,7 @@ impl<H, M> Serve<H, M> {
     /// that it still accepts: for services with `Type=notify`.
     #[cfg(all(feature = "systemd", unix))]
     pub fn with_systemd(mut self) -> Self {
-        self.notifier = Some(Notifier::from_env());
+        self.settings.notifier = Some(Notifier::from_env());
         self
     }
 
@@ -152,7 +132,7 @@ impl<H, M> Serve<H, M> {
 
     /// Time for what runs to finish after the signal: 30 s by default. The rest is aborted.
     pub fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
-        self.shutdown_deadline = deadline;
+        self.settings.shutdown_deadline = deadline;
         self
     }
 }
@@ -161,22 +141,9 @@ impl<H, M> fmt::Debug for Serve<H, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve")
             .field("listener", &self.listener)
-            .field("config", &self.config)
-            .field("max_connections", &self.max_connections)
-            .field("shutdown_deadline", &self.shutdown_deadline)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// What a server did, told when it has stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Summary {
-    /// Connections that were accepted.
-    pub served: u64,
-    /// Those that finished after the shutdown signal.
-    pub finished: u64,
-    /// Those that were aborted at the shutdown deadline.
-    pub aborted: u64,
 }
 
 impl<M: 'static, H: Handler<M>> IntoFuture for Serve<H, M> {
@@ -188,32 +155,28 @@ impl<M: 'static, H: Handler<M>> IntoFuture for Serve<H, M> {
     }
 }
 
-async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<Summary> {
+async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summary> {
     server.listener.check()?;
     if let Ok(address) = server.listener.local_address() {
         Trace::listening(&address);
     }
-    let shared = Arc::new(Shared {
-        handler: server.handler,
-        config: server.config,
-        counters: server.counters,
-        allow_list: server.allow_list,
-        asks_peer: server.asks_peer,
-        kind: PhantomData,
-    });
-    let max_connections = room(server.max_connections, descriptors(), 1);
-    let mut first = FirstPoll::new();
+    let Serve { listener, handler, settings, mut signal, .. } = server;
+    let max_connections = settings.max_connections(descriptors(), 1);
+    let shared = Arc::new(Shared { handler, settings, kind: PhantomData });
+    let settings = &shared.settings;
+    let mut first = First::new();
     let mut tasks = JoinSet::new();
     let mut summary = Summary::default();
     let mut backoff = Backoff::default();
     let mut stopping = false;
     #[cfg(all(feature = "systemd", unix))]
-    let mut watchdog = server.notifier.map(Watchdog::start);
+    let mut watchdog =
+        settings.notifier.map(|notifier| Watchdog::start(notifier, Clock::since(Instant::now())));
     loop {
         while tasks.try_join_next().is_some() {}
         let full = tasks.len() >= max_connections;
         let next = poll_fn(|cx| {
-            if server.signal.as_mut().poll(cx).is_ready() {
+            if signal.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(Next::Stop);
             }
             #[cfg(all(feature = "systemd", unix))]
@@ -224,15 +187,15 @@ async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<S
                 if tasks.poll_join_next(cx).is_ready() {
                     return Poll::Ready(Next::Room);
                 }
-                ready!(shared.counters.poll_evictable(cx));
+                ready!(settings.counters.poll_evictable(cx));
             }
-            server.listener.poll_accept(cx).map(Next::Accepted)
+            listener.poll_accept(cx).map(Next::Accepted)
         });
         let next = match stopping {
             false => next.await,
             // What waits has reached this server: closing the listener would reset it.
             true if tasks.len() >= max_connections => break,
-            true => match server.listener.accept_at_once() {
+            true => match listener.accept_at_once() {
                 Some(stream) => Next::Accepted(Ok(stream)),
                 None => break,
             },
@@ -242,60 +205,40 @@ async fn run<M: 'static, H: Handler<M>>(mut server: Serve<H, M>) -> io::Result<S
             Next::Room => {}
             Next::Accepted(Ok(stream)) => {
                 backoff = Backoff::default();
-                let Some(fresh) = Fresh::admit(stream, &shared) else { continue };
+                let Some(admitted) = settings.admit(|| stream.peer()) else { continue };
+                let clock = Clock::since(Instant::now());
+                let fresh = Fresh::new(Transport(stream), clock, admitted);
                 summary.served += 1;
                 let late = |fresh| late(fresh, Arc::clone(&shared));
-                let answer = |begun| answer_stream(begun, Arc::clone(&shared));
+                let answer = |fresh, bytes| answer(fresh, bytes, Arc::clone(&shared));
                 first.serve(fresh, &mut tasks, late, answer).await;
                 if tasks.len() > max_connections {
                     // The oldest without a head, for which this one was let in.
-                    let _ = shared.counters.evict_oldest();
+                    let _ = settings.counters.evict_oldest();
                 }
             }
-            Next::Accepted(Err(error)) => backoff.wait(&error).await,
+            Next::Accepted(Err(error)) => {
+                if let Some(delay) = backoff.after(&error) {
+                    sleep(delay).await;
+                }
+            }
         }
     }
     #[cfg(all(feature = "systemd", unix))]
-    if let Some(notifier) = server.notifier {
+    if let Some(notifier) = settings.notifier {
         notifier.stopping();
     }
-    drop(server.listener);
+    drop(listener);
     while tasks.try_join_next().is_some() {}
     let finish = async {
         while tasks.join_next().await.is_some() {
             summary.finished += 1;
         }
     };
-    let _ = timeout(server.shutdown_deadline, finish).await;
+    let _ = timeout(settings.shutdown_deadline, finish).await;
     summary.aborted = tasks.len() as u64;
     tasks.shutdown().await;
     Ok(summary)
-}
-
-/// Tells systemd at intervals that the accept loop is alive.
-#[cfg(all(feature = "systemd", unix))]
-struct Watchdog {
-    notifier: Notifier,
-    next: Option<(Duration, Pin<Box<Sleep>>)>,
-}
-
-#[cfg(all(feature = "systemd", unix))]
-impl Watchdog {
-    fn start(notifier: Notifier) -> Self {
-        notifier.ready();
-        let next = notifier.interval().map(|interval| (interval, Box::pin(sleep(interval))));
-        Self { notifier, next }
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        while let Some((interval, next)) = &mut self.next {
-            if next.as_mut().poll(cx).is_pending() {
-                return;
-            }
-            self.notifier.alive();
-            *next = Box::pin(sleep(*interval));
-        }
-    }
 }
 
 /// How many descriptors this process may open, where the system bounds that.
@@ -310,30 +253,6 @@ enum Next {
     Stop,
     Room,
     Accepted(io::Result<Stream>),
-}
-
-/// How long to wait after a failed accept.
-///
-/// A connection that its client took back fails alone: the next one is accepted at once. When
-/// descriptors or memory have run out, accepting again at once would spin.
-#[derive(Default)]
-struct Backoff {
-    delay: Duration,
-}
-
-impl Backoff {
-    async fn wait(&mut self, error: &io::Error) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
-            return;
-        }
-        let first = self.delay.is_zero();
-        self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        if first {
-            Trace::accept_failed(error, self.delay);
-        }
-        sleep(self.delay).await;
-    }
 }
 
 /// Serves the one request of a stream that is no socket of a [`Listener`]: a TLS stream, a pipe,

@@ -84,22 +84,6 @@ impl Stream {
         }
     }
 
-    /// Waits until a read would not wait.
-    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        #[cfg(unix)]
-        if let Inner::Accepted(_) = &self.inner {
-            self.register()?;
-        }
-        match &self.inner {
-            Inner::Tcp(stream) => stream.poll_read_ready(cx),
-            #[cfg(unix)]
-            Inner::Unix(stream) => stream.poll_read_ready(cx),
-            #[cfg(unix)]
-            Inner::Accepted(_) => Poll::Ready(Ok(())),
-            Inner::Gone => Poll::Ready(Err(gone())),
-        }
-    }
-
     /// Hands an accepted socket to the reactor.
     #[cfg(unix)]
     fn register(&mut self) -> io::Result<()> {

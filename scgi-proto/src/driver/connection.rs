@@ -8,6 +8,7 @@ use std::io;
 
 use bytes::BytesMut;
 
+use super::arrival::Arrival;
 use super::scratch::with_scratch;
 use super::transport::{Advice, Clock, Transport, poll_write};
 use crate::config::Config;
@@ -17,6 +18,7 @@ use crate::event::{RequestEvent, ResponseEvent};
 use crate::exchange::Exchange;
 use crate::peer::Peer;
 use crate::response::Status;
+use crate::server::Admitted;
 use crate::trace::Trace;
 
 /// The server side of one connection, to be polled: request events come out, response events go
@@ -36,27 +38,6 @@ pub struct Connection<T, C> {
     trace: Option<Trace>,
 }
 
-/// A connection that a server has let in: it is counted, and its peer may be known.
-#[derive(Debug)]
-pub struct Admitted {
-    pub(crate) counted: Counted,
-    /// Boxed, as few servers ask, and many connections wait.
-    pub(crate) peer: Option<Box<Peer>>,
-}
-
-impl Admitted {
-    /// A connection that is counted, and its peer if the server asked.
-    #[must_use]
-    pub fn new(counted: Counted, peer: Option<Peer>) -> Self {
-        Self { counted, peer: peer.map(Box::new) }
-    }
-
-    /// Ready when this connection has to close for another; see [`Counted::poll_evicted`].
-    pub fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
-        self.counted.poll_evicted(cx)
-    }
-}
-
 impl<T, C: Clock> Connection<T, C> {
     /// The server side of a connection that was just accepted.
     pub fn new(transport: T, clock: C, config: &Config) -> Self {
@@ -65,17 +46,11 @@ impl<T, C: Clock> Connection<T, C> {
         Self { transport, advise, clock, exchange, counted: None, peer: None, trace: None }
     }
 
-    /// One that a server has let in when the clock was at zero, and of which `bytes` have come.
-    pub fn received(
-        transport: T,
-        clock: C,
-        config: &Config,
-        admitted: Admitted,
-        bytes: BytesMut,
-    ) -> Self {
+    /// One that a server has let in, and of which `bytes` have come.
+    pub fn received(arrival: Arrival<T, C>, config: &Config, bytes: BytesMut) -> Self {
         let mut exchange = Exchange::new(config, Duration::ZERO);
         exchange.receive(bytes);
-        let Admitted { counted, peer } = admitted;
+        let Arrival { transport, clock, admitted: Admitted { counted, peer } } = arrival;
         let counted = Some(counted);
         Self { transport, advise: |_, _| (), clock, exchange, counted, peer, trace: None }
     }

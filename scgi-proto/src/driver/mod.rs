@@ -12,6 +12,8 @@
 //! - [`Body`], whose chunks come from the connection or from the program ([`Source`]); see
 //!   [`BodyWrapper`].
 //!
+//! A server has a connection as an [`Arrival`] first, and may answer on the spot ([`FirstPoll`]).
+//!
 //! # Examples
 //! A whole adapter, for a stream in memory that never waits:
 //! ```
@@ -72,18 +74,26 @@
 //! ```
 
 mod answer;
+mod arrival;
 mod body;
 mod client;
 mod collector;
 mod connection;
+mod first_poll;
 mod scratch;
 mod transfer;
 mod transport;
 mod upload;
+#[cfg(all(feature = "systemd", unix))]
+mod watchdog;
 
+pub use arrival::Arrival;
 pub use body::{Body, BodyWrapper, Source};
 pub use client::Client;
 pub use collector::Collector;
-pub use connection::{Admitted, Connection};
+pub use connection::Connection;
+pub use first_poll::{FirstPoll, Rest};
 pub use scratch::with_scratch;
 pub use transport::{Advice, Clock, Transport};
+#[cfg(all(feature = "systemd", unix))]
+pub use watchdog::Watchdog;

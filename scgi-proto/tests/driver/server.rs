@@ -3,14 +3,13 @@
 use std::future::pending;
 use std::io::ErrorKind;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use scgi_proto::driver::{Admitted, Advice, Body, Connection, Source};
-use scgi_proto::{
-    BoxError, Config, Counters, DecodeError, Error, Peer, Request, Response, Status, Timeout,
-};
+use scgi_proto::driver::{Advice, Arrival, Body, Connection, FirstPoll, Source};
+use scgi_proto::server::Settings;
+use scgi_proto::{BoxError, Config, DecodeError, Error, Peer, Request, Response, Status, Timeout};
 
 use crate::script::{Done, Read, Script, finish, poll};
 
@@ -251,14 +250,30 @@ fn writes_that_fail() {
     }
 }
 
+fn arrival(settings: &Settings, script: &Script) -> Arrival<Script, Script> {
+    let admitted = settings.admit(|| Ok(Peer::Unix(None))).expect("everyone may connect");
+    Arrival::new(script.clone(), script.clone(), admitted)
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::new(8);
+    settings.asks_peer = true;
+    settings.config = settings.config.with_head_timeout(Duration::from_secs(10));
+    settings
+}
+
+fn first(arrival: &mut Arrival<Script, Script>) -> Poll<Option<BytesMut>> {
+    let mut cx = Context::from_waker(Waker::noop());
+    arrival.poll_first(&mut cx, settings().config.head_timeout())
+}
+
 #[test]
 fn a_server_knows_its_connections() {
-    let counters = Counters::default();
-    let peer = Peer::Unix(None);
-    let admitted = || Admitted::new(counters.accept(), Some(peer));
+    let settings = settings();
+    let counters = settings.counters.clone();
     let start = |script: &Script, bytes: &[u8]| {
-        let (config, bytes) = (Config::default(), BytesMut::from(bytes));
-        Connection::received(script.clone(), script.clone(), &config, admitted(), bytes)
+        let bytes = BytesMut::from(bytes);
+        Connection::received(arrival(&settings, script), &settings.config, bytes)
     };
     let script = Script::new([]);
     let mut waiting = start(&script, b"24:");
@@ -272,11 +287,54 @@ fn a_server_knows_its_connections() {
     let script = Script::new([]);
     let Read::Bytes(get) = GET else { unreachable!() };
     let told = async |request: Request<Body>| {
-        assert_eq!(request.peer(), Some(peer));
+        assert_eq!(request.peer(), Some(Peer::Unix(None)));
         Err::<Response<Body>, BoxError>("no".into())
     };
     assert!(finish(start(&script, get).answer(told)).is_ok());
     assert_eq!(counters.refused(Status::INTERNAL_SERVER_ERROR), 1);
     assert_eq!((counters.accepted(), counters.active(), counters.evicted()), (2, 0, 1));
     assert_eq!(counters.received(), 3 + get.len() as u64);
+}
+
+#[test]
+fn an_arrival_waits_for_its_first_bytes() {
+    let settings = settings();
+    let script = Script::new([Read::Wait, Read::Fails(ErrorKind::Interrupted), GET]);
+    let mut waiting = arrival(&settings, &script);
+    assert!(first(&mut waiting).is_pending());
+    let Poll::Ready(Some(bytes)) = first(&mut waiting) else { panic!("they are there") };
+    let mut connection = Connection::received(waiting, &settings.config, bytes);
+    assert!(finish(connection.answer(hello)).is_ok());
+    assert_eq!(script.written(), HELLO);
+}
+
+#[test]
+fn arrivals_of_which_nothing_comes() {
+    for read in [Read::End, Read::Fails(ErrorKind::ConnectionReset)] {
+        let script = Script::new([read]);
+        assert_eq!(first(&mut arrival(&settings(), &script)), Poll::Ready(None));
+    }
+
+    let (settings, script) = (settings(), Script::new([]));
+    let mut late = arrival(&settings, &script);
+    assert!(first(&mut late).is_pending());
+    script.pass(10);
+    assert_eq!(first(&mut late), Poll::Ready(None));
+    drop(late);
+
+    let mut evicted = arrival(&settings, &Script::new([]));
+    assert!(first(&mut evicted).is_pending());
+    assert!(settings.counters.evict_oldest());
+    assert_eq!(first(&mut evicted), Poll::Ready(None));
+}
+
+#[test]
+fn a_first_poll_that_panics_is_over() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut place = FirstPoll::new();
+    for panics in [true, false] {
+        place.begin(async move { assert!(!panics, "on purpose") });
+        assert!(place.poll(&mut cx).is_none());
+    }
+    assert!(place.poll(&mut cx).is_none(), "an empty place");
 }

@@ -1,0 +1,65 @@
+//! A connection that was just accepted.
+
+use core::task::{Context, Poll, ready};
+use core::time::Duration;
+use std::io;
+
+use bytes::BytesMut;
+
+use super::scratch::with_scratch;
+use super::transport::{Clock, Transport};
+use crate::server::Admitted;
+
+/// A connection of which nothing has come yet, and which therefore holds no memory but this.
+///
+/// Front servers send the head at once: those that wait here for long are hardly theirs, and
+/// there may be many. [`Connection::received`](super::Connection::received) goes on with it.
+#[derive(Debug)]
+pub struct Arrival<T, C> {
+    pub(super) transport: T,
+    pub(super) clock: C,
+    pub(super) admitted: Admitted,
+}
+
+impl<T, C> Arrival<T, C> {
+    /// A connection that a server has let in when `clock` was at zero.
+    pub fn new(transport: T, clock: C, admitted: Admitted) -> Self {
+        Self { transport, clock, admitted }
+    }
+
+    /// The stream, to be read from first in another way.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+}
+
+impl<T: Transport, C: Clock> Arrival<T, C> {
+    /// Waits for the first bytes: `None` if there are none, because the peer closed, broke the
+    /// connection, was late, or has to make room.
+    pub fn poll_first(
+        &mut self,
+        cx: &mut Context<'_>,
+        timeout: Duration,
+    ) -> Poll<Option<BytesMut>> {
+        let Self { transport, clock, admitted } = self;
+        loop {
+            let read = with_scratch(|buf| {
+                let read = transport.poll_read(cx, buf);
+                read.map_ok(|count| BytesMut::from(&buf[..count]))
+            });
+            match read {
+                Poll::Ready(Ok(bytes)) => return Poll::Ready((!bytes.is_empty()).then_some(bytes)),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => break,
+            }
+        }
+        if admitted.counted.poll_evicted(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        while clock.now() < timeout {
+            ready!(clock.poll_until(cx, timeout));
+        }
+        Poll::Ready(None)
+    }
+}

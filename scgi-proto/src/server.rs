@@ -1,0 +1,164 @@
+//! What a server is told and tells, the same for every adapter: whose `Serve` holds [`Settings`],
+//! lets connections in by them, and gives a [`Summary`].
+
+use core::time::Duration;
+use std::boxed::Box;
+use std::io;
+
+use crate::config::Config;
+use crate::counters::{Counted, Counters};
+use crate::peer::{AllowList, Peer};
+use crate::room::room;
+#[cfg(all(feature = "systemd", unix))]
+use crate::systemd::Notifier;
+use crate::trace::Trace;
+
+/// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
+/// which systemd kills a service.
+const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// What a program sets before its server runs.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::Peer;
+/// use scgi_proto::server::Settings;
+///
+/// let mut settings = Settings::new(256);
+/// settings.allow_list = settings.allow_list.with_network("10.0.0.0/8".parse()?);
+/// assert_eq!(settings.max_connections(Some(1024), 4), 192); // as descriptors allow
+/// let peer = |address: &str| address.parse().map(Peer::Tcp);
+/// let (near, far) = (peer("10.1.2.3:4000")?, peer("192.0.2.7:4000")?);
+/// assert!(settings.admit(|| Ok(near)).is_some());
+/// assert!(settings.admit(|| Ok(far)).is_none());
+/// assert_eq!((settings.counters.accepted(), settings.counters.denied()), (1, 1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// The bounds, rules and deadlines of each connection.
+    pub config: Config,
+    max_connections: usize,
+    /// Time for what runs to finish after the shutdown signal: 30 s by default.
+    pub shutdown_deadline: Duration,
+    /// What the server counts.
+    pub counters: Counters,
+    /// Who may connect: by default everyone.
+    pub allow_list: AllowList,
+    /// Whether the peer is wanted although everyone may connect.
+    pub asks_peer: bool,
+    /// Tells systemd how the server is.
+    #[cfg(all(feature = "systemd", unix))]
+    pub notifier: Option<Notifier>,
+}
+
+impl Settings {
+    /// The defaults, with as many connections at once as the adapter can well serve.
+    #[must_use]
+    pub fn new(max_connections: usize) -> Self {
+        Self {
+            config: Config::default(),
+            max_connections,
+            shutdown_deadline: SHUTDOWN_DEADLINE,
+            counters: Counters::default(),
+            allow_list: AllowList::default(),
+            asks_peer: false,
+            #[cfg(all(feature = "systemd", unix))]
+            notifier: None,
+        }
+    }
+
+    /// Sets how many connections are served at once.
+    ///
+    /// # Panics
+    /// If that is 0.
+    pub fn set_max_connections(&mut self, count: usize) {
+        assert!(count > 0, "a server needs at least one connection");
+        self.max_connections = count;
+    }
+
+    /// Connections served at once, as far as `descriptors` allow, of which each takes `each`; see
+    /// [`room`].
+    #[must_use]
+    pub fn max_connections(&self, descriptors: Option<u64>, each: u64) -> usize {
+        room(self.max_connections, descriptors, each)
+    }
+
+    /// Lets a connection in and counts it, unless its peer may not connect. `peer` is asked only
+    /// if it has to be.
+    pub fn admit(&self, peer: impl FnOnce() -> io::Result<Peer>) -> Option<Admitted> {
+        if !self.asks_peer && self.allow_list.is_empty() {
+            return Some(Admitted { counted: self.counters.accept(), peer: None });
+        }
+        // A peer that broke the connection already is nobody to serve.
+        let peer = peer().ok()?;
+        if !self.allow_list.allows(&peer) {
+            self.counters.deny(&peer);
+            return None;
+        }
+        Some(Admitted { counted: self.counters.accept(), peer: Some(Box::new(peer)) })
+    }
+}
+
+/// A connection that a server has let in.
+#[derive(Debug)]
+pub struct Admitted {
+    /// It is counted as long as this lives.
+    pub counted: Counted,
+    /// Who it is, if the server asked. Boxed, as few servers ask, and many connections wait.
+    pub peer: Option<Box<Peer>>,
+}
+
+/// What a server did, told when it has stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// Connections that were accepted.
+    pub served: u64,
+    /// Those that finished after the shutdown signal.
+    pub finished: u64,
+    /// Those that were aborted at the shutdown deadline.
+    pub aborted: u64,
+}
+
+/// How long to wait after a failed accept.
+///
+/// A connection that its client took back fails alone: the next one is accepted at once. When
+/// descriptors or memory have run out, accepting again at once would spin. After a connection
+/// that was accepted, begin with a new one.
+///
+/// # Examples
+/// ```
+/// use std::io::{Error, ErrorKind};
+/// use std::time::Duration;
+/// use scgi_proto::server::Backoff;
+///
+/// let mut backoff = Backoff::default();
+/// assert_eq!(backoff.after(&ErrorKind::ConnectionAborted.into()), None);
+/// let full = Error::other("too many open files");
+/// assert_eq!(backoff.after(&full), Some(Duration::from_millis(10)));
+/// assert_eq!(backoff.after(&full), Some(Duration::from_millis(20)));
+/// for _ in 0..10 {
+///     assert!(backoff.after(&full) <= Some(Duration::from_secs(1)));
+/// }
+/// ```
+#[derive(Debug, Default)]
+pub struct Backoff {
+    delay: Duration,
+}
+
+impl Backoff {
+    /// The time to wait after this error, if any.
+    pub fn after(&mut self, error: &io::Error) -> Option<Duration> {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
+            return None;
+        }
+        let first = self.delay.is_zero();
+        self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
+        if first {
+            Trace::accept_failed(error, self.delay);
+        }
+        Some(self.delay)
+    }
+}
