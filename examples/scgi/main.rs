@@ -27,6 +27,7 @@ mod runtime;
 mod socket;
 mod tee;
 mod units;
+mod watched;
 mod write_out;
 mod xml;
 mod xml_rpc;

@@ -2,7 +2,6 @@
 
 mod end;
 mod findings;
-mod message;
 mod relay;
 mod show;
 mod socket;

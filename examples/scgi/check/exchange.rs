@@ -5,9 +5,13 @@ use std::net::Shutdown;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::{Address, DecodeError, Receiver, ResponseDecoder, ResponseEvent, ResponseHead};
+use scgi_proto::{Address, DecodeError, ResponseDecoder, ResponseHead};
 
 use crate::socket::{Socket, is_timeout};
+use crate::watched::Message;
+
+/// Read at once, in bytes.
+const READ: usize = 16 * 1024;
 
 /// How long a backend may take to close after a complete reply.
 const CLOSE_TIME: Duration = Duration::from_secs(1);
@@ -135,14 +139,12 @@ fn perform(mut socket: &Socket, steps: &[Step]) -> io::Result<()> {
     Ok(())
 }
 
-/// A reply as far as it has come; of its body only the length is kept.
+/// A reply as it comes.
 struct Reading {
-    receiver: Receiver<ResponseDecoder>,
+    begun: Instant,
+    message: Message<ResponseDecoder>,
+    /// Its first bytes.
     start: Vec<u8>,
-    received: u64,
-    head: Option<ResponseHead>,
-    body: u64,
-    complete: bool,
 }
 
 /// How a read ended.
@@ -154,14 +156,7 @@ enum End {
 
 impl Reading {
     fn new(decoder: ResponseDecoder) -> Self {
-        Self {
-            receiver: Receiver::new(decoder),
-            start: Vec::new(),
-            received: 0,
-            head: None,
-            body: 0,
-            complete: false,
-        }
+        Self { begun: Instant::now(), message: Message::new(decoder), start: Vec::new() }
     }
 
     /// Reads until the backend closes or the time is over.
@@ -173,14 +168,15 @@ impl Reading {
                 Ok(Some(end)) => Some(end),
                 Err(error) => return Answer::Broken(error.to_string()),
             };
-            if let Err(error) = self.take_events() {
-                return match error {
-                    DecodeError::NoResponse => Answer::Closed,
-                    error => Answer::Broken(error.to_string()),
-                };
+            match &self.message.error {
+                None => {}
+                Some(DecodeError::NoResponse) => return Answer::Closed,
+                Some(error) => return Answer::Broken(error.to_string()),
             }
             match end {
-                None if self.complete => deadline = deadline.min(Instant::now() + CLOSE_TIME),
+                None if self.message.is_complete => {
+                    deadline = deadline.min(Instant::now() + CLOSE_TIME);
+                }
                 None => {}
                 Some(end) => return self.answer(&end),
             }
@@ -193,13 +189,12 @@ impl Reading {
             return Ok(Some(End::TimeOver));
         }
         socket.set_read_timeout(left)?;
-        let room = self.receiver.unfilled();
-        match socket.read(room) {
+        let mut buf = [0; READ];
+        match socket.read(&mut buf) {
             Ok(count) => {
                 let wanted = 5_usize.saturating_sub(self.start.len()).min(count);
-                self.start.extend_from_slice(&room[..wanted]);
-                self.received += count as u64;
-                self.receiver.advance(count);
+                self.start.extend_from_slice(&buf[..wanted]);
+                self.message.take(&buf[..count], self.begun.elapsed());
                 Ok((count == 0).then_some(End::Closed))
             }
             Err(error) if is_timeout(&error) => Ok(Some(End::TimeOver)),
@@ -208,33 +203,22 @@ impl Reading {
         }
     }
 
-    fn take_events(&mut self) -> Result<(), DecodeError> {
-        while let Some(event) = self.receiver.next_event()? {
-            match event {
-                ResponseEvent::Head(head) => self.head = Some(head),
-                ResponseEvent::Body(chunk) => self.body += chunk.len() as u64,
-                ResponseEvent::End => self.complete = true,
-            }
-        }
-        Ok(())
-    }
-
     fn answer(&mut self, end: &End) -> Answer {
         match end {
-            _ if self.complete => self.reply(!matches!(end, End::TimeOver)),
-            End::TimeOver => Answer::Silence(self.received),
-            End::Reset if self.received == 0 => Answer::Closed,
+            _ if self.message.is_complete => self.reply(!matches!(end, End::TimeOver)),
+            End::TimeOver => Answer::Silence(self.message.bytes),
+            End::Reset if self.message.bytes == 0 => Answer::Closed,
             End::Closed | End::Reset => Answer::Broken("the reply was cut by a reset".into()),
         }
     }
 
     fn reply(&mut self, closed: bool) -> Answer {
-        let Some(head) = self.head.take() else { return Answer::Closed };
+        let Some(head) = self.message.head.take() else { return Answer::Closed };
         Answer::Reply(Box::new(Reply {
             head,
             has_status_line: self.start == b"HTTP/",
-            body: self.body,
-            surplus: self.receiver.decoder().surplus(),
+            body: self.message.body,
+            surplus: self.message.surplus,
             closed,
         }))
     }

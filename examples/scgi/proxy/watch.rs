@@ -8,9 +8,9 @@ use scgi_proto::{Limits, Policy, RequestDecoder, RequestHead, ResponseDecoder};
 
 use super::end::End;
 use super::findings::findings;
-use super::message::Message;
 use super::show;
 use crate::capture::Capture;
+use crate::watched::Message;
 
 /// Apache's own limits let it send a header block of about 800 kB.
 const HEADER_BLOCK: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! A request or a reply as far as it has passed.
+//! A request or a reply as far as it has come; of its body only the length is kept.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use scgi_proto::{
     ResponseEvent, ResponseHead,
 };
 
-/// What passed of a message, and when. Times count from the start of the exchange.
+/// What came of a message, and when. Times count from the start of the exchange.
 #[derive(Debug)]
 pub(crate) struct Message<D: Pieces> {
     receiver: Receiver<D>,
     pub(crate) head: Option<D::Head>,
     /// Of the head, in bytes; known when the head is.
     pub(crate) head_len: u64,
-    /// All that passed.
+    /// All that came.
     pub(crate) bytes: u64,
     /// Of the body.
     pub(crate) body: u64,
@@ -95,7 +95,7 @@ impl<D: Pieces> Message<D> {
         }
     }
 
-    /// Takes bytes as they pass, none at the end of input. Whether the head came with them.
+    /// Takes bytes as they come, none at the end of input. Whether the head came with them.
     pub(crate) fn take(&mut self, bytes: &[u8], now: Duration) -> bool {
         self.bytes += bytes.len() as u64;
         let time = if bytes.is_empty() { &mut self.ended_at } else { &mut self.last_at };
