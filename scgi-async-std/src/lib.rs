@@ -54,8 +54,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(all(feature = "net", unix))]
-mod accepted;
 mod body;
 mod client;
 mod connection;

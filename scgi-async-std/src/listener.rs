@@ -9,9 +9,9 @@ use scgi_proto::{Address, BindOptions, Bound};
 use socket2::SockRef;
 #[cfg(unix)]
 use {
-    crate::accepted::{Accepted, accept},
     scgi_proto::SocketFile,
-    std::os::fd::{AsFd, OwnedFd},
+    scgi_proto::socket::{Accepted, accept},
+    std::os::fd::OwnedFd,
     std::path::Path,
 };
 
@@ -116,13 +116,13 @@ impl Listener {
     /// The next connection, if one is waiting.
     pub(crate) fn accept_at_once(&self) -> Option<Stream> {
         let socket = self.socket.as_ref().ok()?.get_ref();
-        accept(socket.as_fd()).ok().map(self.kind).map(Stream::from)
+        accept(socket).ok().map(self.kind).map(Stream::from)
     }
 
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         let socket = self.socket()?;
         loop {
-            match accept(socket.get_ref().as_fd()) {
+            match accept(socket.get_ref()) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 accepted => return Poll::Ready(accepted.map(self.kind).map(Stream::from)),
             }

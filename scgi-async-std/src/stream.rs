@@ -16,7 +16,7 @@ use scgi_proto::{Address, Peer};
 use socket2::SockRef;
 
 #[cfg(unix)]
-use crate::accepted::Accepted;
+use scgi_proto::socket::{Accepted, read_at_once, shutdown_write, unix_peer, write_at_once};
 
 /// A connected TCP or Unix socket.
 ///
@@ -77,7 +77,7 @@ impl Stream {
     pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         let read = match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(socket) => return socket.read(buf),
+            Inner::Accepted(socket) => return read_at_once(socket, buf),
             Inner::Tcp(stream) => stream.get_ref().read(buf),
             #[cfg(unix)]
             Inner::Unix(stream) => stream.get_ref().read(buf),
@@ -170,21 +170,6 @@ impl From<Accepted> for Stream {
     }
 }
 
-/// The process that connected, where the system tells it.
-#[cfg(unix)]
-fn unix_peer(socket: &impl std::os::fd::AsFd) -> Peer {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket) {
-        return Peer::Unix(Some(scgi_proto::Credentials {
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
-        }));
-    }
-    let _ = socket;
-    Peer::Unix(None)
-}
-
 fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
@@ -220,14 +205,14 @@ impl AsyncRead for Stream {
         let this = self.get_mut();
         #[cfg(unix)]
         if let Inner::Accepted(socket) = &this.inner {
-            if let Some(count) = socket.read(buf)? {
+            if let Some(count) = read_at_once(socket, buf)? {
                 return Poll::Ready(Ok(count));
             }
             // `Async` would read again before it waits.
             std::task::ready!(this.poll_first_readable(cx))?;
         }
         let this = Pin::new(this);
-        poll!(this, socket => socket.read(buf), stream => Pin::new(stream).poll_read(cx, buf))
+        poll!(this, socket => read_at_once(socket, buf), stream => Pin::new(stream).poll_read(cx, buf))
     }
 }
 
@@ -237,7 +222,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        poll!(self, socket => socket.write(buf), stream => Pin::new(stream).poll_write(cx, buf))
+        poll!(self, socket => write_at_once(socket, &[IoSlice::new(buf)]), stream => Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -247,7 +232,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         poll!(
             self,
-            socket => socket.write_vectored(bufs),
+            socket => write_at_once(socket, bufs),
             stream => Pin::new(stream).poll_write_vectored(cx, bufs)
         )
     }
@@ -262,7 +247,7 @@ impl AsyncWrite for Stream {
     fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(socket) => socket.shutdown(),
+            Inner::Accepted(socket) => shutdown_write(socket),
             Inner::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
             #[cfg(unix)]
             Inner::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),

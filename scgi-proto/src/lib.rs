@@ -103,6 +103,8 @@ mod response;
 mod room;
 #[cfg(feature = "std")]
 pub mod server;
+#[cfg(all(feature = "socket", unix))]
+pub mod socket;
 #[cfg(all(feature = "systemd", unix))]
 pub mod systemd;
 #[cfg(feature = "std")]

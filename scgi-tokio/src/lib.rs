@@ -47,8 +47,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-#[cfg(unix)]
-mod accepted;
 mod body;
 mod client;
 mod codec;

@@ -8,9 +8,9 @@ use scgi_proto::{Address, BindOptions, Bound};
 use socket2::SockRef;
 #[cfg(unix)]
 use {
-    crate::accepted::{Accepted, accept},
     scgi_proto::SocketFile,
-    std::os::fd::{AsFd, OwnedFd},
+    scgi_proto::socket::{Accepted, accept},
+    std::os::fd::OwnedFd,
     std::path::Path,
     std::task::ready,
     tokio::io::Interest,
@@ -134,7 +134,7 @@ impl Listener {
     /// The next connection, if one is waiting.
     pub(crate) fn accept_at_once(&self) -> Option<Stream> {
         let socket = self.socket.as_ref().ok()?.get_ref();
-        accept(socket.as_fd()).ok().map(self.kind).map(Stream::from)
+        accept(socket).ok().map(self.kind).map(Stream::from)
     }
 
     pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
@@ -142,7 +142,7 @@ impl Listener {
         loop {
             let mut ready = ready!(socket.poll_read_ready(cx))?;
             // A connection that its client took back in the meantime only means the next one.
-            if let Ok(accepted) = ready.try_io(|socket| accept(socket.get_ref().as_fd())) {
+            if let Ok(accepted) = ready.try_io(|socket| accept(socket.get_ref())) {
                 return Poll::Ready(accepted.map(self.kind).map(Stream::from));
             }
         }

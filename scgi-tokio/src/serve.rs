@@ -244,7 +244,7 @@ async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summa
 /// How many descriptors this process may open, where the system bounds that.
 fn descriptors() -> Option<u64> {
     #[cfg(unix)]
-    return rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    return scgi_proto::socket::descriptors();
     #[cfg(not(unix))]
     None
 }

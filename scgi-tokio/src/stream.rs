@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 #[cfg(unix)]
-use crate::accepted::Accepted;
+use scgi_proto::socket::{Accepted, read_at_once, shutdown_write, unix_peer, write_at_once};
 
 /// A connected TCP or Unix socket.
 ///
@@ -72,7 +72,7 @@ impl Stream {
     pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         let read = match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(socket) => return socket.read(buf),
+            Inner::Accepted(socket) => return read_at_once(socket, buf),
             Inner::Tcp(stream) => stream.try_read(buf),
             #[cfg(unix)]
             Inner::Unix(stream) => stream.try_read(buf),
@@ -154,21 +154,6 @@ impl From<Accepted> for Stream {
     }
 }
 
-/// The process that connected, where the system tells it.
-#[cfg(unix)]
-fn unix_peer(socket: &impl std::os::fd::AsFd) -> Peer {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket) {
-        return Peer::Unix(Some(scgi_proto::Credentials {
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
-        }));
-    }
-    let _ = socket;
-    Peer::Unix(None)
-}
-
 fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
@@ -202,7 +187,7 @@ impl AsyncRead for Stream {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         poll!(self, socket => {
-            let read = socket.read(buf.initialize_unfilled());
+            let read = read_at_once(socket, buf.initialize_unfilled());
             read.map(|count| count.map(|count| buf.advance(count)))
         }, stream => Pin::new(stream).poll_read(cx, buf))
     }
@@ -214,7 +199,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        poll!(self, socket => socket.write(buf), stream => Pin::new(stream).poll_write(cx, buf))
+        poll!(self, socket => write_at_once(socket, &[IoSlice::new(buf)]), stream => Pin::new(stream).poll_write(cx, buf))
     }
 
     fn poll_write_vectored(
@@ -224,7 +209,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         poll!(
             self,
-            socket => socket.write_vectored(bufs),
+            socket => write_at_once(socket, bufs),
             stream => Pin::new(stream).poll_write_vectored(cx, bufs)
         )
     }
@@ -239,6 +224,6 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll!(self, socket => socket.shutdown().map(Some), stream => Pin::new(stream).poll_shutdown(cx))
+        poll!(self, socket => shutdown_write(socket).map(Some), stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

@@ -10,44 +10,23 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{RecvFlags, Shutdown};
 
-use scgi_proto::Peer;
+pub(crate) use scgi_proto::socket::{descriptors, unix_peer};
 
 use super::{Interest, Socket};
 
-/// A peer that is gone must give an error, not a signal.
-#[cfg(not(target_vendor = "apple"))]
-const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
-/// There is no such flag here; a Rust program ignores the signal from its start.
-#[cfg(target_vendor = "apple")]
-const SEND: SendFlags = SendFlags::DONTWAIT;
-
 pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
-    at_once(|| rustix::net::recv(socket.fd(), &mut *buf, RecvFlags::DONTWAIT).map(|(_, n)| n))
+    scgi_proto::socket::read_at_once(socket.fd(), buf)
 }
 
 pub(super) fn write_at_once(
     socket: &dyn Socket,
     (first, second): (&[u8], &[u8]),
 ) -> io::Result<Option<usize>> {
-    if second.is_empty() {
-        return at_once(|| rustix::net::send(socket.fd(), first, SEND));
-    }
     let both = [IoSlice::new(first), IoSlice::new(second)];
-    at_once(|| rustix::net::sendmsg(socket.fd(), &both, &mut Default::default(), SEND))
-}
-
-/// Repeats a call that a signal interrupted, and tells one that would wait.
-fn at_once(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Option<usize>> {
-    loop {
-        match call() {
-            Ok(count) => return Ok(Some(count)),
-            Err(Errno::INTR) => {}
-            Err(Errno::AGAIN) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        }
-    }
+    let bufs = if second.is_empty() { &both[..1] } else { &both };
+    scgi_proto::socket::write_at_once(socket.fd(), bufs)
 }
 
 pub(super) fn wait(
@@ -79,16 +58,11 @@ pub(super) fn wait(
 }
 
 pub(super) fn shutdown_write(socket: &dyn Socket) -> io::Result<()> {
-    Ok(rustix::net::shutdown(socket.fd(), Shutdown::Write)?)
+    scgi_proto::socket::shutdown_write(socket.fd())
 }
 
 pub(super) fn set_linger_zero(socket: &TcpStream) -> io::Result<()> {
     Ok(rustix::net::sockopt::set_socket_linger(socket, Some(Duration::ZERO))?)
-}
-
-/// How many descriptors this process may open, where the system bounds that.
-pub(crate) fn descriptors() -> Option<u64> {
-    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
 
 /// Waits until a connection waits to be accepted; gives whether that came in time.
@@ -102,20 +76,6 @@ pub(crate) fn is_connection_waiting(listener: &impl AsFd, timeout: Duration) -> 
 pub(crate) fn has_input(socket: &dyn Socket) -> bool {
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
     rustix::net::recv(socket.fd(), &mut [0_u8][..], flags).is_ok_and(|(_, count)| count > 0)
-}
-
-/// The process that connected, where the system tells it.
-pub(crate) fn unix_peer(socket: &UnixStream) -> Peer {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket) {
-        return Peer::Unix(Some(scgi_proto::Credentials {
-            uid: peer.uid.as_raw(),
-            gid: peer.gid.as_raw(),
-            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
-        }));
-    }
-    let _ = socket;
-    Peer::Unix(None)
 }
 
 /// Sets the length of a listener's queue.

@@ -1,0 +1,155 @@
+//! Calls on sockets that never wait, and what else `std` lacks: for the adapters, in which they
+//! would stand three times.
+//!
+//! A runtime's own sockets are registered with its reactor first, which costs system calls. Most
+//! requests are there as soon as they are accepted, and are answered without that.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, Shutdown};
+
+use crate::peer::Peer;
+
+/// A peer that is gone must give an error, not a signal.
+#[cfg(not(target_vendor = "apple"))]
+const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+/// There is no such flag here; a Rust program ignores the signal from its start.
+#[cfg(target_vendor = "apple")]
+const SEND: SendFlags = SendFlags::DONTWAIT;
+
+/// Reads what is there; `None` if nothing is.
+///
+/// # Errors
+/// If the socket failed.
+///
+/// # Examples
+/// ```
+/// use std::io::IoSlice;
+/// use std::os::unix::net::UnixStream;
+/// use scgi_proto::socket::{read_at_once, shutdown_write, write_at_once};
+///
+/// let (near, far) = UnixStream::pair()?;
+/// let mut buf = [0; 8];
+/// assert_eq!(read_at_once(&far, &mut buf)?, None);
+/// assert_eq!(write_at_once(&near, &[IoSlice::new(b"he"), IoSlice::new(b"llo")])?, Some(5));
+/// assert_eq!(read_at_once(&far, &mut buf)?, Some(5));
+/// shutdown_write(&near)?;
+/// assert_eq!(read_at_once(&far, &mut buf)?, Some(0));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn read_at_once(socket: impl AsFd, buf: &mut [u8]) -> io::Result<Option<usize>> {
+    let socket = socket.as_fd();
+    at_once(|| rustix::net::recv(socket, &mut *buf, RecvFlags::DONTWAIT).map(|(_, count)| count))
+}
+
+/// Writes what there is room for, in one system call; `None` if there is none.
+///
+/// # Errors
+/// If the socket failed; a peer that is gone is no signal.
+pub fn write_at_once(socket: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    let socket = socket.as_fd();
+    at_once(|| match bufs {
+        [buf] => rustix::net::send(socket, buf, SEND),
+        _ => rustix::net::sendmsg(socket, bufs, &mut Default::default(), SEND),
+    })
+}
+
+/// Ends the write side.
+///
+/// # Errors
+/// If the peer is gone already.
+pub fn shutdown_write(socket: impl AsFd) -> io::Result<()> {
+    Ok(rustix::net::shutdown(socket, Shutdown::Write)?)
+}
+
+/// Repeats a call that a signal interrupted, and tells one that would wait.
+fn at_once(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Option<usize>> {
+    loop {
+        match call() {
+            Ok(count) => return Ok(Some(count)),
+            Err(Errno::INTR) => {}
+            Err(Errno::AGAIN) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// A socket that was accepted, in non-blocking mode, and that no reactor knows yet.
+#[derive(Debug)]
+pub enum Accepted {
+    /// One of TCP.
+    Tcp(OwnedFd),
+    /// A Unix socket.
+    Unix(OwnedFd),
+}
+
+impl AsFd for Accepted {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(fd) | Self::Unix(fd) => fd.as_fd(),
+        }
+    }
+}
+
+/// Accepts one connection, in non-blocking mode, from a listener that is in it too.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] if none is waiting; others from the system.
+///
+/// # Examples
+/// ```
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// listener.set_nonblocking(true)?;
+/// let none = scgi_proto::socket::accept(&listener).map(drop);
+/// assert_eq!(none.map_err(|error| error.kind()), Err(std::io::ErrorKind::WouldBlock));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    {
+        use rustix::net::SocketFlags;
+        // With the flags it is one system call instead of two or three.
+        let flags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+        Ok(rustix::net::accept_with(listener, flags)?)
+    }
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    {
+        let socket = rustix::net::accept(listener)?;
+        rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        Ok(socket)
+    }
+}
+
+/// The process at the other end of a Unix socket, where the system tells it.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::Peer;
+/// let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+/// let peer = scgi_proto::socket::unix_peer(&near);
+/// # #[cfg(target_os = "linux")]
+/// assert!(matches!(peer, Peer::Unix(Some(found)) if found.pid == Some(std::process::id())));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn unix_peer(socket: impl AsFd) -> Peer {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket.as_fd()) {
+        return Peer::Unix(Some(crate::peer::Credentials {
+            uid: peer.uid.as_raw(),
+            gid: peer.gid.as_raw(),
+            pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),
+        }));
+    }
+    let _ = socket;
+    Peer::Unix(None)
+}
+
+/// How many descriptors this process may open, where the system bounds that; see
+/// [`room`](crate::room).
+#[must_use]
+pub fn descriptors() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
