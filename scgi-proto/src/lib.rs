@@ -48,6 +48,8 @@
 //! # Features
 //! - `std` (default): [`Error`], [`Address`], binding, [`Counters`], the body pipe. Without it the
 //!   crate is `no_std` and needs `alloc`.
+//! - `simd`: finds the params of a head with vector instructions where the processor has them;
+//!   one more crate, and about a sixth less time for a usual head.
 //! - `http`: conversions to and from the types of the crate `http`, in [`mod@http`].
 //! - `tracing`: what an operator sees of a server, in [`trace`].
 //! - `systemd`: addresses `systemd:NAME`, and telling systemd how the service is, in [`systemd`].

@@ -2,74 +2,120 @@
 
 use alloc::vec::Vec;
 
-use bytes::Bytes;
-
 use super::scan::nul_places;
 use crate::error::DecodeError;
 use crate::limits::Limits;
-use crate::params::Params;
+use crate::params::name_start;
 use crate::policy::Policy;
-use crate::request::{LengthError, RequestHead, parse_length};
+use crate::request::{LengthError, parse_length};
 
-/// Parses a whole header block, with its comma, that begins at offset `base` of the request.
+/// What a header block says.
+pub(super) struct Block {
+    /// Where its NULs stand, two for each param.
+    pub(super) places: Vec<u32>,
+    pub(super) content_length: u64,
+    pub(super) body_length: u64,
+}
+
+/// Parses a whole header block, which begins at offset `base` of the request.
 pub(super) fn parse_block(
-    bytes: Bytes,
+    block: &[u8],
     base: usize,
     limits: &Limits,
     policy: &Policy,
-) -> Result<RequestHead, DecodeError> {
-    let block = &bytes[..bytes.len() - 1];
+) -> Result<Block, DecodeError> {
     if block.is_empty() && !policy.empty_block {
         return Err(DecodeError::EmptyHeaderBlock);
     }
     if block.last().is_some_and(|byte| *byte != 0) {
         return Err(DecodeError::MissingFinalNul { offset: base + block.len() - 1 });
     }
-    // One allocation: beyond the first eight, heads of real servers have ten bytes for each NUL.
     let max = limits.params.saturating_mul(2);
-    let mut places = Vec::with_capacity((block.len() / 10 + 8).min(max));
-    nul_places(block, max, &mut places).ok_or(DecodeError::TooManyParams { max: limits.params })?;
+    let places = nul_places(block, max).ok_or(DecodeError::TooManyParams { max: limits.params })?;
     let mut known = Known::default();
-    let mut name = 0;
+    let bounds = Bounds::new(limits);
+    let mut start = 0;
     let mut pairs = places.chunks_exact(2);
     for pair in &mut pairs {
-        let (name_end, value_end) = (pair[0] as usize, pair[1] as usize);
-        let (name_len, value_len) = (name_end - name, value_end - name_end - 1);
-        if name_len == 0 || name_len > limits.name || value_len > limits.value {
-            return Err(refuse_lengths(base + name, name_len, value_len, limits));
+        let span = Span { start, name_end: pair[0], value_end: pair[1] };
+        if bounds.breaks(span) {
+            return Err(refuse_lengths(span, base, limits));
         }
-        // Only these lengths can belong to a name that the protocol knows.
-        if matches!(name_len, 4 | 14 | 19) {
-            let value = &block[name_end + 1..value_end];
-            known.note(&block[name..name_end], value, base + name, name == 0, policy)?;
+        if span.may_be_known() {
+            known.note(block, span, base, policy)?;
         }
-        name = value_end + 1;
+        start = span.value_end + 1;
     }
     if !pairs.remainder().is_empty() {
-        return Err(DecodeError::MissingValue { offset: base + name });
+        return Err(DecodeError::MissingValue { offset: base + start as usize });
     }
-    let empty = places.is_empty();
-    let params = Params::new(bytes, places);
     if !policy.repeated_names {
-        refuse_repeated_names(&params, base)?;
+        refuse_repeated_names(block, &places, base)?;
     }
-    let (content_length, body_length) = known.lengths(policy, empty)?;
+    let (content_length, body_length) = known.lengths(policy, places.is_empty())?;
     if body_length > limits.body {
         return Err(DecodeError::BodyTooLarge { len: body_length, max: limits.body });
     }
-    Ok(RequestHead::new(params, content_length, body_length))
+    Ok(Block { places, content_length, body_length })
 }
 
-/// The error of a param, whose name is at `offset`, that breaks a limit.
+/// The error of a param that breaks a limit.
 #[cold]
-fn refuse_lengths(offset: usize, name: usize, value: usize, limits: &Limits) -> DecodeError {
+fn refuse_lengths(span: Span, base: usize, limits: &Limits) -> DecodeError {
+    let offset = base + span.start as usize;
+    let (name, value) = (span.name_len() as usize, span.value_len() as usize);
     if name == 0 {
         DecodeError::EmptyName { offset }
     } else if name > limits.name {
         DecodeError::NameTooLong { offset, len: name, max: limits.name }
     } else {
-        let offset = offset + name + 1;
-        DecodeError::ValueTooLong { offset, len: value, max: limits.value }
+        DecodeError::ValueTooLong { offset: offset + name + 1, len: value, max: limits.value }
+    }
+}
+
+/// Where a param stands in the block, in the 32 bits that places have.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u32,
+    name_end: u32,
+    value_end: u32,
+}
+
+/// The lengths of the names that the protocol knows, one bit for each.
+const KNOWN_LENGTHS: u64 =
+    1 << b"SCGI".len() | 1 << b"CONTENT_LENGTH".len() | 1 << b"HTTP_CONTENT_LENGTH".len();
+
+impl Span {
+    fn name_len(self) -> u32 {
+        self.name_end - self.start
+    }
+
+    fn value_len(self) -> u32 {
+        self.value_end - self.name_end - 1
+    }
+
+    /// Whether the name is as long as one that the protocol knows, which few others are.
+    fn may_be_known(self) -> bool {
+        let len = self.name_len();
+        len < u64::BITS && KNOWN_LENGTHS >> len & 1 != 0
+    }
+}
+
+/// The limits of a param; no param is longer than 32 bits tell.
+struct Bounds {
+    name: u32,
+    value: u32,
+}
+
+impl Bounds {
+    fn new(limits: &Limits) -> Self {
+        let saturated = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
+        Self { name: saturated(limits.name), value: saturated(limits.value) }
+    }
+
+    fn breaks(&self, span: Span) -> bool {
+        // An empty name wraps round and is too long as well: one comparison for both.
+        span.name_len().wrapping_sub(1) >= self.name || span.value_len() > self.value
     }
 }
 
@@ -90,21 +136,21 @@ struct HttpLength {
 }
 
 impl Known {
-    /// Looks at one param; the name's length tells most of them apart.
+    /// Looks at one param whose name may be known.
     fn note(
         &mut self,
-        name: &[u8],
-        value: &[u8],
-        offset: usize,
-        first: bool,
+        block: &[u8],
+        span: Span,
+        base: usize,
         policy: &Policy,
     ) -> Result<(), DecodeError> {
-        match name.len() {
-            14 if name == b"CONTENT_LENGTH" => {
-                self.note_content_length(value, offset, first, policy)
-            }
-            4 if name == b"SCGI" => self.note_scgi(value, offset),
-            19 if name == b"HTTP_CONTENT_LENGTH" => {
+        let (start, name_end) = (span.start as usize, span.name_end as usize);
+        let value = &block[name_end + 1..span.value_end as usize];
+        let offset = base + start;
+        match &block[start..name_end] {
+            b"CONTENT_LENGTH" => self.note_content_length(value, offset, start == 0, policy),
+            b"SCGI" => self.note_scgi(value, offset),
+            b"HTTP_CONTENT_LENGTH" => {
                 let repeated = self.http_content_length.is_some();
                 let value = parse_length(value).ok().filter(|_| !repeated);
                 self.http_content_length = Some(HttpLength { offset, value });
@@ -182,18 +228,20 @@ impl Known {
 /// A small table of hashes tells most names apart. One whose hash was seen before is only a
 /// suspect; one suspect is enough to sort, which compares each byte of a name a few times at
 /// most whatever the names are, so no choice of names makes this slow.
-fn refuse_repeated_names(params: &Params, base: usize) -> Result<(), DecodeError> {
-    if all_distinct(params.iter().map(|(name, _)| name)) {
+fn refuse_repeated_names(block: &[u8], places: &[u32], base: usize) -> Result<(), DecodeError> {
+    let name = |index| &block[name_start(places, index)..places[2 * index] as usize];
+    let names = (0..places.len() / 2).map(name);
+    if all_distinct(names.clone()) {
         return Ok(());
     }
-    let mut sorted: Vec<_> = params.iter().map(|(name, _)| name).enumerate().collect();
+    let mut sorted: Vec<_> = names.enumerate().collect();
     sorted.sort_unstable_by(|(a_index, a), (b_index, b)| {
         // Length first, as it is cheap; order of standing last, for a definite result.
         a.len().cmp(&b.len()).then_with(|| a.cmp(b)).then(a_index.cmp(b_index))
     });
     let repeated = sorted.windows(2).filter(|pair| pair[0].1 == pair[1].1);
     match repeated.map(|pair| pair[1].0).min() {
-        Some(index) => Err(DecodeError::DuplicateName { offset: base + params.offset(index) }),
+        Some(index) => Err(DecodeError::DuplicateName { offset: base + name_start(places, index) }),
         None => Ok(()),
     }
 }

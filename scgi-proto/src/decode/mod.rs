@@ -1,6 +1,7 @@
 //! The two decoders: bytes in, events out.
 
 mod block;
+mod mask;
 mod request;
 mod response;
 mod scan;

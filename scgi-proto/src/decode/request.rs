@@ -8,7 +8,9 @@ use crate::error::{DecodeError, Part};
 use crate::event::RequestEvent;
 use crate::limits::Limits;
 use crate::netstring::{Prefix, parse_prefix};
+use crate::params::Params;
 use crate::policy::Policy;
+use crate::request::RequestHead;
 
 /// Decodes one request: [`RequestEvent::Head`], its body in chunks, [`RequestEvent::End`].
 ///
@@ -90,6 +92,8 @@ impl RequestDecoder {
         *remaining = remaining.checked_sub(count as u64).expect("more bytes than the body has");
     }
 
+    /// Kept apart from what is done once the head is there, which is little and done often.
+    #[inline(never)]
     fn head(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
         if let State::Length = self.state {
             let Some(prefix) = parse_prefix(src, self.limits.header_block)? else {
@@ -105,15 +109,17 @@ impl RequestDecoder {
         if byte != b',' {
             return Err(DecodeError::MissingComma { offset: comma, byte });
         }
-        let base = prefix.start;
+        let start = prefix.start;
+        let block = parse_block(&src[start..comma], start, &self.limits, &self.policy)?;
         // A buffer that is just the head is taken whole: splitting it would allocate. One with
         // room behind it stays with the caller, who goes on using it.
         let whole = src.capacity() == comma + 1;
-        let mut block = if whole { core::mem::take(src) } else { src.split_to(comma + 1) }.freeze();
-        // The comma stays in the block: cutting it off could allocate.
-        block.advance(base);
-        let head = parse_block(block, base, &self.limits, &self.policy)?;
-        self.state = State::Body { remaining: head.body_length() };
+        let mut bytes = if whole { core::mem::take(src) } else { src.split_to(comma + 1) };
+        // The comma stays: cutting it off could allocate.
+        bytes.advance(start);
+        self.state = State::Body { remaining: block.body_length };
+        let params = Params::new(bytes.freeze(), block.places);
+        let head = RequestHead::new(params, block.content_length, block.body_length);
         Ok(Some(RequestEvent::Head(head)))
     }
 
@@ -161,11 +167,16 @@ impl Default for RequestDecoder {
 impl Decode for RequestDecoder {
     type Event = RequestEvent;
 
+    #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
         match &self.state {
-            State::Length | State::Block { .. } => self.head(src).inspect_err(|error| {
-                self.state = State::Failed(error.clone());
-            }),
+            State::Length | State::Block { .. } => {
+                let head = self.head(src);
+                if let Err(error) = &head {
+                    self.state = State::Failed(error.clone());
+                }
+                head
+            }
             State::Body { remaining } => {
                 let remaining = *remaining;
                 Ok(self.body(src, remaining))
