@@ -1,4 +1,4 @@
-//! What the threads of a server tell each other: how many work, and that it stops.
+//! What the threads of a server tell each other: how many there are, and that it stops.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -31,17 +31,27 @@ impl Shutdown {
     }
 }
 
+/// What a server's threads share beside the program's part.
+///
+/// A thread is *up* while it accepts or has a connection, and *busy* while it has one. Threads
+/// beyond those that are wanted rest: see [`Crew`](crate::crew::Crew).
 #[derive(Debug, Default)]
 pub(crate) struct Control {
     stopping: AtomicBool,
-    /// Threads that run, and how many of them have a connection.
+    /// Threads that run, how many of them are up, and how many of those are busy.
     workers: AtomicUsize,
+    up: AtomicUsize,
     busy: AtomicUsize,
+    /// How many should be up.
+    wanted: AtomicUsize,
     served: AtomicU64,
-    /// Somebody makes room, or is about to.
-    full: AtomicBool,
+    /// The thread that watches the others sleeps until a connection comes.
+    dozing: AtomicBool,
     end: Mutex<End>,
     changed: Condvar,
+    /// Threads that rest wait here until more are wanted.
+    called: Condvar,
+    turns: Mutex<Vec<Arc<Turns>>>,
 }
 
 /// How a server ends; all zero until it does.
@@ -50,6 +60,9 @@ struct End {
     finished: u64,
     aborting: bool,
 }
+
+/// How often a thread has begun and ended a connection, both together: odd while it is busy.
+pub(crate) type Turns = AtomicU64;
 
 impl Control {
     fn lock(&self) -> MutexGuard<'_, End> {
@@ -62,6 +75,7 @@ impl Control {
         self.stopping.store(true, Ordering::SeqCst);
         drop(end);
         self.changed.notify_all();
+        self.called.notify_all();
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
@@ -73,55 +87,23 @@ impl Control {
         self.wait(timeout, || self.is_stopping());
     }
 
-    /// Until the server is to stop: calls `make_room` while it is full, as often as that says,
-    /// and the other function at its interval.
-    pub(crate) fn watch(
-        &self,
-        mut alive: Option<(Duration, impl Fn())>,
-        make_room: impl Fn() -> Duration,
-    ) {
-        let mut next = Instant::now();
-        while !self.is_stopping() {
-            if let Some((interval, alive)) = &mut alive {
-                if next <= Instant::now() {
-                    alive();
-                    next = Instant::now() + *interval;
-                }
-            }
-            let left = alive.as_ref().map(|_| next.saturating_duration_since(Instant::now()));
-            if self.is_full() {
-                let pause = make_room();
-                self.wait_for_stop(Some(left.map_or(pause, |left| left.min(pause))));
-            } else {
-                self.wait(left, || self.is_stopping() || self.full.load(Ordering::SeqCst));
-            }
-        }
-    }
-
-    /// Says that every thread has a connection and none can be added.
-    pub(crate) fn set_full(&self) {
-        if !self.full.swap(true, Ordering::SeqCst) {
-            drop(self.lock());
-            self.changed.notify_all();
-        }
-    }
-
-    /// Whether that is still so.
-    pub(crate) fn is_full(&self) -> bool {
-        let full = self.busy.load(Ordering::SeqCst) >= self.workers.load(Ordering::SeqCst);
-        self.full.store(full, Ordering::SeqCst);
-        full
+    /// Waits until a connection begins or the server is to stop, at most for a time.
+    pub(crate) fn doze(&self, timeout: Option<Duration>) {
+        let served = self.served();
+        self.dozing.store(true, Ordering::SeqCst);
+        // A connection that began before that would wake nobody.
+        self.wait(timeout, || self.is_stopping() || self.served() != served);
+        self.dozing.store(false, Ordering::SeqCst);
     }
 
     /// Waits until no thread waits for a connection; gives whether that came in time.
     pub(crate) fn wait_for_accepts(&self, timeout: Duration) -> bool {
-        let done = || self.workers.load(Ordering::SeqCst) <= self.busy.load(Ordering::SeqCst);
-        self.wait(Some(timeout), done)
+        self.wait(Some(timeout), || self.workers() <= self.busy())
     }
 
     /// Waits until no thread runs; gives whether that came in time.
     pub(crate) fn wait_for_workers(&self, timeout: Duration) -> bool {
-        self.wait(Some(timeout), || self.workers.load(Ordering::SeqCst) == 0)
+        self.wait(Some(timeout), || self.workers() == 0)
     }
 
     fn wait(&self, timeout: Option<Duration>, done: impl Fn() -> bool) -> bool {
@@ -140,18 +122,49 @@ impl Control {
         true
     }
 
-    /// Counts a thread that is about to be made, unless there are `max`.
+    /// Counts a thread that is about to be made, unless there are `max`. It is up.
     pub(crate) fn add_worker(self: &Arc<Self>, max: usize) -> Option<Worker> {
         let more = |count| (count < max).then_some(count + 1);
         self.workers.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).ok()?;
-        Some(Worker { control: Arc::clone(self) })
+        self.up.fetch_add(1, Ordering::SeqCst);
+        let turns = Arc::<Turns>::default();
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&turns));
+        Some(Worker { control: Arc::clone(self), turns })
     }
 
-    /// Counts a connection; gives whether every thread has one now.
-    pub(crate) fn begin(&self) -> (Busy<'_>, bool) {
-        self.served.fetch_add(1, Ordering::Relaxed);
-        let busy = self.busy.fetch_add(1, Ordering::SeqCst) + 1;
-        (Busy { control: self }, busy == self.workers.load(Ordering::SeqCst))
+    /// The turns of every thread that was made, in that order.
+    pub(crate) fn turns(&self) -> MutexGuard<'_, Vec<Arc<Turns>>> {
+        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets how many threads should be up, and gets up as many as rest; gives how many have to be
+    /// made for it.
+    pub(crate) fn want(&self, count: usize) -> usize {
+        self.wanted.store(count, Ordering::SeqCst);
+        let missing = count.saturating_sub(self.up.load(Ordering::SeqCst));
+        if missing == 0 {
+            return 0;
+        }
+        // Under the lock, as one that is about to rest might miss the call.
+        let end = self.lock();
+        let resting = self.workers().saturating_sub(self.up.load(Ordering::SeqCst));
+        drop(end);
+        for _ in 0..missing.min(resting) {
+            self.called.notify_one();
+        }
+        missing.saturating_sub(resting)
+    }
+
+    pub(crate) fn workers(&self) -> usize {
+        self.workers.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn up(&self) -> usize {
+        self.up.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn busy(&self) -> usize {
+        self.busy.load(Ordering::SeqCst)
     }
 
     pub(crate) fn served(&self) -> u64 {
@@ -166,7 +179,7 @@ impl Control {
     pub(crate) fn abort(&self) -> usize {
         let mut end = self.lock();
         end.aborting = true;
-        self.busy.load(Ordering::SeqCst)
+        self.busy()
     }
 }
 
@@ -174,6 +187,41 @@ impl Control {
 #[derive(Debug)]
 pub(crate) struct Worker {
     control: Arc<Control>,
+    turns: Arc<Turns>,
+}
+
+impl Worker {
+    /// Rests while more threads are up than are wanted.
+    pub(crate) fn rest(&self) {
+        let control = &*self.control;
+        let beyond = |up| (up > control.wanted.load(Ordering::SeqCst)).then(|| up - 1);
+        if control.up.fetch_update(Ordering::SeqCst, Ordering::SeqCst, beyond).is_err() {
+            return;
+        }
+        let mut end = control.lock();
+        while !control.is_stopping() && !self.get_up() {
+            end = control.called.wait(end).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn get_up(&self) -> bool {
+        let control = &*self.control;
+        let missing = |up| (up < control.wanted.load(Ordering::SeqCst)).then_some(up + 1);
+        control.up.fetch_update(Ordering::SeqCst, Ordering::SeqCst, missing).is_ok()
+    }
+
+    /// Counts a connection.
+    pub(crate) fn begin(&self) -> Busy<'_> {
+        let control = &*self.control;
+        control.busy.fetch_add(1, Ordering::SeqCst);
+        self.turns.fetch_add(1, Ordering::SeqCst);
+        control.served.fetch_add(1, Ordering::SeqCst);
+        if control.dozing.load(Ordering::SeqCst) && control.dozing.swap(false, Ordering::SeqCst) {
+            drop(control.lock());
+            control.changed.notify_all();
+        }
+        Busy { worker: self }
+    }
 }
 
 impl Drop for Worker {
@@ -188,17 +236,19 @@ impl Drop for Worker {
 /// A connection, for as long as it is served.
 #[derive(Debug)]
 pub(crate) struct Busy<'a> {
-    control: &'a Control,
+    worker: &'a Worker,
 }
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        if !self.control.is_stopping() {
-            self.control.busy.fetch_sub(1, Ordering::SeqCst);
+        let Worker { control, turns } = self.worker;
+        turns.fetch_add(1, Ordering::SeqCst);
+        if !control.is_stopping() {
+            control.busy.fetch_sub(1, Ordering::SeqCst);
             return;
         }
-        let mut end = self.control.lock();
-        self.control.busy.fetch_sub(1, Ordering::SeqCst);
+        let mut end = control.lock();
+        control.busy.fetch_sub(1, Ordering::SeqCst);
         if !end.aborting {
             end.finished += 1;
         }

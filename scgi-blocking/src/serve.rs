@@ -5,6 +5,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::thread;
@@ -18,6 +19,7 @@ use scgi_proto::{AllowList, Config, Counters, Error, Limits, Peer, room};
 use crate::answer::answer;
 use crate::connection::Connection;
 use crate::control::{Control, Shutdown, Worker};
+use crate::crew::{Crew, Next};
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::socket::{Cancel, descriptors, has_input};
@@ -26,7 +28,7 @@ use crate::stream::Stream;
 /// Connections served at once, and so threads, by default: what Apache's worker allows (its
 /// `MaxRequestWorkers` is 256 for processes, 400 for threads). Enough for handlers that wait for
 /// a database or a slow reader; idle threads cost some 20 KiB each, and none is made before all
-/// others have a connection.
+/// others are held by a connection.
 const MAX_CONNECTIONS: usize = 256;
 
 /// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
@@ -114,7 +116,8 @@ impl<H, M> Serve<H, M> {
     /// open. The rest wait in the listen backlog, unless a connection without a complete head
     /// can be closed for them (on Unix): the oldest goes first.
     ///
-    /// A thread is made when all others have a connection, so a server that needs few has few.
+    /// A server has as many threads as there are processors, and more while connections hold
+    /// some for longer than a millisecond, so one that needs few has few.
     ///
     /// # Panics
     /// If it is 0.
@@ -210,6 +213,7 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
             counters: self.counters.clone(),
             allow_list: self.allow_list,
             asks_peer: self.asks_peer,
+            is_failing: AtomicBool::new(false),
             left_over: Mutex::default(),
             cancel: Arc::clone(&cancel),
             kind: PhantomData,
@@ -221,19 +225,21 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
                 shutdown.stop();
             })?;
         }
+        let mut crew = Crew::new(server.max_connections);
+        self.control.want(crew.least());
         server.spawn()?;
         // The handler goes with the last thread that may call it.
         let running = Arc::downgrade(&server);
         drop(server);
         #[cfg(all(feature = "systemd", unix))]
-        let interval = self.notifier.and_then(|notifier| {
-            notifier.ready();
-            let alive = move || notifier.alive();
-            notifier.interval().map(|interval| (interval, alive))
-        });
-        #[cfg(not(all(feature = "systemd", unix)))]
-        let interval = None::<(Duration, fn())>;
-        self.control.watch(interval, || make_room(&listener, &self.control, &self.counters));
+        let mut alive = self.notifier.and_then(Alive::start);
+        while !self.control.is_stopping() {
+            #[cfg(all(feature = "systemd", unix))]
+            let left = alive.as_mut().map(Alive::tell);
+            #[cfg(not(all(feature = "systemd", unix)))]
+            let left = None;
+            look_after(&running, &listener, &mut crew, left);
+        }
         #[cfg(all(feature = "systemd", unix))]
         if let Some(notifier) = self.notifier {
             notifier.stopping();
@@ -258,23 +264,77 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
     }
 }
 
+/// Sees to it that enough threads are up, or on a full server that somebody makes room, then waits
+/// until that may have changed, at most for a time.
+fn look_after<M: 'static, H: Handler<M>>(
+    running: &Weak<Server<H, M>>,
+    listener: &Listener,
+    crew: &mut Crew,
+    most: Option<Duration>,
+) {
+    let Some(server) = running.upgrade() else { return };
+    let control = Arc::clone(&server.control);
+    let (wanted, next) = crew.look(&control, || listener.is_connection_waiting(Duration::ZERO));
+    for _ in 0..control.want(wanted) {
+        // Without one more, connections wait for those that run. That is no error.
+        let _ = server.spawn();
+    }
+    let next = if server.is_full() { Next::Look(make_room(&server, listener)) } else { next };
+    // The handler must not be held while nothing is done.
+    drop(server);
+    match next {
+        Next::Look(pause) => {
+            control.wait_for_stop(Some(most.map_or(pause, |most| most.min(pause))));
+        }
+        Next::Doze => control.doze(most),
+    }
+}
+
 /// How often a full server looks whether somebody waits for a place.
 const TICK: Duration = Duration::from_millis(1);
 
 /// How often one looks whose connections all have their heads, so that none can make room.
 const LONG_TICK: Duration = Duration::from_millis(20);
 
-/// If every thread has a connection and another one waits, closes the one that has waited
-/// longest for its head. Gives when to look again.
-fn make_room(listener: &Listener, control: &Control, counters: &Counters) -> Duration {
+/// If another connection waits for a place, closes the one that has waited longest for its head.
+/// Gives when to look again.
+fn make_room<H, M>(server: &Server<H, M>, listener: &Listener) -> Duration {
     let cx = Context::from_waker(Waker::noop());
-    if counters.poll_evictable(&cx).is_pending() {
+    if server.counters.poll_evictable(&cx).is_pending() {
         return LONG_TICK;
     }
-    if listener.is_connection_waiting(LONG_TICK) && control.is_full() {
-        let _ = counters.evict_oldest();
+    if listener.is_connection_waiting(LONG_TICK) && server.is_full() {
+        let _ = server.counters.evict_oldest();
     }
     TICK
+}
+
+/// Tells systemd at intervals that somebody looks after the threads.
+#[cfg(all(feature = "systemd", unix))]
+struct Alive {
+    notifier: Notifier,
+    interval: Duration,
+    next: Instant,
+}
+
+#[cfg(all(feature = "systemd", unix))]
+impl Alive {
+    /// Says that the server is ready; `None` if systemd wants to hear no more.
+    fn start(notifier: Notifier) -> Option<Self> {
+        notifier.ready();
+        notifier.interval().map(|interval| Self { notifier, interval, next: Instant::now() })
+    }
+
+    /// Tells it if it is time; gives how long until the next time.
+    fn tell(&mut self) -> Duration {
+        let left = self.next.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            return left;
+        }
+        self.notifier.alive();
+        self.next = Instant::now() + self.interval;
+        self.interval
+    }
 }
 
 /// How long aborted connections may take to close.
@@ -316,19 +376,25 @@ struct Server<H, M> {
     counters: Counters,
     allow_list: AllowList,
     asks_peer: bool,
+    /// Whether the last accept of any thread failed, which was told.
+    is_failing: AtomicBool,
     /// What was accepted when the server was told to stop.
     left_over: Mutex<VecDeque<Stream>>,
     cancel: Arc<Cancel>,
     kind: PhantomData<fn() -> M>,
 }
 
+impl<H, M> Server<H, M> {
+    /// Whether every thread that there may be has a connection.
+    fn is_full(&self) -> bool {
+        self.control.busy() >= self.max_connections
+    }
+}
+
 impl<M: 'static, H: Handler<M>> Server<H, M> {
     /// Makes one more thread, unless there are enough.
     fn spawn(self: &Arc<Self>) -> io::Result<()> {
-        let Some(worker) = self.control.add_worker(self.max_connections) else {
-            self.control.set_full();
-            return Ok(());
-        };
+        let Some(worker) = self.control.add_worker(self.max_connections) else { return Ok(()) };
         let server = Arc::clone(self);
         let name = "scgi-worker".to_owned();
         thread::Builder::new().name(name).spawn(move || server.work(worker)).map(drop)
@@ -358,16 +424,20 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
                 // The connection that wakes this thread brings nothing.
                 Ok(stream) if self.control.is_stopping() && !has_input(&stream) => {}
                 Ok(stream) => {
-                    backoff = Backoff::default();
-                    self.serve(stream);
+                    if !backoff.delay.is_zero() {
+                        backoff = Backoff::default();
+                        self.is_failing.store(false, Ordering::Relaxed);
+                    }
+                    self.serve(stream, &worker);
+                    worker.rest();
                 }
                 // The listener was shut down to end this.
                 Err(_) if self.control.is_stopping() => {}
-                Err(error) => backoff.wait(&error, &self.control),
+                Err(error) => backoff.wait(&error, &self.is_failing, &self.control),
             }
         }
         while let Some(stream) = self.next_left_over() {
-            self.serve(stream);
+            self.serve(stream, &worker);
         }
         // The handler may be dropped here and may panic in that; the thread has ended all the
         // same.
@@ -375,13 +445,9 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         drop(self);
     }
 
-    fn serve(self: &Arc<Self>, stream: Stream) {
+    fn serve(&self, stream: Stream, worker: &Worker) {
         let Ok(peer) = self.admit(&stream) else { return };
-        let (busy, last) = self.control.begin();
-        if last {
-            // Without one more, connections wait for this one. That is no error.
-            let _ = self.spawn();
-        }
+        let busy = worker.begin();
         let (cancel, counted) = (Arc::clone(&self.cancel), self.counters.accept());
         let connection = Connection::of_server(stream, &self.config, cancel, counted, peer);
         // An error of one connection concerns nobody else; its peer was told. Nor does a panic
@@ -416,14 +482,14 @@ struct Backoff {
 }
 
 impl Backoff {
-    fn wait(&mut self, error: &io::Error, control: &Control) {
+    fn wait(&mut self, error: &io::Error, is_failing: &AtomicBool, control: &Control) {
         use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
         if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
             return;
         }
-        let first = self.delay.is_zero();
         self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        if first {
+        // One line, however many threads fail and however often.
+        if !is_failing.swap(true, Ordering::Relaxed) {
             Trace::accept_failed(error, self.delay);
         }
         control.wait_for_stop(Some(self.delay));

@@ -1,0 +1,106 @@
+//! How many threads of a server are up.
+//!
+//! For each connection the system wakes one of the threads that wait in `accept`, though another
+//! would have come by at once: with many that wait, each request costs a change of threads. So
+//! only as many threads are up as there are processors, beside those that are held by a
+//! connection: by a handler that waits, or a peer that is slow. Which ones these are is looked at
+//! every millisecond while there is something to do; a connection that comes while all threads
+//! are held waits no longer than that for the next one.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use crate::control::{Control, Turns};
+
+/// How often the threads are looked at; one that has had the same connection all the while is
+/// held.
+const TICK: Duration = Duration::from_millis(1);
+
+/// After so many ticks threads that were not needed may rest, and after so many without a change
+/// nobody looks until the next connection: long enough that a usual pause changes nothing.
+const MEMORY: u32 = 100;
+
+/// What the thread that looks after the others knows of them.
+#[derive(Debug)]
+pub(crate) struct Crew {
+    processors: usize,
+    max: usize,
+    /// Each thread's turns at the last look.
+    seen: Vec<u64>,
+    /// How many were needed at most, in this stretch of `MEMORY` ticks and the one before.
+    peaks: [usize; 2],
+    ticks: u32,
+    unchanged: u32,
+}
+
+/// What is to be done after a look.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    Look(Duration),
+    /// Nothing changes before the next connection.
+    Doze,
+}
+
+impl Crew {
+    /// A crew of at most `max` threads.
+    pub(crate) fn new(max: usize) -> Self {
+        let processors = thread::available_parallelism().map_or(1, usize::from).min(max);
+        Self { processors, max, seen: Vec::new(), peaks: [processors; 2], ticks: 0, unchanged: 0 }
+    }
+
+    /// How many threads are up at least.
+    pub(crate) fn least(&self) -> usize {
+        self.processors
+    }
+
+    /// How many threads should be up, and when to look again. `is_waiting` says whether a
+    /// connection waits to be accepted.
+    pub(crate) fn look(
+        &mut self,
+        control: &Control,
+        is_waiting: impl FnOnce() -> bool,
+    ) -> (usize, Next) {
+        let held = self.held(&control.turns());
+        let mut needed = held + self.processors;
+        if held > 0 && held >= control.up() && is_waiting() {
+            // All are held, and who knows how many connections wait: twice as many, each time.
+            needed = needed.max(2 * held);
+        }
+        let wanted = self.remember(needed.min(self.max));
+        let is_enough = control.up() >= wanted && (held < wanted || wanted == self.max);
+        let next =
+            if self.unchanged > 2 * MEMORY && is_enough { Next::Doze } else { Next::Look(TICK) };
+        (wanted, next)
+    }
+
+    /// How many threads have had the same connection since the last look.
+    fn held(&mut self, turns: &[Arc<Turns>]) -> usize {
+        let mut held = 0;
+        self.seen.resize(turns.len(), 0);
+        self.unchanged += 1;
+        for (seen, turns) in self.seen.iter_mut().zip(turns) {
+            let now = turns.load(Ordering::SeqCst);
+            if *seen != now {
+                *seen = now;
+                self.unchanged = 0;
+            } else if now % 2 == 1 {
+                held += 1;
+            }
+        }
+        held
+    }
+
+    /// The most that was needed lately.
+    fn remember(&mut self, needed: usize) -> usize {
+        self.peaks[0] = self.peaks[0].max(needed);
+        let wanted = self.peaks[0].max(self.peaks[1]);
+        self.ticks += 1;
+        if self.ticks == MEMORY {
+            self.ticks = 0;
+            self.peaks = [needed, self.peaks[0]];
+        }
+        wanted
+    }
+}
