@@ -5,7 +5,7 @@
 mod support;
 
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -144,6 +144,27 @@ fn captures(server: &mut Server) {
     assert!(count > 100, "{count} captures");
 }
 
+/// What peers make of bad input themselves: refused, and nobody waits.
+fn requests_of_peers(server: &mut Server) {
+    let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scgi-proto/tests/vectors");
+    let mut malformed = 0;
+    for peer in ["flup", "perl-scgi", "python-scgi", "rtorrent", "uwsgi"] {
+        for entry in fs::read_dir(vectors.join(peer)).expect("the vectors") {
+            let path = entry.expect("an entry").path();
+            let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+            if !name.starts_with("request-") || !name.ends_with(".scgi") {
+                continue;
+            }
+            let bytes = fs::read(&path).expect("a request");
+            let status = server.status(&bytes, false);
+            let expected = if name.contains("odd_fields") { 400 } else { 200 };
+            assert_eq!(status, Some(expected), "{path:?}");
+            malformed += usize::from(expected == 400);
+        }
+    }
+    assert_eq!(malformed, 3);
+}
+
 fn malformed(server: &mut Server) {
     let long = [b"X\0".to_vec(), vec![b'x'; 300_000], b"\0".to_vec()].concat();
     let many: Vec<u8> = (0..1001).flat_map(|n| format!("N{n}\0v\0").into_bytes()).collect();
@@ -219,9 +240,44 @@ fn streamed_reply(server: &mut Server) {
     assert!(reply.ends_with(&pieces), "{reply}");
 }
 
-fn failures(server: &mut Server) {
-    assert_eq!(server.status(&request("/panic", b""), false), Some(500));
-    server.still_answers();
+/// What a handler does wrong before its reply has begun is a 500, and nothing of it is sent.
+fn early_failures(server: &mut Server) {
+    for uri in ["/panic", "/error", "/line-break", "/wrong-length"] {
+        for body in [&b""[..], b"unread"] {
+            let reply = server.send(&request(uri, body), false);
+            assert!(reply.starts_with("Status: 500 Internal Server Error\r\n"), "{uri}: {reply}");
+            for part in ["Set-Cookie", "four", "as the test wants it"] {
+                assert!(!reply.contains(part), "{uri}: {reply}");
+            }
+        }
+        server.still_answers();
+    }
+}
+
+/// What goes wrong later breaks the connection: the front server sees that the reply is not whole.
+fn late_failures(server: &mut Server) {
+    for (uri, stated) in
+        [("/short", Some(10)), ("/long", Some(10)), ("/late-error", None), ("/late-panic", None)]
+    {
+        server.cases += 1;
+        let mut peer = server.connect();
+        let mut reply = Vec::new();
+        let (reader, mut writer) = peer.read_write();
+        writer.write_all(&request(uri, b"")).expect("sent");
+        let end = reader.read_to_end(&mut reply).map_err(|error| error.kind());
+        let reply = String::from_utf8_lossy(&reply);
+        assert!(reply.starts_with("Status: 200 OK\r\n"), "{uri}: {reply}");
+        // A Unix socket cannot be reset: there the stated length tells.
+        let expected = if server.unix { Ok(reply.len()) } else { Err(ErrorKind::ConnectionReset) };
+        assert_eq!(end, expected, "{uri}: {reply}");
+        let body = reply.split_once("\r\n\r\n").expect("a whole head").1;
+        assert_eq!(body, "abc", "{uri}");
+        assert_eq!(reply.contains("Content-Length: 10\r\n"), stated.is_some(), "{uri}: {reply}");
+        server.still_answers();
+    }
+}
+
+fn peers_that_go_away(server: &mut Server) {
     // Gone in the middle of the response.
     server.cases += 1;
     let mut peer = server.connect();
@@ -243,12 +299,15 @@ fn conforms(app: fn() -> App) -> usize {
     for unix in [false, true] {
         let mut server = Server { app: app(), unix, cases: 0 };
         captures(&mut server);
+        requests_of_peers(&mut server);
         malformed(&mut server);
         cut(&mut server);
         bodies(&mut server);
         early_reply(&mut server);
         streamed_reply(&mut server);
-        failures(&mut server);
+        early_failures(&mut server);
+        late_failures(&mut server);
+        peers_that_go_away(&mut server);
         total += server.cases;
     }
     total

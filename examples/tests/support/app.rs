@@ -1,36 +1,72 @@
 //! The program itself, written once for the async crates: they have the same names.
 
+use std::io;
+use std::iter::{once, once_with};
+use std::time::Duration;
+
+use bytes::Bytes;
+
 /// Pieces of the streamed answer, and the time between them.
 pub(crate) const PIECES: u32 = 5;
-pub(crate) const PAUSE: std::time::Duration = std::time::Duration::from_millis(200);
+pub(crate) const PAUSE: Duration = Duration::from_millis(200);
+
+/// Text that marks the failures that are part of a test.
+pub(crate) const ON_PURPOSE: &str = "as the test wants it";
+
+/// What a streamed body is made of, and the length that it states.
+type Streamed = (Box<dyn Iterator<Item = io::Result<Bytes>> + Send>, Option<u64>);
+
+/// The streamed answer of a route, if it is one: a good one, and four that go wrong after the
+/// first piece.
+pub(crate) fn streamed(route: &str) -> Option<Streamed> {
+    let first = once(Ok(Bytes::from("abc")));
+    Some(match route {
+        "stream" => {
+            (Box::new((0..PIECES).map(|piece| Ok(format!("data: {piece}\n\n").into()))), None)
+        }
+        "short" => (Box::new(first), Some(10)),
+        "long" => (Box::new(first.chain(once(Ok(Bytes::from("defghijkl"))))), Some(10)),
+        "late-error" => (Box::new(first.chain(once_with(|| Err(failure())))), None),
+        "late-panic" => (Box::new(first.chain(once_with(|| panic!("{ON_PURPOSE}")))), None),
+        _ => return None,
+    })
+}
+
+/// What a handler or a body fails with.
+pub(crate) fn failure() -> io::Error {
+    io::Error::other(ON_PURPOSE)
+}
 
 /// `async fn answer(Request) -> Result<Response, Error>` on the types of one crate.
 macro_rules! async_answer {
     ($krate:ident, $sleep:path) => {
         async fn answer(request: $krate::Request) -> Result<$krate::Response, $krate::Error> {
+            use $crate::support::app::{ON_PURPOSE, PAUSE, failure, streamed};
             use $krate::{Body, Response, Status};
             let (head, mut body) = request.into_parts();
             let uri = String::from_utf8_lossy(head.request_uri().unwrap_or_default()).into_owned();
             let route = uri.rsplit('/').next().unwrap_or_default();
+            if let Some((pieces, len)) = streamed(route) {
+                let pieces =
+                    futures_util::stream::unfold((pieces, 0), async |(mut pieces, nth)| {
+                        if nth > 0 {
+                            $sleep(PAUSE).await;
+                        }
+                        let piece = pieces.next()?;
+                        Some((piece, (pieces, nth + 1)))
+                    });
+                let body = Body::from_stream(pieces);
+                let body = if let Some(len) = len { body.with_len(len) } else { body };
+                return Ok(Response::new(body).with_field("Content-Type", "text/event-stream"));
+            }
             let response = match route {
                 "refuse" => Response::new("too large").with_status(Status::CONTENT_TOO_LARGE),
                 // nginx sends no more of a request once a reply has begun: no streaming here.
                 "echo" => Response::new(body.collect(1 << 20).await?),
-                "stream" => {
-                    let pieces = futures_util::stream::unfold(0, async |piece| {
-                        if piece == $crate::support::app::PIECES {
-                            return None;
-                        }
-                        if piece > 0 {
-                            $sleep($crate::support::app::PAUSE).await;
-                        }
-                        let event = bytes::Bytes::from(format!("data: {piece}\n\n"));
-                        Some((Ok::<_, std::io::Error>(event), piece + 1))
-                    });
-                    Response::new(Body::from_stream(pieces))
-                        .with_field("Content-Type", "text/event-stream")
-                }
-                "panic" => panic!("as the test wants it"),
+                "panic" => panic!("{ON_PURPOSE}"),
+                "error" => return Err(failure().into()),
+                "line-break" => Response::new("x").with_field("X-A", "b\r\nSet-Cookie: c"),
+                "wrong-length" => Response::new("four").with_field("Content-Length", "5"),
                 _ => {
                     use sha2::Digest;
                     let mut hash = sha2::Sha256::new();

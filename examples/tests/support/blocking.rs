@@ -1,31 +1,36 @@
 //! The program on plain threads.
 
-use std::io;
 use std::thread;
 
-use bytes::Bytes;
 use scgi_blocking::{Address, Body, Error, Listener, Request, Response, Status, serve};
 use sha2::{Digest, Sha256};
 
 use super::App;
-use super::app::{PAUSE, PIECES};
+use super::app::{ON_PURPOSE, PAUSE, failure, streamed};
 
 fn answer(request: Request) -> Result<Response, Error> {
     let (head, mut body) = request.into_parts();
     let uri = String::from_utf8_lossy(head.request_uri().unwrap_or_default()).into_owned();
-    let response = match uri.rsplit('/').next().unwrap_or_default() {
+    let route = uri.rsplit('/').next().unwrap_or_default();
+    if let Some((mut pieces, len)) = streamed(route) {
+        let mut nth = 0;
+        let body = Body::from_chunks(std::iter::from_fn(move || {
+            if nth > 0 {
+                thread::sleep(PAUSE);
+            }
+            nth += 1;
+            pieces.next()
+        }));
+        let body = if let Some(len) = len { body.with_len(len) } else { body };
+        return Ok(Response::new(body).with_field("Content-Type", "text/event-stream"));
+    }
+    let response = match route {
         "refuse" => Response::new("too large").with_status(Status::CONTENT_TOO_LARGE),
         "echo" => Response::new(body.collect(1 << 20)?),
-        "stream" => {
-            let pieces = (0..PIECES).map(|piece| {
-                if piece > 0 {
-                    thread::sleep(PAUSE);
-                }
-                Ok::<_, io::Error>(Bytes::from(format!("data: {piece}\n\n")))
-            });
-            Response::new(Body::from_chunks(pieces)).with_field("Content-Type", "text/event-stream")
-        }
-        "panic" => panic!("as the test wants it"),
+        "panic" => panic!("{ON_PURPOSE}"),
+        "error" => return Err(failure().into()),
+        "line-break" => Response::new("x").with_field("X-A", "b\r\nSet-Cookie: c"),
+        "wrong-length" => Response::new("four").with_field("Content-Length", "5"),
         _ => {
             let mut hash = Sha256::new();
             let mut len = 0;
