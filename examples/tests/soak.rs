@@ -159,10 +159,11 @@ fn soak(runtime: &str) {
     before.await_return(server.pid(), 8 << 20, runtime);
     server.signal(Signal::TERM);
     let (code, said) = server.wait();
+    assert_eq!(code, Some(0), "{runtime}: {said}");
+    // A thread may still be on its way from the last close back to the next accept.
     let last = said.lines().last().unwrap_or_default();
-    let served = count + 1000;
-    let expected = format!("{served} served; after the signal 0 finished, 0 aborted");
-    assert_eq!((code, last), (Some(0), expected.as_str()), "{runtime}");
+    let served = format!("{} served; after the signal ", count + 1000);
+    assert!(last.starts_with(&served) && last.ends_with(" 0 aborted"), "{runtime}: {last}");
     assert!(!said.contains("panicked"), "{runtime}: {said}");
 }
 

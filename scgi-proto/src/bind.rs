@@ -8,7 +8,7 @@ use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::{
     fs::{FileTypeExt, MetadataExt},
-    net::{UnixListener, UnixStream},
+    net::{UnixDatagram, UnixListener},
 };
 #[cfg(unix)]
 use std::path::{Path, PathBuf};
@@ -147,8 +147,10 @@ fn bind_unix(path: &Path, options: &BindOptions) -> io::Result<Bound> {
     use std::fs::{Permissions, hard_link, set_permissions};
     use std::os::unix::fs::{PermissionsExt, chown};
 
+    // A name that is too long could be given to the file, but nobody could connect to it.
+    unix_address(path).map_err(advised)?;
     let temporary = Temporary::beside(path, "new");
-    let listener = UnixListener::bind(&temporary.0)?;
+    let listener = UnixListener::bind(&temporary.0).map_err(advised)?;
     if options.owner.is_some() || options.group.is_some() {
         chown(&temporary.0, options.owner, options.group)?;
     }
@@ -167,6 +169,20 @@ fn bind_unix(path: &Path, options: &BindOptions) -> io::Result<Bound> {
     Ok(Bound::Unix(listener, Some(file)))
 }
 
+/// An error in making a socket's file, with what to do about it.
+#[cfg(unix)]
+fn advised(error: io::Error) -> io::Error {
+    let advice = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "the user of this process may not create files in that folder"
+        }
+        io::ErrorKind::NotFound => "that folder does not exist; create it first",
+        io::ErrorKind::InvalidInput => "choose a path of fewer than 90 bytes",
+        _ => return error,
+    };
+    io::Error::new(error.kind(), std::format!("{error}: {advice}"))
+}
+
 /// A name in use for a moment, freed when dropped.
 #[cfg(unix)]
 struct Temporary(PathBuf);
@@ -177,9 +193,8 @@ impl Temporary {
         use core::sync::atomic::{AtomicU32, Ordering};
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let mut name = path.as_os_str().to_os_string();
-        name.push(std::format!(".{}-{count}.{what}", std::process::id()));
-        Self(name.into())
+        // Short, as the whole path has little room.
+        Self(path.with_file_name(std::format!(".{}-{count}.{what}", std::process::id())))
     }
 }
 
@@ -199,15 +214,22 @@ fn remove_stale(path: &Path) -> io::Result<()> {
         metadata => metadata?,
     };
     if !metadata.file_type().is_socket() {
-        let text = "a file that is no socket stands there; it is not touched";
+        let text = "a file that is no socket stands there, and is not touched; remove it, or choose \
+                    another path";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-        Ok(_) => {
-            let text = "another server listens there";
+    // As a datagram, which a server of streams cannot take (EPROTOTYPE): it is not disturbed, and
+    // nobody waits for room in its backlog.
+    match UnixDatagram::unbound()?.connect(path).map_err(|error| error.kind()) {
+        Err(io::ErrorKind::ConnectionRefused) => {}
+        Err(io::ErrorKind::NotFound) => return Ok(()),
+        Err(io::ErrorKind::PermissionDenied) => {
+            let text = "a socket of another user stands there, and this one may not ask whether a \
+                        server listens on it";
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        Err(_) | Ok(()) => {
+            let text = "another server listens there; stop it first, or choose another path";
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
     }
@@ -292,6 +314,8 @@ mod tests {
     use super::*;
     use std::fs;
     use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::os::unix::net::UnixStream;
+    use std::string::ToString;
 
     /// A folder of the test's own, removed at its end.
     struct Folder(PathBuf);
@@ -317,7 +341,7 @@ mod tests {
 
     fn kind(path: &Path) -> Option<io::ErrorKind> {
         bind(&Address::Unix(path.into())).err().map(|error| {
-            let text = std::string::ToString::to_string(&error);
+            let text = error.to_string();
             assert!(text.contains(path.to_str().unwrap()), "{text}");
             error.kind()
         })
@@ -333,6 +357,47 @@ mod tests {
         assert_eq!(folder.names(), 1);
         UnixStream::connect(&path).unwrap();
         drop(bound);
+        assert_eq!(folder.names(), 0);
+    }
+
+    #[test]
+    fn owner_and_group_are_set_or_nothing_is_left() {
+        let folder = Folder::new("owner");
+        let path = folder.0.join("a.sock");
+        let me = fs::metadata(&folder.0).unwrap();
+        let options = BindOptions::default().with_owner(me.uid() + 1).with_group(me.gid() + 2);
+        let bound = bind_with(&Address::Unix(path.clone()), &options);
+        if me.uid() == 0 {
+            bound.as_ref().unwrap();
+            let made = fs::metadata(&path).unwrap();
+            assert_eq!((made.uid(), made.gid()), (1, me.gid() + 2));
+        } else {
+            assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+            assert_eq!(folder.names(), 0);
+        }
+    }
+
+    #[test]
+    fn a_server_that_does_not_accept_is_alive_and_not_disturbed() {
+        let folder = Folder::new("full");
+        let path = folder.0.join("a.sock");
+        let server = UnixListener::bind(&path).unwrap();
+        assert_eq!(kind(&path), Some(io::ErrorKind::AddrInUse));
+        server.set_nonblocking(true).unwrap();
+        assert_eq!(server.accept().unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        // So is one that takes datagrams.
+        let other = folder.0.join("b.sock");
+        let _datagrams = UnixDatagram::bind(&other).unwrap();
+        assert_eq!(kind(&other), Some(io::ErrorKind::AddrInUse));
+    }
+
+    #[test]
+    fn a_path_that_is_too_long_says_so() {
+        let folder = Folder::new("long");
+        for path in [folder.0.join("a".repeat(200)), folder.0.join("b".repeat(90)).join("c")] {
+            let error = bind(&Address::Unix(path)).unwrap_err();
+            assert!(error.to_string().ends_with("choose a path of fewer than 90 bytes"), "{error}");
+        }
         assert_eq!(folder.names(), 0);
     }
 
