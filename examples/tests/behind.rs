@@ -2,23 +2,17 @@
 
 #![cfg(unix)]
 
+#[path = "tool/example.rs"]
+mod example;
+
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use example::example;
 use rustix::process::{Pid, Signal, kill_process};
 use scgi_examples::http::Browser;
 use scgi_examples::process::required;
 use ureq::http::Request;
-
-/// An example, which `cargo test` builds beside the tests.
-fn example(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("this program");
-    let folder = test.parent().and_then(|deps| deps.parent()).expect("the folder of the build");
-    let program = folder.join("examples").join(name);
-    assert!(program.is_file(), "run `cargo build -p scgi-examples --examples` first");
-    program
-}
 
 fn check(name: &str, server: &str) {
     if !required(server) {

@@ -76,11 +76,21 @@ fn read_first(stream: &Stream) -> io::Result<Option<BytesMut>> {
 
 /// Waits for the first bytes of a connection, holding as little memory as that allows, then
 /// answers it.
-pub(crate) async fn late<H: Handler<M>, M: 'static>(mut fresh: Fresh, shared: Arc<Shared<H, M>>) {
-    let timeout = shared.settings.config.head_timeout();
-    if let Some(bytes) = poll_fn(|cx| fresh.poll_first(cx, timeout)).await {
+#[expect(
+    clippy::manual_async_fn,
+    reason = "its future would hold each argument twice, and many of these wait"
+)]
+pub(crate) fn late<H: Handler<M>, M: 'static>(
+    mut fresh: Fresh,
+    shared: Arc<Shared<H, M>>,
+) -> impl Future<Output = ()> + Send {
+    async move {
+        let timeout = || shared.settings.config.head_timeout();
+        let first = poll_fn(|cx| fresh.poll_first(cx, timeout())).await;
         // Boxed, so that a connection that waits does not hold room for one that works.
-        Box::pin(answer(fresh, bytes, shared)).await;
+        if let Some(answer) = first.map(|bytes| Box::pin(answer(fresh, bytes, shared))) {
+            answer.await;
+        }
     }
 }
 
