@@ -148,6 +148,36 @@ fn held_bodies_end_in_time() {
     }
 }
 
+/// Peers that are gone without a word, as after a lost network: nothing comes any more, and what
+/// was taken is given back when the deadline of each stage has passed.
+#[test]
+fn half_open_peers_end_in_time() {
+    for runtime in RUNTIMES {
+        let timeouts = ["--head-timeout", "500ms", "--body-timeout", "500ms"];
+        let args = [&["--runtime", runtime][..], &timeouts, &["127.0.0.1:0"]].concat();
+        let server = EchoServer::start(&args);
+        ask_well(&server, runtime);
+        let before = Usage::of(server.pid());
+        let begun = Instant::now();
+        let silent: Vec<_> = [&b""[..], b"2", b"24:", &HELD[..20], &HELD[..HELD.len() - 1], HELD]
+            .into_iter()
+            .cycle()
+            .take(180)
+            .map(|sent| {
+                let mut stream = connect(&server);
+                stream.write_all(sent).expect("sent");
+                stream
+            })
+            .collect();
+        // All of them stay open on this side.
+        before.await_return(server.pid(), slack(runtime), runtime);
+        let took = begun.elapsed();
+        assert!(took < Duration::from_secs(8), "{runtime}: {took:?}");
+        drop(silent);
+        ask_well(&server, runtime);
+    }
+}
+
 /// A request whose echo is larger than what a socket holds: each of its bytes is shown as four.
 fn large_request() -> Vec<u8> {
     let mut block = b"CONTENT_LENGTH\x000\x00SCGI\x001\x00HTTP_X\x00".to_vec();

@@ -2,10 +2,13 @@
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
+use crate::driver::Clock;
 use crate::exchange::Exchange;
 use crate::peer::Peer;
 use crate::response::Status;
@@ -20,6 +23,12 @@ const REFUSALS: [Status; 6] = [
     Status::INTERNAL_SERVER_ERROR,
     Status::SERVICE_UNAVAILABLE,
 ];
+
+/// Time that a connection has for its head although others wait for its place.
+///
+/// A front server sends the head at once, but on a busy machine it may not get to run between
+/// the connect and that: what it asked should not be lost.
+const GRACE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct Inner {
@@ -37,9 +46,14 @@ struct Inner {
 #[derive(Default)]
 struct Waiting {
     next: u64,
-    places: BTreeMap<u64, Waker>,
+    places: BTreeMap<u64, Place>,
     /// A full server, which waits for somebody to evict.
     full: Option<Waker>,
+}
+
+struct Place {
+    since: Instant,
+    waker: Waker,
 }
 
 impl Inner {
@@ -84,14 +98,35 @@ impl Counters {
         Trace::denied(peer);
     }
 
-    /// Ready when a connection waits for its head, so that a full server could make room.
+    /// Ready when a connection has waited for its head for 100 ms or more, so that a full server
+    /// can make room. The task is woken when the first one begins to wait; then ask at intervals.
     pub fn poll_evictable(&self, cx: &Context<'_>) -> Poll<()> {
-        let mut waiting = self.inner.waiting();
-        if waiting.places.is_empty() {
-            waiting.full = Some(cx.waker().clone());
-            return Poll::Pending;
+        match self.evictable_in(cx) {
+            Some(Duration::ZERO) => Poll::Ready(()),
+            _ => Poll::Pending,
         }
-        Poll::Ready(())
+    }
+
+    /// As [`poll_evictable`](Self::poll_evictable), and the task is woken when it is to be asked
+    /// again.
+    pub fn poll_evictable_at(&self, clock: &mut impl Clock, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.evictable_in(cx) {
+                None => return Poll::Pending,
+                Some(Duration::ZERO) => return Poll::Ready(()),
+                Some(wait) => ready!(clock.poll_until(cx, clock.now() + wait)),
+            }
+        }
+    }
+
+    /// When the oldest connection without a head may be evicted; `None` if there is none.
+    fn evictable_in(&self, cx: &Context<'_>) -> Option<Duration> {
+        let mut waiting = self.inner.waiting();
+        let Some(oldest) = waiting.places.values().next() else {
+            waiting.full = Some(cx.waker().clone());
+            return None;
+        };
+        Some(GRACE.saturating_sub(oldest.since.elapsed()))
     }
 
     /// Makes room on a full server: tells the connection that has waited longest for its head to
@@ -100,10 +135,10 @@ impl Counters {
     /// Front servers send the head at once, so it is hardly one of theirs.
     #[must_use]
     pub fn evict_oldest(&self) -> bool {
-        let Some((_, waker)) = self.inner.waiting().places.pop_first() else { return false };
+        let Some((_, oldest)) = self.inner.waiting().places.pop_first() else { return false };
         self.inner.evicted.fetch_add(1, Relaxed);
         Trace::evicted();
-        waker.wake();
+        oldest.waker.wake();
         true
     }
 
@@ -192,7 +227,8 @@ impl Counted {
         let Some(place) = self.place else {
             let place = waiting.next;
             waiting.next += 1;
-            waiting.places.insert(place, cx.waker().clone());
+            let waker = cx.waker().clone();
+            waiting.places.insert(place, Place { since: Instant::now(), waker });
             self.place = Some(place);
             let full = waiting.full.take();
             drop(waiting);
@@ -202,8 +238,8 @@ impl Counted {
             return Poll::Pending;
         };
         match waiting.places.get_mut(&place) {
-            Some(waker) => {
-                waker.clone_from(cx.waker());
+            Some(place) => {
+                place.waker.clone_from(cx.waker());
                 Poll::Pending
             }
             None => Poll::Ready(()),

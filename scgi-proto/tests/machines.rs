@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
+use scgi_proto::driver::Clock;
 use scgi_proto::{
     Call, Config, Counters, Credentials, Demand, EncodeError, Error, Exchange, Limits, Peer,
     RequestEvent, RequestHead, ResponseEvent, Status, body_pipe,
@@ -157,7 +159,7 @@ fn counters() {
     let one = counters.accept();
     let two = counters.accept();
     assert_eq!((counters.accepted(), counters.active()), (2, 2));
-    let mut exchange = Exchange::new(&Config::default(), std::time::Duration::ZERO);
+    let mut exchange = Exchange::new(&Config::default(), Duration::ZERO);
     exchange.receive(b"GET / HTTP/1.1\r\n"[..].into());
     assert!(exchange.next_event().is_err());
     let sent = exchange.pending().0.len();
@@ -177,12 +179,31 @@ fn counters() {
     }
 }
 
+/// A clock on which waiting is sleeping.
+#[derive(Default)]
+struct Sleeper {
+    slept: Duration,
+}
+
+impl Clock for Sleeper {
+    fn now(&self) -> Duration {
+        self.slept
+    }
+
+    fn poll_until(&mut self, _: &mut Context<'_>, at: Duration) -> Poll<()> {
+        std::thread::sleep(at - self.slept);
+        self.slept = at;
+        Poll::Ready(())
+    }
+}
+
 #[test]
 fn the_oldest_without_a_head_makes_room() {
     let counters = Counters::default();
     let (server, server_waker) = waker();
-    let full = Context::from_waker(&server_waker);
+    let mut full = Context::from_waker(&server_waker);
     assert!(counters.poll_evictable(&full).is_pending());
+    assert!(counters.poll_evictable_at(&mut Sleeper::default(), &mut full).is_pending());
     assert!(!counters.evict_oldest());
 
     let (first_count, first_waker) = waker();
@@ -191,6 +212,10 @@ fn the_oldest_without_a_head_makes_room() {
         (counters.accept(), counters.accept(), counters.accept());
     assert!(first.poll_evicted(&Context::from_waker(&first_waker)).is_pending());
     assert_eq!(woken(&server), 1, "the server waited for one");
+    assert!(counters.poll_evictable(&full).is_pending(), "its head may be on the way");
+    let mut clock = Sleeper::default();
+    assert!(counters.poll_evictable_at(&mut clock, &mut full).is_ready());
+    assert!(clock.slept <= Duration::from_millis(100), "{:?}", clock.slept);
     assert!(counters.poll_evictable(&full).is_ready());
     assert!(second.poll_evicted(&Context::from_waker(&second_waker)).is_pending());
     let noop = Context::from_waker(Waker::noop());

@@ -90,7 +90,8 @@ impl<H, M> Serve<H, M> {
 
     /// Connections served at once: 4096 by default, but never more than three quarters of the
     /// descriptors that the process may open. The rest wait in the listen backlog, unless a
-    /// connection without a complete head can be closed for them: the oldest goes first.
+    /// connection that has sent no complete head for 100 ms can be closed for them: the oldest
+    /// goes first.
     ///
     /// # Panics
     /// If it is 0.
@@ -169,6 +170,8 @@ async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summa
     let mut summary = Summary::default();
     let mut backoff = Backoff::default();
     let mut stopping = false;
+    // For waiting until somebody can be evicted.
+    let mut clock = Clock::since(Instant::now());
     #[cfg(all(feature = "systemd", unix))]
     let mut watchdog =
         settings.notifier.map(|notifier| Watchdog::start(notifier, Clock::since(Instant::now())));
@@ -187,7 +190,7 @@ async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summa
                 if tasks.poll_join_next(cx).is_ready() {
                     return Poll::Ready(Next::Room);
                 }
-                ready!(settings.counters.poll_evictable(cx));
+                ready!(settings.counters.poll_evictable_at(&mut clock, cx));
             }
             listener.poll_accept(cx).map(Next::Accepted)
         });
