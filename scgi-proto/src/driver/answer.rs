@@ -15,6 +15,7 @@ use super::upload::Upload;
 use crate::error::{BoxError, Error};
 use crate::event::{RequestEvent, ResponseEvent};
 use crate::message::{Request, Response};
+use crate::request::RequestHead;
 use crate::response::Status;
 
 impl<T: Transport, C: Clock> Connection<T, C> {
@@ -42,8 +43,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 return Err(error);
             }
         };
-        let (body, mut upload) = Upload::begin(&mut self.exchange, head.body_length());
-        let request = Request::from_parts(head, B::wrap(body)).with_peer(self.peer());
+        let (request, mut upload) = self.begin_request(head);
         let body = {
             let mut call = pin!(call(request));
             poll_fn(|cx| self.poll_call(&mut upload, call.as_mut(), cx)).await?
@@ -54,6 +54,12 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         }
         drop(upload);
         poll_fn(|cx| self.poll_finish(cx)).await
+    }
+
+    /// The request with what has come of its body. Not in the future, which would hold the parts.
+    fn begin_request<B: BodyWrapper>(&mut self, head: RequestHead) -> (Request<B>, Upload) {
+        let (body, upload) = Upload::begin(&mut self.exchange, head.body_length());
+        (Request::from_parts(head, B::wrap(body)).with_peer(self.peer()), upload)
     }
 
     /// Polls the handler, and serves its demand for the body between. Gives the body of its

@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::future::poll_fn;
+use core::num::NonZeroU64;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use std::boxed::Box;
@@ -36,7 +37,7 @@ pub struct Body {
     kind: Kind,
     /// What was taken from the source to be read in parts, and is not consumed yet.
     rest: Bytes,
-    len: Option<u64>,
+    len: Length,
     /// Bytes that were handed out.
     read: u64,
 }
@@ -48,6 +49,21 @@ enum Kind {
     Full(Bytes),
     Pipe(PipeReader),
     Source(Pin<Box<dyn Source>>),
+}
+
+/// A length that may be unknown, in the room of a number, as bodies are part of every waiting
+/// request: it is kept as its complement, which is zero for no length that a body can have.
+#[derive(Clone, Copy, Default)]
+struct Length(Option<NonZeroU64>);
+
+impl Length {
+    fn new(len: u64) -> Self {
+        Self(NonZeroU64::new(!len))
+    }
+
+    fn get(self) -> Option<u64> {
+        self.0.map(|complement| !complement.get())
+    }
 }
 
 /// Where the chunks of a streamed body come from.
@@ -64,22 +80,23 @@ impl Body {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { len: Some(0), ..Self::default() }
+        Self { len: Length::new(0), ..Self::default() }
     }
 
     /// A body that is streamed, whose length is perhaps known.
     pub fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
+        let len = len.map_or_else(Length::default, Length::new);
         Self { kind: Kind::Source(Box::pin(source)), len, ..Self::default() }
     }
 
     pub(super) fn from_pipe(pipe: PipeReader, len: u64) -> Self {
-        Self { kind: Kind::Pipe(pipe), len: Some(len), ..Self::default() }
+        Self { kind: Kind::Pipe(pipe), len: Length::new(len), ..Self::default() }
     }
 
     /// States the length in bytes of a streamed body.
     #[must_use]
     pub fn with_len(mut self, bytes: u64) -> Self {
-        self.len = Some(bytes);
+        self.len = Length::new(bytes);
         self
     }
 
@@ -92,13 +109,13 @@ impl Body {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
     pub fn len(&self) -> Option<u64> {
-        self.len
+        self.len.get()
     }
 
     /// Bytes still to come, where that is known.
     #[must_use]
     pub fn remaining(&self) -> Option<u64> {
-        self.len.map(|len| len.saturating_sub(self.read))
+        self.len().map(|len| len.saturating_sub(self.read))
     }
 
     /// Waits for the next chunk, never empty; `None` after the last.
@@ -179,7 +196,7 @@ impl Body {
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
     /// length is known; else as [`poll_chunk`](Self::poll_chunk).
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        let mut all = Collector::new(limit, self.len)?;
+        let mut all = Collector::new(limit, self.len())?;
         while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
             all.push(chunk?)?;
         }
@@ -208,7 +225,7 @@ impl BodyWrapper for Body {
 
 impl KnownLength for Body {
     fn known_length(&self) -> Option<u64> {
-        self.len
+        self.len()
     }
 }
 
@@ -218,12 +235,13 @@ where
 {
     fn from(bytes: B) -> Self {
         let bytes = Bytes::from(bytes);
-        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), ..Self::default() }
+        let len = Length::new(bytes.len() as u64);
+        Self { kind: Kind::Full(bytes), len, ..Self::default() }
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Body").field("len", &self.len()).finish_non_exhaustive()
     }
 }
