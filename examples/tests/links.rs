@@ -97,3 +97,33 @@ fn every_link_leads_somewhere() {
     // Not `eprintln!`, which the test runner swallows.
     let _ = writeln!(io::stderr(), "NOT FOLLOWED: {outside} links to other sites");
 }
+
+/// Each promise of SECURITY.md names tests, as links to files and the names of functions in them.
+#[test]
+fn the_tests_of_every_promise_exist() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.github");
+    let text = fs::read_to_string(folder.join("SECURITY.md")).expect("the page");
+    let rows: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("| ")).skip(1).collect();
+    assert!(rows.len() >= 13, "{rows:?}");
+    for row in rows {
+        let (promise, tests) = row.split_once(" | ").expect("two columns");
+        let (mut source, mut names) = (String::new(), Vec::new());
+        for event in Parser::new(tests) {
+            match event {
+                Event::Start(Tag::Link { dest_url, .. }) => {
+                    let file = folder.join(&*dest_url);
+                    let is_source = file.extension().is_some_and(|extension| extension == "rs");
+                    if is_source {
+                        source += &fs::read_to_string(file).expect("a file of tests");
+                    }
+                }
+                Event::Code(name) => names.push(name),
+                _ => {}
+            }
+        }
+        assert!(!names.is_empty(), "{promise}: no test");
+        for name in names {
+            assert!(source.contains(&format!("fn {name}(")), "{promise}: {name} is not there");
+        }
+    }
+}
