@@ -53,6 +53,7 @@
 //! - `http`: conversions to and from the types of the crate `http`, in [`mod@http`].
 //! - `tracing`: what an operator sees of a server, in [`trace`].
 //! - `systemd`: addresses `systemd:NAME`, and telling systemd how the service is, in [`systemd`].
+//! - `socket`: what adapters want of sockets beyond `std` and their runtimes, in [`socket`].
 //!
 //! # What is not covered
 //! FastCGI, HTTP and uwsgi; they are recognised, so that the error can say so. Several requests on
