@@ -351,7 +351,8 @@ mod tests {
     fn mode_is_set_and_the_file_removed_at_the_end() {
         let folder = Folder::new("mode");
         let path = folder.0.join("a.sock");
-        let options = BindOptions::default().with_mode(0o640);
+        let options = BindOptions::default().with_mode(0o640).with_backlog(7);
+        assert_eq!((options.backlog(), BindOptions::default().backlog()), (7, 4096));
         let bound = bind_with(&Address::Unix(path.clone()), &options).unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
         assert_eq!(folder.names(), 1);

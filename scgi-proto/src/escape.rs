@@ -45,3 +45,17 @@ pub(crate) fn is_secret(name: &[u8]) -> bool {
     ];
     SECRET.iter().any(|secret| secret.eq_ignore_ascii_case(name))
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::format;
+
+    use super::*;
+
+    #[test]
+    fn quotes_stay_in_text_and_are_escaped_within_quotes() {
+        let escaped = Escaped(b"it's \"a\\\n\x80\"");
+        assert_eq!(format!("{escaped}"), r#"it's "a\\\n\x80""#);
+        assert_eq!(format!("{escaped:?}"), r#""it\'s \"a\\\n\x80\"""#);
+    }
+}

@@ -54,3 +54,41 @@ fn kept(mut buf: BytesMut) -> BytesMut {
     buf.clear();
     if buf.capacity() > KEEP { BytesMut::new() } else { buf }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with_capacity(bytes: usize) -> BytesMut {
+        let buf = BytesMut::with_capacity(bytes);
+        assert_eq!(buf.capacity(), bytes);
+        buf
+    }
+
+    #[test]
+    fn small_buffers_are_kept_and_large_ones_freed() {
+        let capacities = |bytes| {
+            let memory = Memory::new(with_capacity(bytes), with_capacity(bytes));
+            (memory.input.capacity(), memory.output.capacity())
+        };
+        assert_eq!(capacities(1), (1, 1));
+        assert_eq!(capacities(16 * 1024), (16 * 1024, 16 * 1024));
+        assert_eq!(capacities(16 * 1024 + 1), (0, 0));
+    }
+
+    #[test]
+    fn no_byte_is_kept() {
+        let memory = Memory::new(b"secret"[..].into(), b"secret"[..].into());
+        assert!(memory.input.is_empty() && memory.output.is_empty());
+    }
+
+    #[test]
+    fn the_input_has_room() {
+        let room = |bytes| Memory::new(with_capacity(bytes), BytesMut::new()).input().capacity();
+        assert_eq!((room(1024), room(5000)), (1024, 5000));
+        assert!(room(0) >= 4096 && room(1023) >= 4096);
+        let mut memory = Memory::new(with_capacity(5000), BytesMut::new());
+        drop(memory.input());
+        assert_eq!(memory.input.capacity(), 0, "it was taken");
+    }
+}

@@ -172,9 +172,11 @@ fn counters() {
     assert_eq!(counters.refused(Status::CONTENT_TOO_LARGE), 0);
     assert_eq!(counters.refused(Status::OK), 0);
     counters.deny(&Peer::Unix(Some(Credentials { uid: 1, gid: 2, pid: None })));
-    assert_eq!((counters.denied(), counters.evicted()), (1, 0));
+    counters.deny(&Peer::Unix(None));
+    assert_eq!((counters.denied(), counters.evicted()), (2, 0));
+    assert!(format!("{:?}", counters.accept()).starts_with("Counted"));
     let text = format!("{counters:?}");
-    for part in ["accepted: 2", "denied: 1", "refused_400: 1", "received: 16"] {
+    for part in ["accepted: 3", "denied: 2", "refused_400: 1", "received: 16"] {
         assert!(text.contains(part), "{text}");
     }
 }
