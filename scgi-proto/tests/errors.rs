@@ -192,3 +192,26 @@ fn the_guide_tells_what_to_do_about_each() {
         assert!(guide.contains(&format!("| {row} |")), "the guide lacks: {row}");
     }
 }
+
+#[test]
+fn an_error_of_a_connection_is_one_of_a_reader_too() {
+    use std::io::{Error as IoError, ErrorKind};
+
+    let length = DecodeError::UnexpectedEnd { part: Part::RequestBody, missing: 2 };
+    for (error, kind) in [
+        (Error::Io(ErrorKind::BrokenPipe.into()), ErrorKind::BrokenPipe),
+        (length.into(), ErrorKind::UnexpectedEof),
+        (DecodeError::NotScgi { protocol: Protocol::Tls }.into(), ErrorKind::InvalidData),
+        (EncodeError::HeadMissing.into(), ErrorKind::InvalidInput),
+        (Error::BodyLimit(1), ErrorKind::InvalidInput),
+        (Timeout::Body.into(), ErrorKind::TimedOut),
+        (Error::Closed, ErrorKind::ConnectionAborted),
+        (Error::Body("broken".into()), ErrorKind::Other),
+    ] {
+        assert_eq!(IoError::from(error).kind(), kind);
+    }
+    // The reason stays at hand.
+    let error = IoError::from(Error::Closed);
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    assert!(matches!(inner, Some(Error::Closed)));
+}

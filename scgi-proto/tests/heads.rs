@@ -121,3 +121,84 @@ fn what_cannot_be_converted_has_its_status_and_text() {
         assert_eq!((error.status_hint().code(), error.to_string().as_str()), (status, text));
     }
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn the_version_and_the_client_of_an_http_request() {
+    use http::Version;
+    use scgi_proto::http::{ClientAddress, request_from_http};
+
+    for (version, protocol) in [
+        (Version::HTTP_09, "HTTP/0.9"),
+        (Version::HTTP_10, "HTTP/1.0"),
+        (Version::HTTP_11, "HTTP/1.1"),
+        (Version::HTTP_2, "HTTP/2.0"),
+        (Version::HTTP_3, "HTTP/3.0"),
+    ] {
+        let request = http::Request::builder().version(version).uri("/").body(());
+        let head = request_from_http(&request.expect("a request").into_parts().0);
+        let head = head.expect("a head");
+        assert_eq!(head.params().get_str("SERVER_PROTOCOL"), Some(protocol));
+    }
+    let client = ClientAddress::from("192.0.2.1:80".parse::<std::net::SocketAddr>().expect("one"));
+    assert_eq!((client.port(), client.to_string().as_str()), (Some(80), "192.0.2.1:80"));
+    let client = ClientAddress::new(client.ip(), None);
+    assert_eq!(client.to_string(), "192.0.2.1");
+    assert_eq!(client.to_socket_addr().to_string(), "192.0.2.1:0");
+}
+
+#[test]
+fn each_usual_status_has_its_reason() {
+    let reasons: Vec<_> = (100..=999)
+        .filter_map(Status::new)
+        .filter(|status| status.reason() != "Unknown")
+        .map(|status| status.to_string())
+        .collect();
+    assert_eq!(reasons.len(), 50, "{reasons:?}");
+    let mut texts: Vec<_> = reasons.iter().map(|text| &text[4..]).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), 50, "each its own: {texts:?}");
+    for known in ["100 Continue", "418 I'm a teapot", "505 HTTP Version Not Supported"] {
+        assert!(reasons.iter().any(|reason| reason == known), "{known}");
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn addresses_are_shown_as_they_are_written() {
+    use scgi_proto::Address;
+
+    for text in ["localhost:4000", "[::1]:4000", "unix:/run/a.sock", "unix:@a", "systemd:web"] {
+        assert_eq!(text.parse::<Address>().map(|address| address.to_string()), Ok(text.into()));
+    }
+    let socket: std::net::SocketAddr = "[::1]:4000".parse().expect("an address");
+    assert_eq!(Address::from(socket), Address::Tcp("[::1]:4000".into()));
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn requests_and_responses_come_apart() {
+    use bytes::Bytes;
+    use scgi_proto::{BoxError, IntoResponse as _, Request, Response};
+
+    let head = RequestHead::builder("PUT", "/").build();
+    let mut request = Request::<Bytes>::new(head, "hello").with_peer(None);
+    assert_eq!((request.head().content_length(), request.peer()), (5, None));
+    *request.body_mut() = Bytes::from("other");
+    let (head, body) = request.into_parts();
+    assert_eq!((head.method(), &body[..]), (Some(&b"PUT"[..]), &b"other"[..]));
+    assert_eq!(Request::<Bytes>::from_parts(head, body).into_body(), "other");
+
+    let mut response =
+        Response::<Bytes>::new("hello").with_status(Status::CREATED).with_field("A", "b");
+    assert_eq!((response.status(), response.fields().get("a")), (Status::CREATED, Some(&b"b"[..])));
+    *response.body_mut() = Bytes::from("other");
+    let response = response.into_response().expect("a response is one");
+    let (head, body) = response.into_parts();
+    let whole: Result<_, BoxError> = Ok(Response::<Bytes>::from_parts(head, body));
+    let response = whole.into_response().expect("it was well");
+    assert_eq!((response.head().status(), response.into_body()), (Status::CREATED, "other".into()));
+    let failed: Result<Response<Bytes>, _> = Err("broken");
+    assert_eq!(failed.into_response().expect_err("an error").to_string(), "broken");
+}
