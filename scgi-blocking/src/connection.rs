@@ -9,7 +9,6 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use scgi_proto::driver::with_scratch;
-use scgi_proto::server::Admitted;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
     Config, Counted, Error, Exchange, Memory, Peer, RequestEvent, ResponseEvent, Status,
@@ -50,8 +49,7 @@ pub struct Connection<IO> {
     counted: Option<Counted>,
     /// Made when the head has to be waited for: it ends the connection.
     evictor: Option<Waker>,
-    /// Boxed, as few servers ask.
-    peer: Option<Box<Peer>>,
+    peer: Option<Peer>,
     trace: Option<Trace>,
 }
 
@@ -78,13 +76,14 @@ impl<IO: 'static> Connection<IO> {
         io: IO,
         config: &Config,
         cancel: Arc<Cancel>,
-        admitted: Admitted,
+        counted: Counted,
+        peer: Option<Peer>,
     ) -> Self {
         let mut connection = Self::new(io, config);
         connection.exchange.give_memory(MEMORY.take());
         connection.cancel = Some(cancel);
-        connection.counted = Some(admitted.counted);
-        connection.peer = admitted.peer;
+        connection.counted = Some(counted);
+        connection.peer = peer;
         connection
     }
 }
@@ -95,7 +94,7 @@ impl<IO> Connection<IO> {
     }
 
     pub(crate) fn peer(&self) -> Option<Peer> {
-        self.peer.as_deref().copied()
+        self.peer
     }
 
     /// The span of the request, once its head has come.
@@ -191,7 +190,7 @@ impl<IO: Read + Write> Connection<IO> {
     /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
     pub fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
         self.wait_for_event().inspect_err(|error| {
-            Trace::failed(error, self.peer.as_deref());
+            Trace::failed(error, self.peer.as_ref());
         })
     }
 
@@ -200,7 +199,7 @@ impl<IO: Read + Write> Connection<IO> {
         loop {
             if let Some(event) = self.exchange.next_event()? {
                 if let RequestEvent::Head(head) = &event {
-                    self.trace = Some(Trace::begin(head, self.peer.as_deref()));
+                    self.trace = Some(Trace::begin(head, self.peer.as_ref()));
                     if let Some(counted) = &mut self.counted {
                         counted.keep();
                         self.evictor = None;

@@ -14,6 +14,13 @@ pub(crate) struct Prefix {
     pub(crate) start: usize,
 }
 
+impl Prefix {
+    /// Offset of the comma that ends the netstring.
+    pub(crate) fn comma(self) -> usize {
+        self.start + self.len
+    }
+}
+
 /// Parses the prefix at the start of `src`, or returns `None` when more bytes are needed.
 ///
 /// Refuses at the first byte that cannot continue a legal length of at most `max`, so nothing

@@ -225,39 +225,83 @@ impl Known {
 
 /// Refuses a second param of the same name; the offset is that of the first one repeated.
 ///
-/// A small table of hashes tells most names apart. One whose hash was seen before is only a
-/// suspect; one suspect is enough to sort, which compares each byte of a name a few times at
-/// most whatever the names are, so no choice of names makes this slow.
+/// A small table of hashes tells most names apart. Those that share a place in it are only
+/// suspects; they are sorted, which compares each byte of a name a few times at most whatever the
+/// names are, so no choice of names makes this slow.
 fn refuse_repeated_names(block: &[u8], places: &[u32], base: usize) -> Result<(), DecodeError> {
     let name = |index| &block[name_start(places, index)..places[2 * index] as usize];
     let names = (0..places.len() / 2).map(name);
     if all_distinct(names.clone()) {
         return Ok(());
     }
-    let mut sorted: Vec<_> = names.enumerate().collect();
-    sorted.sort_unstable_by(|(a_index, a), (b_index, b)| {
-        // Length first, as it is cheap; order of standing last, for a definite result.
-        a.len().cmp(&b.len()).then_with(|| a.cmp(b)).then(a_index.cmp(b_index))
-    });
-    let repeated = sorted.windows(2).filter(|pair| pair[0].1 == pair[1].1);
-    match repeated.map(|pair| pair[1].0).min() {
+    match first_repeated(names) {
         Some(index) => Err(DecodeError::DuplicateName { offset: base + name_start(places, index) }),
         None => Ok(()),
     }
 }
 
-/// Whether no two names have the same place in a table of 4096 bits; then they are distinct.
+/// The first name that stands before, by sorting those whose hashes do not tell them apart.
+#[cold]
+fn first_repeated<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> Option<usize> {
+    let shared = Hashes::shared(names.clone());
+    let mut suspects: Vec<_> = names.enumerate().filter(|(_, name)| shared.has(name)).collect();
+    suspects.sort_unstable_by(|(a_index, a), (b_index, b)| {
+        // Length first, as it is cheap; order of standing last, for a definite result.
+        a.len().cmp(&b.len()).then_with(|| a.cmp(b)).then(a_index.cmp(b_index))
+    });
+    let repeated = suspects.windows(2).filter(|pair| pair[0].1 == pair[1].1);
+    repeated.map(|pair| pair[1].0).min()
+}
+
+/// Whether no two names have the same hash; then they are distinct.
 fn all_distinct<'a>(names: impl Iterator<Item = &'a [u8]>) -> bool {
-    let mut seen = [0_u64; 64];
+    let mut seen = Hashes::default();
     for name in names {
-        let hash = hash(name);
-        let (word, bit) = ((hash >> 58) as usize, 1 << (hash >> 52 & 63));
-        if seen[word] & bit != 0 {
+        if seen.add(name) {
             return false;
         }
-        seen[word] |= bit;
     }
     true
+}
+
+/// Hashes of names, as the bits of a table of 4096.
+struct Hashes([u64; 64]);
+
+impl Default for Hashes {
+    fn default() -> Self {
+        Self([0; 64])
+    }
+}
+
+impl Hashes {
+    /// Those that more than one name has.
+    fn shared<'a>(names: impl Iterator<Item = &'a [u8]>) -> Self {
+        let (mut seen, mut shared) = (Self::default(), Self::default());
+        for name in names {
+            if seen.add(name) {
+                shared.add(name);
+            }
+        }
+        shared
+    }
+
+    /// Adds the hash of a name; gives whether it was there.
+    fn add(&mut self, name: &[u8]) -> bool {
+        let (word, bit) = Self::place(name);
+        let there = self.0[word] & bit != 0;
+        self.0[word] |= bit;
+        there
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
+        let (word, bit) = Self::place(name);
+        self.0[word] & bit != 0
+    }
+
+    fn place(name: &[u8]) -> (usize, u64) {
+        let hash = hash(name);
+        ((hash >> 58) as usize, 1 << (hash >> 52 & 63))
+    }
 }
 
 /// Mixes the length, the first eight and the last eight bytes of a name.

@@ -102,7 +102,7 @@ impl RequestDecoder {
             self.state = State::Block { prefix, buffered: 0 };
         }
         let State::Block { prefix, buffered } = &mut self.state else { return Ok(None) };
-        let comma = prefix.start + prefix.len;
+        let comma = prefix.comma();
         // Nothing is looked at before all of it is there, so nothing is looked at twice.
         *buffered = src.len();
         let Some(&byte) = src.get(comma) else { return Ok(None) };
@@ -149,7 +149,7 @@ impl RequestDecoder {
             // At least the colon and the comma.
             State::Length => (Part::Length, 2),
             State::Block { prefix, .. } => {
-                (Part::HeaderBlock, (prefix.start + prefix.len + 1 - src.len()) as u64)
+                (Part::HeaderBlock, (prefix.comma() + 1 - src.len()) as u64)
             }
             State::Body { remaining } => (Part::RequestBody, *remaining),
             State::Done | State::Failed(_) => return None,
@@ -169,7 +169,12 @@ impl Decode for RequestDecoder {
 
     #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
-        match &self.state {
+        match &mut self.state {
+            // A head may come in many reads: most of them have nothing to be looked at.
+            State::Block { prefix, buffered } if src.len() <= prefix.comma() => {
+                *buffered = src.len();
+                Ok(None)
+            }
             State::Length | State::Block { .. } => {
                 let head = self.head(src);
                 if let Err(error) = &head {
@@ -205,7 +210,7 @@ impl Decode for RequestDecoder {
     fn read_hint(&self) -> usize {
         match &self.state {
             State::Block { prefix, buffered } => {
-                let missing = (prefix.start + prefix.len + 1).saturating_sub(*buffered);
+                let missing = (prefix.comma() + 1).saturating_sub(*buffered);
                 // Never by the declared length: a peer pays with bytes for the memory it takes.
                 missing.clamp(HEAD_READ, BODY_READ)
             }
