@@ -195,7 +195,7 @@ async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summa
         match next {
             Next::Stop => stopping = true,
             Next::Accepted(Ok(stream)) => {
-                backoff = Backoff::default();
+                backoff.accepted();
                 let Some(admitted) = settings.admit(|| stream.peer()) else { continue };
                 let clock = Clock::since(Instant::now(), Some(timer));
                 let fresh = Fresh::new(Transport(stream), clock, admitted);

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use scgi_proto::driver::with_scratch;
+use scgi_proto::server::Admitted;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
     Config, Counted, Error, Exchange, Memory, Peer, RequestEvent, ResponseEvent, Status,
@@ -49,7 +50,8 @@ pub struct Connection<IO> {
     counted: Option<Counted>,
     /// Made when the head has to be waited for: it ends the connection.
     evictor: Option<Waker>,
-    peer: Option<Peer>,
+    /// Boxed, as few servers ask.
+    peer: Option<Box<Peer>>,
     trace: Option<Trace>,
 }
 
@@ -76,14 +78,13 @@ impl<IO: 'static> Connection<IO> {
         io: IO,
         config: &Config,
         cancel: Arc<Cancel>,
-        counted: Counted,
-        peer: Option<Peer>,
+        admitted: Admitted,
     ) -> Self {
         let mut connection = Self::new(io, config);
         connection.exchange.give_memory(MEMORY.take());
         connection.cancel = Some(cancel);
-        connection.counted = Some(counted);
-        connection.peer = peer;
+        connection.counted = Some(admitted.counted);
+        connection.peer = admitted.peer;
         connection
     }
 }
@@ -94,7 +95,7 @@ impl<IO> Connection<IO> {
     }
 
     pub(crate) fn peer(&self) -> Option<Peer> {
-        self.peer
+        self.peer.as_deref().copied()
     }
 
     /// The span of the request, once its head has come.
@@ -190,7 +191,7 @@ impl<IO: Read + Write> Connection<IO> {
     /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
     pub fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
         self.wait_for_event().inspect_err(|error| {
-            Trace::failed(error, self.peer.as_ref());
+            Trace::failed(error, self.peer.as_deref());
         })
     }
 
@@ -199,7 +200,7 @@ impl<IO: Read + Write> Connection<IO> {
         loop {
             if let Some(event) = self.exchange.next_event()? {
                 if let RequestEvent::Head(head) = &event {
-                    self.trace = Some(Trace::begin(head, self.peer.as_ref()));
+                    self.trace = Some(Trace::begin(head, self.peer.as_deref()));
                     if let Some(counted) = &mut self.counted {
                         counted.keep();
                         self.evictor = None;

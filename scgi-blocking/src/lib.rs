@@ -74,7 +74,7 @@ pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
     DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
     Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
-    Status, Timeout,
+    Status, Summary, Timeout,
 };
 pub use {
     body::{Body, Chunks},
@@ -84,6 +84,6 @@ pub use {
     handler::Handler,
     listener::Listener,
     message::{Request, Response},
-    serve::{Serve, Summary, serve, serve_connection},
+    serve::{Serve, serve, serve_connection},
     stream::Stream,
 };

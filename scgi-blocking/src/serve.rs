@@ -5,16 +5,16 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scgi_proto::server::{Backoff, Settings};
 #[cfg(all(feature = "systemd", unix))]
 use scgi_proto::systemd::Notifier;
 use scgi_proto::trace::Trace;
-use scgi_proto::{AllowList, Config, Counters, Error, Limits, Peer, room};
+use scgi_proto::{AllowList, Config, Counters, Error, Limits, Summary};
 
 use crate::answer::answer;
 use crate::connection::Connection;
@@ -30,10 +30,6 @@ use crate::stream::Stream;
 /// a database or a slow reader; idle threads cost some 20 KiB each, and none is made before all
 /// others are held by a connection.
 const MAX_CONNECTIONS: usize = 256;
-
-/// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
-/// which systemd kills a service.
-const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 
 /// Serves every connection of `listener` with `handler`, until the shutdown signal if there is
 /// one.
@@ -60,16 +56,9 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
     Serve {
         listener: listener.into(),
         handler,
-        config: Config::default(),
-        max_connections: MAX_CONNECTIONS,
-        shutdown_deadline: SHUTDOWN_DEADLINE,
+        settings: Settings::new(MAX_CONNECTIONS),
         signal: None,
         control: Arc::default(),
-        counters: Counters::default(),
-        allow_list: AllowList::default(),
-        asks_peer: false,
-        #[cfg(all(feature = "systemd", unix))]
-        notifier: None,
         kind: PhantomData,
     }
 }
@@ -79,16 +68,9 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
 pub struct Serve<H, M> {
     listener: Listener,
     handler: H,
-    config: Config,
-    max_connections: usize,
-    shutdown_deadline: Duration,
+    settings: Settings,
     signal: Option<Box<dyn FnOnce() + Send>>,
     control: Arc<Control>,
-    counters: Counters,
-    allow_list: AllowList,
-    asks_peer: bool,
-    #[cfg(all(feature = "systemd", unix))]
-    notifier: Option<Notifier>,
     kind: PhantomData<fn() -> M>,
 }
 
@@ -96,18 +78,18 @@ impl<H, M> Serve<H, M> {
     /// What the server counts, to be read while it runs.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.counters.clone()
+        self.settings.counters.clone()
     }
 
     /// Replaces the bounds, rules and deadlines of each connection.
     pub fn with_config(mut self, config: Config) -> Self {
-        self.config = config;
+        self.settings.config = config;
         self
     }
 
     /// Replaces the bounds on requests.
     pub fn with_limits(mut self, limits: Limits) -> Self {
-        self.config = self.config.with_limits(limits);
+        self.settings.config = self.settings.config.with_limits(limits);
         self
     }
 
@@ -122,22 +104,21 @@ impl<H, M> Serve<H, M> {
     /// # Panics
     /// If it is 0.
     pub fn with_max_connections(mut self, count: usize) -> Self {
-        assert!(count > 0, "a server needs at least one connection");
-        self.max_connections = count;
+        self.settings.set_max_connections(count);
         self
     }
 
     /// Closes connections of peers that are not on the list, before anything is read. By default
     /// everyone may connect.
     pub fn with_allow_list(mut self, list: AllowList) -> Self {
-        self.allow_list = list;
+        self.settings.allow_list = list;
         self
     }
 
     /// Tells the handler who connected ([`Request::peer`](crate::Request::peer)), which costs a
     /// system call.
     pub fn with_peers(mut self) -> Self {
-        self.asks_peer = true;
+        self.settings.asks_peer = true;
         self
     }
 
@@ -145,7 +126,7 @@ impl<H, M> Serve<H, M> {
     /// that its threads are looked after: for services with `Type=notify`.
     #[cfg(all(feature = "systemd", unix))]
     pub fn with_systemd(mut self) -> Self {
-        self.notifier = Some(Notifier::from_env());
+        self.settings.notifier = Some(Notifier::from_env());
         self
     }
 
@@ -160,7 +141,7 @@ impl<H, M> Serve<H, M> {
     /// reads and writes of those connections end, and a thread that is inside a handler is left
     /// behind.
     pub fn with_shutdown_deadline(mut self, deadline: Duration) -> Self {
-        self.shutdown_deadline = deadline;
+        self.settings.shutdown_deadline = deadline;
         self
     }
 
@@ -175,22 +156,9 @@ impl<H, M> fmt::Debug for Serve<H, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Serve")
             .field("listener", &self.listener)
-            .field("config", &self.config)
-            .field("max_connections", &self.max_connections)
-            .field("shutdown_deadline", &self.shutdown_deadline)
+            .field("settings", &self.settings)
             .finish_non_exhaustive()
     }
-}
-
-/// What a server did, told when it has stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Summary {
-    /// Connections that were accepted.
-    pub served: u64,
-    /// Those that finished after the shutdown signal.
-    pub finished: u64,
-    /// Those that were aborted at the shutdown deadline.
-    pub aborted: u64,
 }
 
 impl<M: 'static, H: Handler<M>> Serve<H, M> {
@@ -206,14 +174,11 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
         let cancel = Arc::new(Cancel::new()?);
         let server = Arc::new(Server {
             handler: self.handler,
-            config: self.config,
-            max_connections: room(self.max_connections, descriptors(), 2),
+            max_connections: self.settings.max_connections(descriptors(), 2),
+            settings: self.settings.clone(),
             listener: Arc::downgrade(&listener),
             control: Arc::clone(&self.control),
-            counters: self.counters.clone(),
-            allow_list: self.allow_list,
-            asks_peer: self.asks_peer,
-            is_failing: AtomicBool::new(false),
+            backoff: Backoff::default(),
             left_over: Mutex::default(),
             cancel: Arc::clone(&cancel),
             kind: PhantomData,
@@ -232,7 +197,7 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
         let running = Arc::downgrade(&server);
         drop(server);
         #[cfg(all(feature = "systemd", unix))]
-        let mut alive = self.notifier.and_then(Alive::start);
+        let mut alive = self.settings.notifier.and_then(Alive::start);
         while !self.control.is_stopping() {
             #[cfg(all(feature = "systemd", unix))]
             let left = alive.as_mut().map(Alive::tell);
@@ -241,7 +206,7 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
             look_after(&running, &listener, &mut crew, left);
         }
         #[cfg(all(feature = "systemd", unix))]
-        if let Some(notifier) = self.notifier {
+        if let Some(notifier) = self.settings.notifier {
             notifier.stopping();
         }
         let begun = Instant::now();
@@ -252,7 +217,8 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
         // Threads in a handler hold it no longer: new connections are refused from here on.
         drop(listener);
         let mut summary = Summary::default();
-        if !self.control.wait_for_workers(self.shutdown_deadline.saturating_sub(begun.elapsed())) {
+        let left = self.settings.shutdown_deadline.saturating_sub(begun.elapsed());
+        if !self.control.wait_for_workers(left) {
             summary.aborted = self.control.abort() as u64;
             cancel.set();
             // What only waits for its peer ends at once.
@@ -300,11 +266,11 @@ const LONG_TICK: Duration = Duration::from_millis(20);
 /// Gives when to look again.
 fn make_room<H, M>(server: &Server<H, M>, listener: &Listener) -> Duration {
     let cx = Context::from_waker(Waker::noop());
-    if server.counters.poll_evictable(&cx).is_pending() {
+    if server.settings.counters.poll_evictable(&cx).is_pending() {
         return LONG_TICK;
     }
     if listener.is_connection_waiting(LONG_TICK) && server.is_full() {
-        let _ = server.counters.evict_oldest();
+        let _ = server.settings.counters.evict_oldest();
     }
     TICK
 }
@@ -368,16 +334,14 @@ fn wake_all(listener: &Listener, control: &Control) {
 /// What the threads of a server share.
 struct Server<H, M> {
     handler: H,
-    config: Config,
+    settings: Settings,
+    /// As the settings and the descriptors allow.
     max_connections: usize,
     /// Held while accepting only, so that a thread that is stuck does not keep it open.
     listener: Weak<Listener>,
     control: Arc<Control>,
-    counters: Counters,
-    allow_list: AllowList,
-    asks_peer: bool,
-    /// Whether the last accept of any thread failed, which was told.
-    is_failing: AtomicBool,
+    /// Each thread has its own of it.
+    backoff: Backoff,
     /// What was accepted when the server was told to stop.
     left_over: Mutex<VecDeque<Stream>>,
     cancel: Arc<Cancel>,
@@ -400,22 +364,8 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         thread::Builder::new().name(name).spawn(move || server.work(worker)).map(drop)
     }
 
-    /// Who connected, if anybody asks; an error if that one may not.
-    fn admit(&self, stream: &Stream) -> Result<Option<Peer>, ()> {
-        if !self.asks_peer && self.allow_list.is_empty() {
-            return Ok(None);
-        }
-        // A peer that broke the connection already is nobody to serve.
-        let peer = stream.peer().map_err(drop)?;
-        if !self.allow_list.allows(&peer) {
-            self.counters.deny(&peer);
-            return Err(());
-        }
-        Ok(Some(peer))
-    }
-
     fn work(self: Arc<Self>, worker: Worker) {
-        let mut backoff = Backoff::default();
+        let mut backoff = self.backoff.clone();
         while !self.control.is_stopping() {
             let Some(listener) = self.listener.upgrade() else { break };
             let accepted = listener.accept();
@@ -424,16 +374,17 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
                 // The connection that wakes this thread brings nothing.
                 Ok(stream) if self.control.is_stopping() && !has_input(&stream) => {}
                 Ok(stream) => {
-                    if !backoff.delay.is_zero() {
-                        backoff = Backoff::default();
-                        self.is_failing.store(false, Ordering::Relaxed);
-                    }
+                    backoff.accepted();
                     self.serve(stream, &worker);
                     worker.rest();
                 }
                 // The listener was shut down to end this.
                 Err(_) if self.control.is_stopping() => {}
-                Err(error) => backoff.wait(&error, &self.is_failing, &self.control),
+                Err(error) => {
+                    if let Some(delay) = backoff.after(&error) {
+                        self.control.wait_for_stop(Some(delay));
+                    }
+                }
             }
         }
         while let Some(stream) = self.next_left_over() {
@@ -446,10 +397,10 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
     }
 
     fn serve(&self, stream: Stream, worker: &Worker) {
-        let Ok(peer) = self.admit(&stream) else { return };
+        let Some(admitted) = self.settings.admit(|| stream.peer()) else { return };
         let busy = worker.begin();
-        let (cancel, counted) = (Arc::clone(&self.cancel), self.counters.accept());
-        let connection = Connection::of_server(stream, &self.config, cancel, counted, peer);
+        let cancel = Arc::clone(&self.cancel);
+        let connection = Connection::of_server(stream, &self.settings.config, cancel, admitted);
         // An error of one connection concerns nobody else; its peer was told. Nor does a panic
         // where a program's values are dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, &self.handler)));
@@ -469,30 +420,6 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
             // Without one more, they wait for those that run.
             let _ = self.spawn();
         }
-    }
-}
-
-/// How long to wait after a failed accept.
-///
-/// A connection that its client took back fails alone: the next one is accepted at once. When
-/// descriptors or memory have run out, accepting again at once would spin.
-#[derive(Default)]
-struct Backoff {
-    delay: Duration,
-}
-
-impl Backoff {
-    fn wait(&mut self, error: &io::Error, is_failing: &AtomicBool, control: &Control) {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
-            return;
-        }
-        self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        // One line, however many threads fail and however often.
-        if !is_failing.swap(true, Ordering::Relaxed) {
-            Trace::accept_failed(error, self.delay);
-        }
-        control.wait_for_stop(Some(self.delay));
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a server is told and tells, the same for every adapter: whose `Serve` holds [`Settings`],
 //! lets connections in by them, and gives a [`Summary`].
 
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::boxed::Box;
 use std::io;
+use std::sync::Arc;
 
 use crate::config::Config;
 use crate::counters::{Counted, Counters};
@@ -124,8 +126,10 @@ pub struct Summary {
 /// How long to wait after a failed accept.
 ///
 /// A connection that its client took back fails alone: the next one is accepted at once. When
-/// descriptors or memory have run out, accepting again at once would spin. After a connection
-/// that was accepted, begin with a new one.
+/// descriptors or memory have run out, accepting again at once would spin.
+///
+/// Clones are for other threads that accept from the same listener: each waits for itself, and
+/// the operator is told once.
 ///
 /// # Examples
 /// ```
@@ -141,10 +145,14 @@ pub struct Summary {
 /// for _ in 0..10 {
 ///     assert!(backoff.after(&full) <= Some(Duration::from_secs(1)));
 /// }
+/// backoff.accepted();
+/// assert_eq!(backoff.after(&full), Some(Duration::from_millis(10)));
 /// ```
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Backoff {
     delay: Duration,
+    /// Whether it was told that the last accept of any thread failed.
+    is_told: Arc<AtomicBool>,
 }
 
 impl Backoff {
@@ -154,11 +162,19 @@ impl Backoff {
         if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
             return None;
         }
-        let first = self.delay.is_zero();
         self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        if first {
+        // One line, however many threads fail and however often.
+        if !self.is_told.swap(true, Ordering::Relaxed) {
             Trace::accept_failed(error, self.delay);
         }
         Some(self.delay)
+    }
+
+    /// Begins anew: a connection was accepted.
+    pub fn accepted(&mut self) {
+        if !self.delay.is_zero() {
+            self.delay = Duration::ZERO;
+            self.is_told.store(false, Ordering::Relaxed);
+        }
     }
 }

@@ -207,7 +207,7 @@ async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summa
             Next::Stop => stopping = true,
             Next::Room => {}
             Next::Accepted(Ok(stream)) => {
-                backoff = Backoff::default();
+                backoff.accepted();
                 let Some(admitted) = settings.admit(|| stream.peer()) else { continue };
                 let clock = Clock::since(Instant::now());
                 let fresh = Fresh::new(Transport(stream), clock, admitted);
