@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
-use scgi_proto::{BoxError, Error, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{BoxError, Error, RequestEvent, ResponseEvent};
 
 use crate::body::{Body, CHUNK, Source, WriteBody};
 use crate::connection::Connection;
@@ -128,10 +128,8 @@ where
     match response {
         _ if late => {}
         Ok(Ok(response)) => send(held, response)?,
-        // It failed or panicked.
-        Ok(Err(_)) | Err(_) => {
-            held.with(|connection| connection.fail(Status::INTERNAL_SERVER_ERROR))?;
-        }
+        Ok(Err(error)) => held.with(|connection| connection.program_failed(&*error))?,
+        Err(panic) => held.with(|connection| connection.program_panicked(&*panic))?,
     }
     held.with(Connection::finish)?
 }
@@ -144,40 +142,36 @@ fn send<IO: Read + Write, C: Held<IO>>(held: &mut C, response: Response) -> Resu
         return Ok(());
     }
     let streamed = body.is_streamed();
-    let complete = if let Some(write) = body.take_writer() {
-        send_written(held, write)?
-    } else {
-        let mut chunks = 0;
-        loop {
-            let Ok(Ok(chunk)) = catch_unwind(AssertUnwindSafe(|| body.chunk())) else {
-                break false;
-            };
-            let Some(chunk) = chunk else { break true };
-            if !queue(held, ResponseEvent::Body(chunk))? {
-                return Ok(());
-            }
-            if streamed {
-                chunks += 1;
-                held.with(|connection| flush_streamed(connection, chunks))??;
-            }
-        }
-    };
-    if complete {
-        queue(held, ResponseEvent::End)?;
-    } else {
-        held.with(|connection| connection.fail(Status::INTERNAL_SERVER_ERROR))?;
+    if let Some(write) = body.take_writer() {
+        return send_written(held, write);
     }
-    Ok(())
+    let mut chunks = 0;
+    loop {
+        let event = match catch_unwind(AssertUnwindSafe(|| body.chunk())) {
+            Ok(Ok(Some(chunk))) => ResponseEvent::Body(chunk),
+            Ok(Ok(None)) => ResponseEvent::End,
+            Ok(Err(error)) => return held.with(|connection| connection.program_failed(&error)),
+            Err(panic) => return held.with(|connection| connection.program_panicked(&*panic)),
+        };
+        let last = event == ResponseEvent::End;
+        if !queue(held, event)? || last {
+            return Ok(());
+        }
+        if streamed {
+            chunks += 1;
+            held.with(|connection| flush_streamed(connection, chunks))??;
+        }
+    }
 }
 
 /// Queues a piece of the response; `false` if it cannot be sent, which ends the reply.
 fn queue<IO: Read + Write, C: Held<IO>>(held: &mut C, event: ResponseEvent) -> Result<bool, Error> {
     held.with(|connection| {
-        let sent = connection.exchange().send(event).is_ok();
-        if !sent {
-            connection.fail(Status::INTERNAL_SERVER_ERROR);
+        let sent = connection.exchange().send(event);
+        if let Err(error) = &sent {
+            connection.program_failed(error);
         }
-        sent
+        sent.is_ok()
     })
 }
 
@@ -194,20 +188,24 @@ fn flush_streamed<IO: Read + Write>(
     connection.write_pending()
 }
 
-/// Lets a program's function write the body; gives whether it succeeded.
+/// Lets a program's function write the body.
 fn send_written<IO: Read + Write, C: Held<IO>>(
     held: &mut C,
     write: WriteBody,
-) -> Result<bool, Error> {
+) -> Result<(), Error> {
     let mut writer =
         ReplyWriter { held, chunks: 0, buf: BytesMut::new(), error: None, io: Default::default() };
     let written = catch_unwind(AssertUnwindSafe(|| {
         write(&mut writer)?;
         writer.hand_over()
     }));
-    match writer.error {
-        Some(error) => Err(error),
-        None => Ok(matches!(written, Ok(Ok(())))),
+    if let Some(error) = writer.error {
+        return Err(error);
+    }
+    match written {
+        Ok(Ok(())) => queue(held, ResponseEvent::End).map(drop),
+        Ok(Err(error)) => held.with(|connection| connection.program_failed(&error)),
+        Err(panic) => held.with(|connection| connection.program_panicked(&*panic)),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The server side of one connection, piece by piece.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
@@ -303,6 +304,23 @@ impl<IO: Read + Write> Connection<IO> {
     /// by breaking the connection. [`finish`](Self::finish) then sends it.
     pub fn fail(&mut self, status: Status) {
         self.exchange.fail(status);
+    }
+
+    pub(crate) fn program_failed(&mut self, error: &(dyn std::error::Error + 'static)) {
+        self.in_scope(|| Trace::program_failed(&self.exchange, error));
+        self.fail(Status::INTERNAL_SERVER_ERROR);
+    }
+
+    pub(crate) fn program_panicked(&mut self, panic: &(dyn Any + Send)) {
+        self.in_scope(|| Trace::panicked(panic));
+        self.fail(Status::INTERNAL_SERVER_ERROR);
+    }
+
+    fn in_scope(&self, run: impl FnOnce()) {
+        match &self.trace {
+            Some(trace) => trace.in_scope(run),
+            None => run(),
+        }
     }
 
     /// Sends what is left of the reply and closes: at once after a wholly read request, else by

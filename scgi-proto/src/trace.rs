@@ -8,8 +8,8 @@
 //!   ERROR, so that whatever happens within tells its request.
 //! - An event at its end (DEBUG, or WARN if the server itself refused it): `status`, `received`
 //!   and `sent` in bytes, `seconds`.
-//! - Events (WARN) for what was refused or closed with the reason, for peers that may not
-//!   connect, for failed accepts (once until one succeeds) and for a listener that others than
+//! - Events (WARN) for what was refused or closed with the reason, for handlers that fail or
+//!   panic, for peers that may not connect, for failed accepts (once until one succeeds) and for a listener that others than
 //!   this machine can reach.
 
 #[cfg(feature = "tracing")]
@@ -19,9 +19,11 @@ pub use without::Trace;
 
 #[cfg(feature = "tracing")]
 mod with {
+    use core::any::Any;
     use core::time::Duration;
+    use std::format;
     use std::io;
-    use std::string::ToString;
+    use std::string::{String, ToString};
     use std::time::Instant;
 
     use tracing::{Level, Span, debug, enabled, error_span, warn};
@@ -91,6 +93,25 @@ mod with {
             }
         }
 
+        /// Tells why the program did not answer, unless that is the peer's fault, which was told.
+        pub fn program_failed(exchange: &Exchange, error: &(dyn core::error::Error + 'static)) {
+            if exchange.refusal().is_some() || exchange.is_closed() {
+                return;
+            }
+            let sources = core::iter::successors(error.source(), |error| error.source());
+            let reason = sources.fold(error.to_string(), |text, error| format!("{text}: {error}"));
+            let reason = Escaped(reason.as_bytes());
+            warn!(target: "scgi", %reason, "the program failed");
+        }
+
+        /// Tells of a panic of the program, which [`catch_unwind`](std::panic::catch_unwind) gave.
+        pub fn panicked(panic: &(dyn Any + Send)) {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            let reason = Escaped(text.unwrap_or("(no text)").as_bytes());
+            warn!(target: "scgi", %reason, "the program panicked");
+        }
+
         /// Tells of a peer that is not on the allow-list.
         pub fn denied(peer: &Peer) {
             warn!(target: "scgi", %peer, "the peer may not connect");
@@ -123,6 +144,7 @@ mod with {
 
 #[cfg(not(feature = "tracing"))]
 mod without {
+    use core::any::Any;
     use core::time::Duration;
     use std::io;
 
@@ -153,6 +175,12 @@ mod without {
 
         /// Tells why a connection got no answer from the handler.
         pub fn failed(_: &Error, _: Option<&Peer>) {}
+
+        /// Tells why the program did not answer.
+        pub fn program_failed(_: &Exchange, _: &(dyn core::error::Error + 'static)) {}
+
+        /// Tells of a panic of the program.
+        pub fn panicked(_: &(dyn Any + Send)) {}
 
         /// Tells of a peer that is not on the allow-list.
         pub fn denied(_: &Peer) {}

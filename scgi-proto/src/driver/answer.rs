@@ -1,9 +1,11 @@
 //! One connection's way from request to reply.
 
+use core::any::Any;
 use core::future::{Future, poll_fn};
 use core::panic::AssertUnwindSafe;
 use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
+use std::boxed::Box;
 use std::panic::catch_unwind;
 
 use bytes::Bytes;
@@ -17,6 +19,7 @@ use crate::event::{RequestEvent, ResponseEvent};
 use crate::message::{Request, Response};
 use crate::request::RequestHead;
 use crate::response::Status;
+use crate::trace::Trace;
 
 impl<T: Transport, C: Clock> Connection<T, C> {
     /// Reads the request, runs the handler `call`, sends its response, closes.
@@ -81,9 +84,12 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     return Poll::Ready(Ok(self.begin_reply(response)));
                 }
                 Ok(Poll::Pending) => {}
-                // It failed or panicked.
-                Ok(Poll::Ready(Err(_))) | Err(_) => {
-                    self.fail(Status::INTERNAL_SERVER_ERROR);
+                Ok(Poll::Ready(Err(error))) => {
+                    self.program_failed(&*error);
+                    return Poll::Ready(Ok(None));
+                }
+                Err(panic) => {
+                    self.program_panicked(&*panic);
                     return Poll::Ready(Ok(None));
                 }
             }
@@ -109,11 +115,21 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     /// Queues a piece of the response; if it cannot be sent, the program has failed.
     fn send_or_fail(&mut self, event: ResponseEvent) -> bool {
-        let sent = self.exchange.send(event).is_ok();
-        if !sent {
-            self.fail(Status::INTERNAL_SERVER_ERROR);
+        let sent = self.exchange.send(event);
+        if let Err(error) = &sent {
+            self.program_failed(error);
         }
-        sent
+        sent.is_ok()
+    }
+
+    fn program_failed(&mut self, error: &(dyn core::error::Error + 'static)) {
+        self.in_scope(|| Trace::program_failed(&self.exchange, error));
+        self.fail(Status::INTERNAL_SERVER_ERROR);
+    }
+
+    fn program_panicked(&mut self, panic: &(dyn Any + Send)) {
+        self.in_scope(|| Trace::panicked(panic));
+        self.fail(Status::INTERNAL_SERVER_ERROR);
     }
 
     /// Sends the body of a response, and serves its demand for the request's body between.
@@ -128,8 +144,12 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             let event = match ready!(self.poll_response(upload, body, streaming, cx)) {
                 Ok(Some(chunk)) => ResponseEvent::Body(chunk),
                 Ok(None) => ResponseEvent::End,
-                Err(Failed::Body) => {
-                    self.fail(Status::INTERNAL_SERVER_ERROR);
+                Err(Failed::Body(error)) => {
+                    self.program_failed(&error);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(Failed::Panic(panic)) => {
+                    self.program_panicked(&*panic);
                     return Poll::Ready(Ok(()));
                 }
                 Err(Failed::Stream(error)) => return Poll::Ready(Err(error)),
@@ -156,10 +176,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             let poll = || self.in_scope(|| body.poll_chunk(cx));
             match catch_unwind(AssertUnwindSafe(poll)) {
                 Ok(Poll::Ready(chunk)) => {
-                    return Poll::Ready(chunk.transpose().map_err(|_| Failed::Body));
+                    return Poll::Ready(chunk.transpose().map_err(Failed::Body));
                 }
                 Ok(Poll::Pending) => {}
-                Err(_) => return Poll::Ready(Err(Failed::Body)),
+                Err(panic) => return Poll::Ready(Err(Failed::Panic(panic))),
             }
             if !*streaming {
                 // The chunks come one by one: each should leave at once.
@@ -183,6 +203,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 /// What failed while a response was sent.
 enum Failed {
     /// The program's source of the body.
-    Body,
+    Body(Error),
+    /// The same, which panicked.
+    Panic(Box<dyn Any + Send>),
     Stream(Error),
 }
