@@ -9,8 +9,8 @@
 //! - An event at its end (DEBUG, or WARN if the server itself refused it): `status`, `received`
 //!   and `sent` in bytes, `seconds`.
 //! - Events (WARN) for what was refused or closed with the reason, for handlers that fail or
-//!   panic, for peers that may not connect, for failed accepts (once until one succeeds) and for a listener that others than
-//!   this machine can reach.
+//!   panic, for peers that may not connect, for failed accepts (once until one succeeds) and for
+//!   a listener that others than this machine can reach.
 
 #[cfg(feature = "tracing")]
 pub use with::Trace;
