@@ -82,3 +82,31 @@ impl driver::Clock for Clock {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Waker;
+
+    use driver::Clock as _;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_moves_with_each_read_makes_no_new_timer() {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        fn timer(_: Instant) -> Sleep {
+            MADE.fetch_add(1, Ordering::SeqCst);
+            Box::pin(pending())
+        }
+        let mut clock = Clock::since(Instant::now(), Some(timer));
+        let mut cx = Context::from_waker(Waker::noop());
+        for read in 0..1000 {
+            assert!(clock.poll_until(&mut cx, Duration::from_secs(60 + read)).is_pending());
+        }
+        assert_eq!(MADE.load(Ordering::SeqCst), 1);
+        assert!(clock.poll_until(&mut cx, Duration::from_secs(5)).is_pending());
+        assert_eq!(MADE.load(Ordering::SeqCst), 2, "one that comes closer");
+    }
+}

@@ -202,3 +202,28 @@ fn requests_and_responses_come_apart() {
     let failed: Result<Response<Bytes>, _> = Err("broken");
     assert_eq!(failed.into_response().expect_err("an error").to_string(), "broken");
 }
+
+#[cfg(feature = "http")]
+#[test]
+fn the_uri_and_the_headers_at_their_edges() {
+    use scgi_proto::http::{ConvertError, MountPoint, request_to_http};
+
+    let convert = |uri: &str, name: &str| {
+        request_to_http(RequestHead::builder("GET", uri).param(name, "v").build())
+    };
+    let path = |uri: &str| convert(uri, "A").map(|parts| parts.uri.to_string());
+    assert_eq!(path("http://a/b/c").as_deref(), Ok("/b/c"));
+    assert_eq!(path(&format!("/{}", "x".repeat(65_533))).map(|path| path.len()), Ok(65_534));
+    let too_long = ConvertError::UriTooLong { len: 65_535, max: 65_534 };
+    assert_eq!(path(&format!("/{}", "x".repeat(65_534))), Err(too_long));
+    // As long as TE, a part of it, and more than it.
+    for name in ["xx", "t", "tea"] {
+        let parts = convert("/", &format!("HTTP_{}", name.to_ascii_uppercase())).expect("a head");
+        assert!(parts.headers.contains_key(name), "{name}");
+    }
+    assert!(convert("/", "HTTP_TE").expect("a head").headers.is_empty());
+    let mounted = RequestHead::builder("GET", "/a b/c").param("SCRIPT_NAME", "/a b").build();
+    let parts = request_to_http(mounted).expect("a head");
+    let mount = parts.extensions.get::<MountPoint>().expect("SCRIPT_NAME");
+    assert_eq!((mount.as_bytes(), mount.to_string().as_str()), (&b"/a b"[..], "/a%20b"));
+}

@@ -89,3 +89,34 @@ impl driver::Clock for Clock {
         Poll::Ready(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use driver::Clock as _;
+    use tokio::runtime::Builder;
+
+    use super::*;
+
+    #[test]
+    fn a_deadline_that_moves_with_each_read_makes_no_new_timer() {
+        let runtime = Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let _guard = runtime.enter();
+        let mut clock = Clock::since(Instant::now());
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut timer = |clock: &mut Clock, seconds| {
+            assert!(clock.poll_until(&mut cx, Duration::from_secs(seconds)).is_pending());
+            let sleep = clock.sleep.as_ref().expect("it is waited for");
+            (&raw const **sleep, sleep.deadline() - clock.start)
+        };
+        let first = timer(&mut clock, 60);
+        assert_eq!(first.1, Duration::from_secs(60));
+        for read in 1..1000 {
+            // Neither made again nor told to the runtime again.
+            assert_eq!(timer(&mut clock, 60 + read), first);
+        }
+        // One that comes closer.
+        assert_eq!(timer(&mut clock, 5), (first.0, Duration::from_secs(5)));
+    }
+}
