@@ -43,7 +43,8 @@
 //!
 //! [`Receiver`] is a decoder with its buffer. What adapters share beside the protocol is here too:
 //! [`Request`] and [`Response`], [`Address`] and [`bind_with`], [`Counters`], [`AllowList`],
-//! [`trace`], [`systemd`], and the pipe between a connection and its handler ([`body_pipe`]).
+//! [`trace`], [`systemd`], what a [`server`] is told, and the [`driver`] that every asynchronous
+//! adapter is built on.
 //!
 //! # Features
 //! - `std` (default): [`Error`], [`Address`], binding, [`Counters`], the body pipe. Without it the
@@ -97,13 +98,10 @@ mod message;
 mod netstring;
 mod params;
 mod peer;
-#[cfg(feature = "std")]
-mod pipe;
 mod policy;
 mod receiver;
 mod request;
 mod response;
-mod room;
 #[cfg(feature = "std")]
 pub mod server;
 #[cfg(all(feature = "socket", unix))]
@@ -121,7 +119,6 @@ pub use {
     bind::{BindOptions, Bound, bind, bind_with},
     counters::{Counted, Counters},
     error::Error,
-    pipe::{Demand, PipeReader, PipeWriter, body_pipe},
     server::Summary,
 };
 pub use {
@@ -142,5 +139,4 @@ pub use {
     receiver::Receiver,
     request::{RequestHead, RequestHeadBuilder},
     response::{Fields, ResponseHead, ResponseKind, Status},
-    room::room,
 };

@@ -10,7 +10,6 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::counters::{Counted, Counters};
 use crate::peer::{AllowList, Peer};
-use crate::room::room;
 #[cfg(all(feature = "systemd", unix))]
 use crate::systemd::Notifier;
 use crate::trace::Trace;
@@ -80,11 +79,24 @@ impl Settings {
         self.max_connections = count;
     }
 
-    /// Connections served at once, as far as `descriptors` allow, of which each takes `each`; see
-    /// [`room`].
+    /// Connections served at once: no more than `descriptors` allow, of which each connection
+    /// takes `each` and a quarter is left to the program itself.
+    ///
+    /// A server that runs out of descriptors cannot accept, and its program can open no file.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::server::Settings;
+    /// assert_eq!(Settings::new(4096).max_connections(Some(1024), 1), 768);
+    /// assert_eq!(Settings::new(256).max_connections(Some(1024), 1), 256);
+    /// assert_eq!(Settings::new(256).max_connections(None, 1), 256);
+    /// assert_eq!(Settings::new(256).max_connections(Some(0), 1), 1);
+    /// ```
     #[must_use]
     pub fn max_connections(&self, descriptors: Option<u64>, each: u64) -> usize {
-        room(self.max_connections, descriptors, each)
+        let Some(descriptors) = descriptors else { return self.max_connections };
+        let room = (descriptors - descriptors / 4) / each.max(1);
+        self.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
     }
 
     /// Lets a connection in and counts it, unless its peer may not connect. `peer` is asked only

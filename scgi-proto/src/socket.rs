@@ -148,7 +148,7 @@ pub fn unix_peer(socket: impl AsFd) -> Peer {
 }
 
 /// How many descriptors this process may open, where the system bounds that; see
-/// [`room`](crate::room).
+/// [`Settings::max_connections`](crate::server::Settings::max_connections).
 #[must_use]
 pub fn descriptors() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use scgi_proto::driver::Clock;
+use scgi_proto::driver::{Demand, body_pipe};
 use scgi_proto::{
-    Call, Config, Counters, Credentials, Demand, EncodeError, Error, Exchange, Limits, Peer,
-    RequestEvent, RequestHead, ResponseEvent, Status, body_pipe,
+    Call, Config, Counters, Credentials, EncodeError, Error, Exchange, Limits, Peer, RequestEvent,
+    RequestHead, ResponseEvent, Status,
 };
 
 /// Counts how often it is woken.

@@ -10,9 +10,9 @@ use std::boxed::Box;
 use bytes::{Buf, Bytes};
 
 use super::collector::Collector;
+use super::pipe::PipeReader;
 use crate::error::Error;
 use crate::message::KnownLength;
-use crate::pipe::PipeReader;
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///

@@ -12,7 +12,8 @@
 //! - [`Body`], whose chunks come from the connection or from the program ([`Source`]); see
 //!   [`BodyWrapper`].
 //!
-//! A server has a connection as an [`Arrival`] first, and may answer on the spot ([`FirstPoll`]).
+//! The body of a request comes to the handler through a [`body_pipe`]. A server has a connection
+//! as an [`Arrival`] first, and may answer on the spot ([`FirstPoll`]).
 //!
 //! # Examples
 //! A whole adapter, for a stream in memory that never waits:
@@ -80,6 +81,7 @@ mod client;
 mod collector;
 mod connection;
 mod first_poll;
+mod pipe;
 mod scratch;
 mod transfer;
 mod transport;
@@ -93,6 +95,7 @@ pub use client::Client;
 pub use collector::Collector;
 pub use connection::Connection;
 pub use first_poll::{FirstPoll, Rest};
+pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};
 pub use scratch::with_scratch;
 pub use transport::{Advice, Clock, Transport};
 #[cfg(all(feature = "systemd", unix))]

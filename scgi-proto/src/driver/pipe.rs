@@ -31,7 +31,7 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// # Examples
 /// ```
 /// use std::task::{Context, Poll, Waker};
-/// use scgi_proto::{body_pipe, Demand};
+/// use scgi_proto::driver::{Demand, body_pipe};
 ///
 /// let mut cx = Context::from_waker(Waker::noop());
 /// let (mut writer, mut reader) = body_pipe();
