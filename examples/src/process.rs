@@ -156,6 +156,12 @@ impl Running {
         Ok(running)
     }
 
+    /// The number of its process.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until `ready` says yes.
     ///
     /// # Errors

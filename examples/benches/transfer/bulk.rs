@@ -1,0 +1,104 @@
+//! Large bodies: throughput, processor time and memory of the server.
+
+use std::io::{Read as _, Write as _};
+use std::time::Instant;
+
+use scgi_examples::BoxError;
+
+use crate::server::{
+    BUFFER, Job, REQUEST, Runtime, Server, Shape, Task, Transport, connect, upload_head,
+};
+use crate::table::{cell, header, ratio, row};
+
+/// One server, and what each round took of it.
+struct Case {
+    server: Server,
+    /// MiB per second, and seconds of the server's processor.
+    speed: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Case {
+    fn start(task: Task, transport: Transport) -> Result<Self, BoxError> {
+        let server = Server::start(task, transport)?;
+        Ok(Self { server, speed: Vec::new(), cpu: Vec::new() })
+    }
+
+    fn round(&mut self, job: Job, size: u64) -> Result<(), BoxError> {
+        let (cpu, start) = (self.server.cpu()?, Instant::now());
+        transfer(&self.server, job, size)?;
+        self.speed.push((size >> 20) as f64 / start.elapsed().as_secs_f64());
+        let cpu = self.server.cpu()?.checked_sub(cpu).ok_or("a thread of the server has ended")?;
+        self.cpu.push(cpu.as_secs_f64());
+        Ok(())
+    }
+}
+
+/// Sends or takes the bytes, as fast as a plain loop does.
+fn transfer(server: &Server, job: Job, size: u64) -> Result<(), BoxError> {
+    let mut stream = connect(&server.address)?;
+    let mut buf = vec![b'x'; BUFFER];
+    if job == Job::Upload {
+        stream.write_all(&upload_head(size))?;
+        for _ in 0..size / BUFFER as u64 {
+            stream.write_all(&buf)?;
+        }
+    } else {
+        stream.write_all(REQUEST)?;
+    }
+    let mut received = 0;
+    loop {
+        match stream.read(&mut buf)? {
+            0 => break,
+            count => received += count as u64,
+        }
+    }
+    let expected = if job == Job::Upload { 200 } else { size };
+    if received < expected {
+        return Err(format!("{received} bytes instead of {expected}").into());
+    }
+    Ok(())
+}
+
+pub(crate) fn print(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> {
+    header(&[
+        &format!("{job:?} of {} MiB", size >> 20),
+        "MiB/s",
+        "bare: MiB/s",
+        "x bare",
+        "CPU s",
+        "bare: CPU s",
+        "bare CPU / CPU",
+        "peak KiB, before and after",
+    ]);
+    for runtime in [Runtime::Tokio, Runtime::Blocking] {
+        for transport in [Transport::Unix, Transport::Tcp] {
+            let task = |bare| Task { runtime, job, shape: Shape::One, bare, size };
+            let mut ours = Case::start(task(false), transport)?;
+            let mut bare = Case::start(task(true), transport)?;
+            // The bare loop ends after that many bytes, so a warm-up is a whole transfer.
+            transfer(&ours.server, job, size)?;
+            transfer(&bare.server, job, size)?;
+            let before = ours.server.peak()?;
+            for round in 0..rounds {
+                // In turn first, as the second may find a warmer or busier machine.
+                let order =
+                    if round % 2 == 0 { [&mut ours, &mut bare] } else { [&mut bare, &mut ours] };
+                for case in order {
+                    case.round(job, size)?;
+                }
+            }
+            row(&[
+                &format!("{runtime:?}, {transport:?}"),
+                &cell(&ours.speed, 0),
+                &cell(&bare.speed, 0),
+                &ratio(&ours.speed, &bare.speed),
+                &cell(&ours.cpu, 3),
+                &cell(&bare.cpu, 3),
+                &ratio(&bare.cpu, &ours.cpu),
+                &format!("{before:.0}, {:.0}", ours.server.peak()?),
+            ]);
+        }
+    }
+    Ok(())
+}

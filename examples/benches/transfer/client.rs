@@ -1,0 +1,141 @@
+//! A small request on a connection of its own: our clients against connect, write, read.
+
+use std::fs;
+use std::io::{self, Read as _, Write as _};
+
+use allocation_counter::{AllocationInfo, measure, opt_out};
+use scgi_examples::BoxError;
+use scgi_proto::{Address, RequestHead};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::server::{Job, REQUEST, Runtime, Server, Shape, Task, Transport, connect};
+use crate::table::{cell, header, ratio, row};
+
+/// The largest response that is taken.
+const LIMIT: usize = 64 * 1024;
+
+/// Nanoseconds that this thread has run.
+fn cpu() -> Result<f64, BoxError> {
+    let stat = fs::read_to_string("/proc/thread-self/schedstat")?;
+    Ok(stat.split(' ').next().unwrap_or_default().parse()?)
+}
+
+fn head() -> RequestHead {
+    RequestHead::builder("GET", "/app/items/42").build()
+}
+
+fn ours_blocking(address: &Address, head: RequestHead) -> Result<usize, BoxError> {
+    let client = scgi_blocking::Client::connect(address)?;
+    let request = scgi_blocking::Request::new(head, scgi_blocking::Body::empty());
+    Ok(client.request(request)?.into_body().collect(LIMIT)?.len())
+}
+
+fn bare_blocking(address: &Address, buf: &mut Vec<u8>) -> Result<usize, BoxError> {
+    let mut stream = connect(address)?;
+    stream.write_all(REQUEST)?;
+    buf.clear();
+    Ok(stream.read_to_end(buf)?)
+}
+
+async fn ours_tokio(address: &Address, head: RequestHead) -> Result<usize, BoxError> {
+    let client = scgi_tokio::Client::connect(address).await?;
+    let request = scgi_tokio::Request::new(head, scgi_tokio::Body::empty());
+    Ok(client.request(request).await?.into_body().collect(LIMIT).await?.len())
+}
+
+pub(crate) async fn bare_tokio(address: &Address, buf: &mut Vec<u8>) -> io::Result<usize> {
+    match address {
+        Address::Tcp(address) => talk(TcpStream::connect(address).await?, buf).await,
+        Address::Unix(path) => talk(UnixStream::connect(path).await?, buf).await,
+        _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+async fn talk<S>(mut stream: S, buf: &mut Vec<u8>) -> io::Result<usize>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    stream.write_all(REQUEST).await?;
+    buf.clear();
+    stream.read_to_end(buf).await
+}
+
+/// One way to ask, and what each round took: microseconds of this thread, allocations.
+#[derive(Default)]
+struct Case {
+    cpu: Vec<f64>,
+    allocations: Vec<f64>,
+}
+
+impl Case {
+    fn round(
+        &mut self,
+        requests: usize,
+        mut ask: impl FnMut() -> Result<usize, BoxError>,
+    ) -> Result<(), BoxError> {
+        let mut ask_all = |count| (0..count).try_for_each(|_| ask().map(drop));
+        // Counting takes time, so what is timed is not counted.
+        let mut result = Ok(());
+        let counted: AllocationInfo = measure(|| result = ask_all(100));
+        result?;
+        self.allocations.push(counted.count_total as f64 / 100.0);
+        let start = cpu()?;
+        let mut result = Ok(());
+        opt_out(|| result = ask_all(requests));
+        result?;
+        self.cpu.push((cpu()? - start) / 1000.0 / requests as f64);
+        Ok(())
+    }
+}
+
+pub(crate) fn print(requests: usize, rounds: usize) -> Result<(), BoxError> {
+    header(&[
+        "a small request",
+        "client CPU us",
+        "bare: us",
+        "x bare",
+        "allocations",
+        "bare: allocations",
+    ]);
+    let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let head = head();
+    let mut buf = Vec::with_capacity(LIMIT);
+    for runtime in [Runtime::Tokio, Runtime::Blocking] {
+        for transport in [Transport::Unix, Transport::Tcp] {
+            let task = Task {
+                runtime: Runtime::Tokio,
+                job: Job::Reply,
+                shape: Shape::One,
+                bare: true,
+                size: 0,
+            };
+            let Server { address, .. } = &Server::start(task, transport)?;
+            let (mut ours, mut bare) = (Case::default(), Case::default());
+            for _ in 0..rounds {
+                match runtime {
+                    Runtime::Tokio => {
+                        ours.round(requests, || tokio.block_on(ours_tokio(address, head.clone())))?;
+                        bare.round(
+                            requests,
+                            || Ok(tokio.block_on(bare_tokio(address, &mut buf))?),
+                        )?;
+                    }
+                    Runtime::Blocking => {
+                        ours.round(requests, || ours_blocking(address, head.clone()))?;
+                        bare.round(requests, || bare_blocking(address, &mut buf))?;
+                    }
+                }
+            }
+            row(&[
+                &format!("{runtime:?}, {transport:?}"),
+                &cell(&ours.cpu, 2),
+                &cell(&bare.cpu, 2),
+                &ratio(&ours.cpu, &bare.cpu),
+                &cell(&ours.allocations, 2),
+                &cell(&bare.allocations, 2),
+            ]);
+        }
+    }
+    Ok(())
+}
