@@ -163,6 +163,23 @@ fn texts<E: ToString>(errors: &[E]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
+/// What stands behind the path when a Unix socket cannot be bound.
+fn bind_errors() -> Vec<String> {
+    if cfg!(not(unix)) {
+        return Vec::new();
+    }
+    let folder = std::env::temp_dir().join(format!("scgi-errors-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let live = scgi_proto::bind(&Address::Unix(folder.join("live"))).expect("a listener");
+    std::fs::write(folder.join("file"), "").expect("a file");
+    let names = ["live", "file", "missing/socket", &"x".repeat(120)];
+    let error = |name: &str| scgi_proto::bind(&Address::Unix(folder.join(name))).unwrap_err();
+    let errors = names.map(|name| error(name).to_string());
+    drop(live);
+    std::fs::remove_dir_all(&folder).expect("the folder is ours");
+    errors.iter().filter_map(|text| text.rsplit(": ").next()).map(str::to_owned).collect()
+}
+
 /// An operator finds every text in the guide, with numbers as N.
 #[test]
 fn the_guide_tells_what_to_do_about_each() {
@@ -181,9 +198,11 @@ fn the_guide_tells_what_to_do_about_each() {
         texts(&encode_errors()),
         texts(&TIMEOUTS),
         texts(&others),
+        texts(&bind_errors()),
         texts(&["".parse::<Address>().unwrap_err()]),
         texts(&["".parse::<Network>().unwrap_err()]),
     ];
+    assert_eq!(bind_errors().len(), if cfg!(unix) { 4 } else { 0 });
     for text in texts.concat() {
         let mut row = text.replace("0x7a", "0xNN");
         for number in NUMBERS {
