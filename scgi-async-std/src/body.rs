@@ -104,6 +104,9 @@ impl Body {
     /// # Errors
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
     /// length is known; else as [`chunk`](Self::chunk).
+    ///
+    /// # Cancel safety
+    /// What was read is lost: the body is gone with the future.
     pub async fn collect(self, limit: usize) -> Result<Bytes, Error> {
         self.driver.collect(limit).await
     }

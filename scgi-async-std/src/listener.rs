@@ -50,6 +50,9 @@ impl Listener {
     ///
     /// # Errors
     /// As [`scgi_proto::bind`].
+    ///
+    /// # Cancel safety
+    /// As [`bind_with`](Self::bind_with).
     pub async fn bind(address: &Address) -> io::Result<Self> {
         Self::bind_with(address, &BindOptions::default()).await
     }
@@ -58,6 +61,9 @@ impl Listener {
     ///
     /// # Errors
     /// As [`scgi_proto::bind_with`].
+    ///
+    /// # Cancel safety
+    /// Safe: what was bound is given up, and the file of a Unix socket removed.
     pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
         let (address, options) = (address.clone(), *options);
         // Resolving a name blocks.

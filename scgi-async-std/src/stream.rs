@@ -52,6 +52,9 @@ impl Stream {
     ///
     /// # Errors
     /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
+    ///
+    /// # Cancel safety
+    /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(address) => {

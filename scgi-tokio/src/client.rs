@@ -37,6 +37,9 @@ impl Client<Stream> {
     ///
     /// # Errors
     /// If that fails.
+    ///
+    /// # Cancel safety
+    /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> Result<Self, Error> {
         Ok(Self::new(Stream::connect(address).await?, Limits::default()))
     }

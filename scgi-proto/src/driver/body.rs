@@ -195,6 +195,9 @@ impl Body {
     /// # Errors
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
     /// length is known; else as [`poll_chunk`](Self::poll_chunk).
+    ///
+    /// # Cancel safety
+    /// What was read is lost: the body is gone with the future.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
         let mut all = Collector::new(limit, self.len())?;
         while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
