@@ -193,3 +193,25 @@ impl Receiver<RequestDecoder> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::RequestDecoder;
+
+    #[test]
+    fn a_buffer_is_given_lent_released_and_taken() {
+        let mut receiver = Receiver::new(RequestDecoder::default());
+        receiver.give_buffer(BytesMut::with_capacity(9000));
+        assert!(receiver.buf.capacity() >= 9000);
+        receiver.unfilled()[..3].copy_from_slice(b"24:");
+        receiver.advance(3);
+        receiver.release();
+        assert!(receiver.buf.capacity() >= 9000, "what is in it stays");
+        assert!(receiver.take_buffer().capacity() >= 9000);
+        assert_eq!(receiver.buf.capacity(), 0);
+        assert!(!receiver.unfilled().is_empty());
+        receiver.release();
+        assert_eq!(receiver.buf.capacity(), 0, "nothing was in it");
+    }
+}

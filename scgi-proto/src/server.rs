@@ -190,3 +190,51 @@ impl Backoff {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn connections_are_bounded_by_what_is_set_and_by_descriptors() {
+        let mut settings = Settings::new(256);
+        assert_eq!(settings.max_connections(None, 1), 256);
+        settings.set_max_connections(1000);
+        assert_eq!(settings.max_connections(None, 1), 1000);
+        assert_eq!(settings.max_connections(Some(1024), 1), 768);
+        assert_eq!(settings.max_connections(Some(1024), 2), 384);
+        assert_eq!(settings.max_connections(Some(0), 1), 1);
+    }
+
+    #[test]
+    fn the_peer_is_asked_for_only_where_it_matters() {
+        let peer = || Peer::Tcp("192.0.2.1:80".parse().expect("an address"));
+        let mut settings = Settings::new(1);
+        let admitted = settings.admit(|| panic!("nobody wants to know")).expect("everyone may");
+        assert!(admitted.peer.is_none());
+        settings.asks_peer = true;
+        let admitted = settings.admit(|| Ok(peer())).expect("everyone may");
+        assert_eq!(admitted.peer.map(|peer| peer.to_string()), Some(peer().to_string()));
+        assert!(settings.admit(|| Err(io::ErrorKind::NotConnected.into())).is_none());
+        settings.allow_list = AllowList::default().with_uid(1);
+        assert!(settings.admit(|| Ok(peer())).is_none());
+        assert_eq!((settings.counters.accepted(), settings.counters.denied()), (2, 1));
+    }
+
+    #[test]
+    fn a_failed_accept_waits_ever_longer_up_to_a_second() {
+        let mut backoff = Backoff::default();
+        for kind in [
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::Interrupted,
+        ] {
+            assert_eq!(backoff.after(&kind.into()), None);
+        }
+        let full = io::Error::other("too many open files");
+        let waits = core::array::from_fn(|_| backoff.after(&full).map(|wait| wait.as_millis()));
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000].map(Some));
+    }
+}
