@@ -84,19 +84,44 @@ pub struct Exchange {
 
 #[derive(Debug, Clone, Copy)]
 struct Timeouts {
-    body: Duration,
-    write: Duration,
-    drain: Duration,
+    body: Nanos,
+    write: Nanos,
+    drain: Nanos,
     drain_limit: u64,
 }
 
-/// When each wait ends; `None` while nothing is waited for.
+/// When each wait ends; never, while nothing is waited for.
 #[derive(Debug, Clone, Copy)]
 struct Deadlines {
-    head: Option<Duration>,
-    body: Option<Duration>,
-    write: Option<Duration>,
-    request: Option<Duration>,
+    head: Nanos,
+    body: Nanos,
+    write: Nanos,
+    request: Nanos,
+}
+
+/// A time in half the room of a `Duration`, as each connection that waits keeps several of them:
+/// the largest, half a thousand years, is never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Nanos(u64);
+
+impl Nanos {
+    const NEVER: Self = Self(u64::MAX);
+
+    fn new(time: Duration) -> Self {
+        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    fn after(self, now: Duration) -> Self {
+        Self(self.0.saturating_add(Self::new(now).0))
+    }
+
+    fn is_set(self) -> bool {
+        self != Self::NEVER
+    }
+
+    fn has_passed(self, now: Duration) -> bool {
+        self.is_set() && self <= Self::new(now)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +130,7 @@ enum Phase {
     /// The reply is written; the write side has to be shut down, then input read away.
     Shutdown,
     Drain {
-        until: Option<Duration>,
+        until: Nanos,
         drained: u64,
     },
     Closed {
@@ -133,16 +158,16 @@ impl Exchange {
             out: BytesMut::new(),
             chunk: Bytes::new(),
             timeouts: Timeouts {
-                body: config.body_timeout,
-                write: config.write_timeout,
-                drain: config.drain_timeout,
+                body: Nanos::new(config.body_timeout),
+                write: Nanos::new(config.write_timeout),
+                drain: Nanos::new(config.drain_timeout),
                 drain_limit: config.drain_limit,
             },
             deadlines: Deadlines {
-                head: now.checked_add(config.head_timeout),
-                body: None,
-                write: None,
-                request: now.checked_add(config.request_timeout),
+                head: Nanos::new(config.head_timeout).after(now),
+                body: Nanos::NEVER,
+                write: Nanos::NEVER,
+                request: Nanos::new(config.request_timeout).after(now),
             },
             phase: Phase::Open,
             reply: Reply::None,
@@ -174,7 +199,7 @@ impl Exchange {
         })?;
         if let Some(RequestEvent::Head(head)) = &event {
             self.head_seen = true;
-            self.deadlines.head = None;
+            self.deadlines.head = Nanos::NEVER;
             self.is_head_request = head.method() == Some(b"HEAD");
             self.expects_surplus = head.lengths_disagree();
         }
@@ -235,7 +260,7 @@ impl Exchange {
     /// # Panics
     /// If `count` is more than the room that was lent.
     pub fn handle_read(&mut self, count: usize) {
-        self.deadlines.body = None;
+        self.deadlines.body = Nanos::NEVER;
         self.received += count as u64;
         self.receiver.advance(count);
         self.drain(count);
@@ -303,8 +328,8 @@ impl Exchange {
 
     /// Says that a read has to wait, which starts the deadline of the body if it is one.
     pub fn wait_for_read(&mut self, now: Duration) {
-        if self.head_seen && self.deadlines.body.is_none() && self.phase == Phase::Open {
-            self.deadlines.body = now.checked_add(self.timeouts.body);
+        if self.head_seen && !self.deadlines.body.is_set() && self.phase == Phase::Open {
+            self.deadlines.body = self.timeouts.body.after(now);
         }
     }
 
@@ -435,7 +460,7 @@ impl Exchange {
     /// # Panics
     /// If `count` is more than is pending.
     pub fn handle_written(&mut self, count: usize) {
-        self.deadlines.write = None;
+        self.deadlines.write = Nanos::NEVER;
         self.sent += count as u64;
         let first = count.min(self.out.len());
         self.out.advance(first);
@@ -448,8 +473,8 @@ impl Exchange {
 
     /// Says that a write has to wait, which starts its deadline.
     pub fn wait_for_write(&mut self, now: Duration) {
-        if self.deadlines.write.is_none() {
-            self.deadlines.write = now.checked_add(self.timeouts.write);
+        if !self.deadlines.write.is_set() {
+            self.deadlines.write = self.timeouts.write.after(now);
         }
     }
 
@@ -483,7 +508,7 @@ impl Exchange {
     pub fn handle_shutdown(&mut self, now: Duration) {
         if self.phase == Phase::Shutdown {
             self.receiver.discard();
-            self.phase = Phase::Drain { until: now.checked_add(self.timeouts.drain), drained: 0 };
+            self.phase = Phase::Drain { until: self.timeouts.drain.after(now), drained: 0 };
         }
     }
 
@@ -540,14 +565,15 @@ impl Exchange {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        match self.phase {
+        let next = match self.phase {
             Phase::Open | Phase::Shutdown => {
                 let Deadlines { head, body, write, request } = self.deadlines;
-                [head, body, write, request].into_iter().flatten().min()
+                head.min(body).min(write).min(request)
             }
             Phase::Drain { until, .. } => until,
-            Phase::Closed { .. } => None,
-        }
+            Phase::Closed { .. } => Nanos::NEVER,
+        };
+        next.is_set().then(|| Duration::from_nanos(next.0))
     }
 
     /// Acts on deadlines that have passed at `now`, and says which.
@@ -556,7 +582,7 @@ impl Exchange {
     /// if the peer never sent a byte; a request that takes too long with 503. Otherwise the
     /// connection breaks.
     pub fn handle_timeout(&mut self, now: Duration) -> Option<Timeout> {
-        let passed = |deadline: Option<Duration>| deadline.is_some_and(|at| at <= now);
+        let passed = |deadline: Nanos| deadline.has_passed(now);
         match self.phase {
             Phase::Drain { until, .. } if passed(until) => {
                 self.close();
@@ -576,7 +602,8 @@ impl Exchange {
             (_, _, true) => Timeout::Request,
             _ => return None,
         };
-        self.deadlines = Deadlines { head: None, body: None, write, request: None };
+        let never = Nanos::NEVER;
+        self.deadlines = Deadlines { head: never, body: never, write, request: never };
         self.refused |= timeout != Timeout::Request;
         if self.received == 0 {
             self.close();

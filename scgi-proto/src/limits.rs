@@ -13,13 +13,14 @@
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    pub(crate) header_block: usize,
-    pub(crate) params: usize,
-    pub(crate) name: usize,
-    pub(crate) value: usize,
     pub(crate) body: u64,
-    pub(crate) response_head: usize,
-    pub(crate) fields: usize,
+    // The rest in 32 bits, as each connection keeps a copy: no head is longer.
+    pub(crate) header_block: u32,
+    pub(crate) params: u32,
+    pub(crate) name: u32,
+    pub(crate) value: u32,
+    pub(crate) response_head: u32,
+    pub(crate) fields: u32,
 }
 
 impl Limits {
@@ -32,7 +33,7 @@ impl Limits {
     #[must_use]
     pub fn with_header_block(mut self, bytes: usize) -> Self {
         // Spans hold 32-bit offsets: half the memory of a head, and no real block is near 4 GiB.
-        self.header_block = bytes.min(u32::MAX as usize);
+        self.header_block = saturated(bytes);
         self
     }
 
@@ -42,7 +43,7 @@ impl Limits {
     /// Beyond it: [`TooManyParams`](crate::DecodeError::TooManyParams), status 431.
     #[must_use]
     pub fn with_params(mut self, count: usize) -> Self {
-        self.params = count;
+        self.params = saturated(count);
         self
     }
 
@@ -52,7 +53,7 @@ impl Limits {
     /// Beyond it: [`NameTooLong`](crate::DecodeError::NameTooLong), status 431.
     #[must_use]
     pub fn with_name(mut self, bytes: usize) -> Self {
-        self.name = bytes;
+        self.name = saturated(bytes);
         self
     }
 
@@ -62,7 +63,7 @@ impl Limits {
     /// [`ValueTooLong`](crate::DecodeError::ValueTooLong), status 431.
     #[must_use]
     pub fn with_value(mut self, bytes: usize) -> Self {
-        self.value = bytes;
+        self.value = saturated(bytes);
         self
     }
 
@@ -82,7 +83,7 @@ impl Limits {
     /// Beyond it: [`ResponseHeadTooLarge`](crate::DecodeError::ResponseHeadTooLarge).
     #[must_use]
     pub fn with_response_head(mut self, bytes: usize) -> Self {
-        self.response_head = bytes.min(u32::MAX as usize);
+        self.response_head = saturated(bytes);
         self
     }
 
@@ -91,7 +92,7 @@ impl Limits {
     /// Beyond it: [`TooManyFields`](crate::DecodeError::TooManyFields).
     #[must_use]
     pub fn with_fields(mut self, count: usize) -> Self {
-        self.fields = count;
+        self.fields = saturated(count);
         self
     }
 }
@@ -102,10 +103,15 @@ impl Default for Limits {
             header_block: 256 * 1024,
             params: 1000,
             name: 4 * 1024,
-            value: usize::MAX,
+            value: u32::MAX,
             body: u64::MAX,
             response_head: 256 * 1024,
             fields: 1000,
         }
     }
+}
+
+/// A bound of a head, which is never longer than 32 bits can say.
+fn saturated(bound: usize) -> u32 {
+    u32::try_from(bound).unwrap_or(u32::MAX)
 }

@@ -1,5 +1,7 @@
 //! A request and a response, each a head and a body, for any kind of body.
 
+use alloc::boxed::Box;
+
 use bytes::Bytes;
 
 use crate::error::BoxError;
@@ -27,7 +29,8 @@ impl KnownLength for Bytes {
 pub struct Request<B> {
     head: RequestHead,
     body: B,
-    peer: Option<Peer>,
+    /// Boxed, as few servers ask, and each request that waits holds this.
+    peer: Option<Box<Peer>>,
 }
 
 impl<B: KnownLength> Request<B> {
@@ -60,14 +63,14 @@ impl<B> Request<B> {
     /// Says which program sent it.
     #[must_use]
     pub fn with_peer(mut self, peer: Option<Peer>) -> Self {
-        self.peer = peer;
+        self.peer = peer.map(Box::new);
         self
     }
 
     /// The program that connected, if the server was told to ask (`with_peers`).
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
-        self.peer
+        self.peer.as_deref().copied()
     }
 
     /// The params and the length of the body.

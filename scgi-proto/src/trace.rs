@@ -21,6 +21,7 @@ pub use without::Trace;
 mod with {
     use core::any::Any;
     use core::time::Duration;
+    use std::boxed::Box;
     use std::format;
     use std::io;
     use std::string::{String, ToString};
@@ -39,9 +40,14 @@ mod with {
     /// What is told of one request; see the [module](crate::trace).
     #[derive(Debug, Clone)]
     pub struct Trace {
+        /// `None` if nobody listens, and boxed, as it is part of each request that waits.
+        request: Option<Box<Request>>,
+    }
+
+    #[derive(Debug, Clone)]
+    struct Request {
         span: Span,
-        /// `None` if nobody listens.
-        begun: Option<Instant>,
+        begun: Instant,
     }
 
     impl Trace {
@@ -58,21 +64,25 @@ mod with {
                 uri = %Escaped(path),
                 peer = peer.map(ToString::to_string),
             );
-            let begun = enabled!(target: "scgi", Level::WARN).then(Instant::now);
-            Self { span, begun }
+            let listens = !span.is_disabled() || enabled!(target: "scgi", Level::WARN);
+            let request = listens.then(|| Box::new(Request { span, begun: Instant::now() }));
+            Self { request }
         }
 
         /// Runs a part of the handler within the span.
         pub fn in_scope<T>(&self, run: impl FnOnce() -> T) -> T {
-            self.span.in_scope(run)
+            match &self.request {
+                Some(request) => request.span.in_scope(run),
+                None => run(),
+            }
         }
 
         /// Tells how the request ended.
         pub fn finish(&self, exchange: &Exchange) {
-            let Some(begun) = self.begun else { return };
+            let Some(request) = &self.request else { return };
             let (received, sent) = exchange.traffic();
             let status = exchange.status().map(Status::code);
-            let seconds = begun.elapsed().as_secs_f64();
+            let seconds = request.begun.elapsed().as_secs_f64();
             self.in_scope(|| match exchange.refusal() {
                 Some(_) => {
                     warn!(target: "scgi", status, received, sent, seconds, "refused");

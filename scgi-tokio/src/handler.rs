@@ -2,10 +2,10 @@
 
 use std::future::Future;
 
-use scgi_proto::{BoxError, IntoResponse};
+use scgi_proto::IntoResponse;
 
 use crate::body::Body;
-use crate::message::{Request, Response};
+use crate::message::Request;
 
 /// Answers requests: any async function from [`Request`] to [`Response`], or to a `Result` of
 /// one, whose error becomes a reply with status 500.
@@ -30,7 +30,7 @@ pub trait Handler<M>: Send + Sync + 'static {
     const ASKS_PEER: bool = false;
 
     /// Answers one request.
-    fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send;
+    fn call(&self, request: Request) -> impl Future<Output = impl IntoResponse<Body>> + Send;
 }
 
 impl<F, Fut, R> Handler<fn(Request) -> R> for F
@@ -39,9 +39,8 @@ where
     Fut: Future<Output = R> + Send,
     R: IntoResponse<Body>,
 {
-    fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send {
-        // Called here and not in the future, which would hold the request twice.
-        let response = self(request);
-        async move { response.await.into_response() }
+    fn call(&self, request: Request) -> impl Future<Output = impl IntoResponse<Body>> + Send {
+        // The program's own future: one around it would hold it twice, before and while it runs.
+        self(request)
     }
 }

@@ -15,7 +15,7 @@ use scgi_proto::http::{
     ConvertError, request_from_http, request_to_http, response_from_http, response_to_http,
     strip_mount,
 };
-use scgi_proto::{Address, BoxError, Error, Peer};
+use scgi_proto::{Address, BoxError, Error, IntoResponse, Peer};
 use tokio::time::timeout;
 use tower_service::Service;
 
@@ -63,7 +63,7 @@ where
     // An extension of the request.
     const ASKS_PEER: bool = true;
 
-    fn call(&self, request: Request) -> impl Future<Output = Result<Response, BoxError>> + Send {
+    fn call(&self, request: Request) -> impl Future<Output = impl IntoResponse<Body>> + Send {
         // A service is ready for the clone that was asked, so each request has its own.
         let mut service = self.clone();
         let peer = request.peer();
@@ -75,7 +75,7 @@ where
         async move {
             let request = match request {
                 Ok(request) => request,
-                Err(error) => return Ok(refuse(&error)),
+                Err(error) => return Ok::<_, BoxError>(refuse(&error)),
             };
             let is_head = request.method() == Method::HEAD;
             poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;

@@ -30,15 +30,15 @@ pub(super) fn parse_block(
     if block.last().is_some_and(|byte| *byte != 0) {
         return Err(DecodeError::MissingFinalNul { offset: base + block.len() - 1 });
     }
-    let max = limits.params.saturating_mul(2);
-    let places = nul_places(block, max).ok_or(DecodeError::TooManyParams { max: limits.params })?;
+    let max = limits.params as usize;
+    let places =
+        nul_places(block, max.saturating_mul(2)).ok_or(DecodeError::TooManyParams { max })?;
     let mut known = Known::default();
-    let bounds = Bounds::new(limits);
     let mut start = 0;
     let mut pairs = places.chunks_exact(2);
     for pair in &mut pairs {
         let span = Span { start, name_end: pair[0], value_end: pair[1] };
-        if bounds.breaks(span) {
+        if span.breaks(limits) {
             return Err(refuse_lengths(span, base, limits));
         }
         if span.may_be_known() {
@@ -66,10 +66,11 @@ fn refuse_lengths(span: Span, base: usize, limits: &Limits) -> DecodeError {
     let (name, value) = (span.name_len() as usize, span.value_len() as usize);
     if name == 0 {
         DecodeError::EmptyName { offset }
-    } else if name > limits.name {
-        DecodeError::NameTooLong { offset, len: name, max: limits.name }
+    } else if span.name_len() > limits.name {
+        DecodeError::NameTooLong { offset, len: name, max: limits.name as usize }
     } else {
-        DecodeError::ValueTooLong { offset: offset + name + 1, len: value, max: limits.value }
+        let offset = offset + name + 1;
+        DecodeError::ValueTooLong { offset, len: value, max: limits.value as usize }
     }
 }
 
@@ -94,28 +95,15 @@ impl Span {
         self.value_end - self.name_end - 1
     }
 
+    fn breaks(self, limits: &Limits) -> bool {
+        // An empty name wraps round and is too long as well: one comparison for both.
+        self.name_len().wrapping_sub(1) >= limits.name || self.value_len() > limits.value
+    }
+
     /// Whether the name is as long as one that the protocol knows, which few others are.
     fn may_be_known(self) -> bool {
         let len = self.name_len();
         len < u64::BITS && KNOWN_LENGTHS >> len & 1 != 0
-    }
-}
-
-/// The limits of a param; no param is longer than 32 bits tell.
-struct Bounds {
-    name: u32,
-    value: u32,
-}
-
-impl Bounds {
-    fn new(limits: &Limits) -> Self {
-        let saturated = |bytes| u32::try_from(bytes).unwrap_or(u32::MAX);
-        Self { name: saturated(limits.name), value: saturated(limits.value) }
-    }
-
-    fn breaks(&self, span: Span) -> bool {
-        // An empty name wraps round and is too long as well: one comparison for both.
-        span.name_len().wrapping_sub(1) >= self.name || span.value_len() > self.value
     }
 }
 

@@ -96,7 +96,7 @@ impl RequestDecoder {
     #[inline(never)]
     fn head(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
         if let State::Length = self.state {
-            let Some(prefix) = parse_prefix(src, self.limits.header_block)? else {
+            let Some(prefix) = parse_prefix(src, self.limits.header_block as usize)? else {
                 return Ok(None);
             };
             self.state = State::Block { prefix, buffered: 0 };

@@ -91,7 +91,7 @@ impl ResponseDecoder {
     }
 
     fn head(&mut self, src: &mut BytesMut) -> Result<Option<ResponseEvent>, DecodeError> {
-        let max = self.limits.response_head;
+        let max = self.limits.response_head as usize;
         loop {
             let from = self.head.searched;
             let Some(found) = memchr(b'\n', &src[from..]) else {
@@ -114,7 +114,7 @@ impl ResponseDecoder {
                 src.advance(end + 1);
                 return Ok(Some(self.finish_head()));
             }
-            self.head.line(line, start, self.limits.fields)?;
+            self.head.line(line, start, self.limits.fields as usize)?;
         }
     }
 

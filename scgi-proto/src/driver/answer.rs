@@ -14,9 +14,9 @@ use super::body::{Body, BodyWrapper};
 use super::connection::Connection;
 use super::transport::{Clock, Transport};
 use super::upload::Upload;
-use crate::error::{BoxError, Error};
+use crate::error::Error;
 use crate::event::{RequestEvent, ResponseEvent};
-use crate::message::{Request, Response};
+use crate::message::{IntoResponse, Request, Response};
 use crate::request::RequestHead;
 use crate::response::Status;
 use crate::trace::Trace;
@@ -35,7 +35,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     pub async fn answer<B, F>(&mut self, call: impl FnOnce(Request<B>) -> F) -> Result<(), Error>
     where
         B: BodyWrapper,
-        F: Future<Output = Result<Response<B>, BoxError>>,
+        F: Future<Output: IntoResponse<B>>,
     {
         let head = match poll_fn(|cx| self.poll_next_event(cx)).await {
             Ok(Some(RequestEvent::Head(head))) => head,
@@ -75,10 +75,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     ) -> Poll<Result<Option<Body>, Error>>
     where
         B: BodyWrapper,
-        F: Future<Output = Result<Response<B>, BoxError>>,
+        F: Future<Output: IntoResponse<B>>,
     {
         loop {
-            let poll = || self.in_scope(|| call.as_mut().poll(cx));
+            let poll = || self.in_scope(|| call.as_mut().poll(cx).map(F::Output::into_response));
             match catch_unwind(AssertUnwindSafe(poll)) {
                 Ok(Poll::Ready(Ok(response))) => {
                     return Poll::Ready(Ok(self.begin_reply(response)));

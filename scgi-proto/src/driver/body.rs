@@ -34,19 +34,19 @@ use crate::message::KnownLength;
 /// ```
 #[derive(Default)]
 pub struct Body {
-    kind: Kind,
-    /// What was taken from the source to be read in parts, and is not consumed yet.
-    rest: Bytes,
+    /// The bytes at hand: all of them, or what was taken from the source to be read in parts.
+    chunk: Bytes,
+    more: More,
     len: Length,
     /// Bytes that were handed out.
     read: u64,
 }
 
+/// Where further chunks come from.
 #[derive(Default)]
-enum Kind {
+enum More {
     #[default]
-    Empty,
-    Full(Bytes),
+    Nowhere,
     Pipe(PipeReader),
     Source(Pin<Box<dyn Source>>),
 }
@@ -86,11 +86,11 @@ impl Body {
     /// A body that is streamed, whose length is perhaps known.
     pub fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
         let len = len.map_or_else(Length::default, Length::new);
-        Self { kind: Kind::Source(Box::pin(source)), len, ..Self::default() }
+        Self { more: More::Source(Box::pin(source)), len, ..Self::default() }
     }
 
     pub(super) fn from_pipe(pipe: PipeReader, len: u64) -> Self {
-        Self { kind: Kind::Pipe(pipe), len: Length::new(len), ..Self::default() }
+        Self { more: More::Pipe(pipe), len: Length::new(len), ..Self::default() }
     }
 
     /// States the length in bytes of a streamed body.
@@ -102,7 +102,7 @@ impl Body {
 
     /// Whether its chunks have to be waited for.
     pub(super) fn is_streamed(&self) -> bool {
-        matches!(self.kind, Kind::Pipe(_) | Kind::Source(_))
+        !matches!(self.more, More::Nowhere)
     }
 
     /// The length in bytes of the whole body, where it is known.
@@ -123,10 +123,10 @@ impl Body {
     /// # Errors
     /// What went wrong with the connection or with the source of the body.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        let chunk = if self.rest.is_empty() {
-            ready!(self.poll_source(cx))
+        let chunk = if self.chunk.is_empty() {
+            ready!(self.poll_more(cx))
         } else {
-            Some(Ok(core::mem::take(&mut self.rest)))
+            Some(Ok(core::mem::take(&mut self.chunk)))
         };
         if let Some(Ok(chunk)) = &chunk {
             self.read += chunk.len() as u64;
@@ -134,17 +134,12 @@ impl Body {
         Poll::Ready(chunk)
     }
 
-    fn poll_source(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            let chunk = match &mut self.kind {
-                Kind::Empty => None,
-                Kind::Full(bytes) => {
-                    let bytes = core::mem::take(bytes);
-                    self.kind = Kind::Empty;
-                    Some(Ok(bytes))
-                }
-                Kind::Pipe(pipe) => ready!(pipe.poll_chunk(cx)),
-                Kind::Source(source) => ready!(source.as_mut().poll_chunk(cx)),
+            let chunk = match &mut self.more {
+                More::Nowhere => None,
+                More::Pipe(pipe) => ready!(pipe.poll_chunk(cx)),
+                More::Source(source) => ready!(source.as_mut().poll_chunk(cx)),
             };
             match &chunk {
                 Some(Ok(bytes)) if bytes.is_empty() => {}
@@ -159,12 +154,12 @@ impl Body {
     /// # Errors
     /// As [`poll_chunk`](Self::poll_chunk).
     pub fn poll_fill_buf(&mut self, cx: &mut Context<'_>) -> Poll<Result<&[u8], Error>> {
-        if self.rest.is_empty() {
-            if let Some(chunk) = ready!(self.poll_source(cx)) {
-                self.rest = chunk?;
+        if self.chunk.is_empty() {
+            if let Some(chunk) = ready!(self.poll_more(cx)) {
+                self.chunk = chunk?;
             }
         }
-        Poll::Ready(Ok(&self.rest))
+        Poll::Ready(Ok(&self.chunk))
     }
 
     /// Reports that the first `count` bytes were read.
@@ -172,7 +167,7 @@ impl Body {
     /// # Panics
     /// If `count` is more than there were.
     pub fn consume(&mut self, count: usize) {
-        self.rest.advance(count);
+        self.chunk.advance(count);
         self.read += count as u64;
     }
 
@@ -237,9 +232,9 @@ where
     Bytes: From<B>,
 {
     fn from(bytes: B) -> Self {
-        let bytes = Bytes::from(bytes);
-        let len = Length::new(bytes.len() as u64);
-        Self { kind: Kind::Full(bytes), len, ..Self::default() }
+        let chunk = Bytes::from(bytes);
+        let len = Length::new(chunk.len() as u64);
+        Self { chunk, len, ..Self::default() }
     }
 }
 

@@ -150,7 +150,7 @@ fn failed_handlers() {
 #[test]
 fn a_streamed_reply_leaves_piece_by_piece() {
     let script = Script::new([GET]);
-    let streams = async |_: Request<Body>| Ok(halting(false));
+    let streams = async |_: Request<Body>| Ok::<_, BoxError>(halting(false));
     assert!(finish(connection(&script).answer(streams)).is_ok());
     let head = "Status: 200 OK\r\n\r\n";
     let done = [wrote(&format!("{head}one")), Done::Advised(Advice::SendAtOnce)];
@@ -160,7 +160,7 @@ fn a_streamed_reply_leaves_piece_by_piece() {
 #[test]
 fn a_source_that_fails_breaks_the_reply() {
     let script = Script::new([GET]);
-    let streams = async |_: Request<Body>| Ok(halting(true));
+    let streams = async |_: Request<Body>| Ok::<_, BoxError>(halting(true));
     assert!(finish(connection(&script).answer(streams)).is_ok());
     assert!(script.was_advised(Advice::ResetOnClose));
 }
