@@ -61,8 +61,9 @@ impl Policy {
         self
     }
 
-    /// Whether a name other than CONTENT_LENGTH and SCGI may stand twice. Default: yes (nginx
-    /// sends every repeated header so); strict: no.
+    /// Whether a name may stand twice, CONTENT_LENGTH only with the same number, and SCGI never.
+    /// Default: yes (nginx sends every repeated header so, and CONTENT_LENGTH again if its
+    /// configuration has it too); strict: no.
     #[must_use]
     pub const fn with_repeated_names(mut self, allow: bool) -> Self {
         self.repeated_names = allow;

@@ -155,18 +155,27 @@ impl Known {
         first: bool,
         policy: &Policy,
     ) -> Result<(), DecodeError> {
+        let length = if value.is_empty() { Ok(0) } else { parse_length(value) };
         if self.seen_content_length {
-            return Err(DecodeError::DuplicateContentLength { offset });
+            // Said again, as by a configuration that adds what nginx sends anyway, it is one
+            // opinion about where the body ends; of two, neither is believed.
+            let is_same = length == Ok(self.content_length.unwrap_or(0));
+            return if is_same && policy.repeated_names {
+                Ok(())
+            } else {
+                Err(DecodeError::DuplicateContentLength { offset })
+            };
         }
         if !first && !policy.content_length_optional {
             return Err(DecodeError::ContentLengthNotFirst { offset });
         }
         self.seen_content_length = true;
+        let length = length.map_err(|error| match error {
+            LengthError::NotDigits => DecodeError::InvalidContentLength { offset },
+            LengthError::Overflow => DecodeError::ContentLengthOverflow { offset },
+        })?;
         if !value.is_empty() {
-            self.content_length = Some(parse_length(value).map_err(|error| match error {
-                LengthError::NotDigits => DecodeError::InvalidContentLength { offset },
-                LengthError::Overflow => DecodeError::ContentLengthOverflow { offset },
-            })?);
+            self.content_length = Some(length);
         }
         Ok(())
     }

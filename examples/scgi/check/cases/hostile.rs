@@ -1,6 +1,6 @@
 //! What has to be refused.
 
-use super::Expect::Refuse;
+use super::Expect::{Either, Refuse};
 use super::Severity::Should;
 use super::{Case, Play, changed, send};
 use crate::check::draft::netstring;
@@ -39,10 +39,17 @@ pub(super) const PARAMS: &[Case] = &[
     stated_length!("CONTENT_LENGTH 0x10", "RFC 3875 4.1.2", "0x10"),
     stated_length!("CONTENT_LENGTH with a space", "RFC 3875 4.1.2", " 1"),
     stated_length!("CONTENT_LENGTH over 64 bits", "RFC 3875 4.1.2", "18446744073709551616"),
-    refused!("CONTENT_LENGTH twice, the same", "SCGI", |good| {
-        let len = good.body.len().to_string();
-        changed(good, |draft| draft.add("CONTENT_LENGTH", len))
-    }),
+    Case {
+        name: "CONTENT_LENGTH twice, the same",
+        rule: "SCGI",
+        // No name may stand twice, but nothing is in doubt, and nginx can be made to send it.
+        expect: Either,
+        severity: Should,
+        play: Play::Once(|good| {
+            let len = good.body.len().to_string();
+            changed(good, |draft| draft.add("CONTENT_LENGTH", len))
+        }),
+    },
     refused!("CONTENT_LENGTH twice, different", "SCGI", |good| {
         let draft = good.draft().with_body("").add("CONTENT_LENGTH", "3");
         send([draft.head(), b"abc".into()].concat())
