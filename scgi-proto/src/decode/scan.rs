@@ -12,8 +12,8 @@ use super::mask::{STEP, nul_mask};
 ///
 /// Blocks are at most `u32::MAX` bytes long (`Limits::with_header_block`).
 pub(super) fn nul_places(block: &[u8], max: usize) -> Option<Vec<u32>> {
-    // One allocation: beyond the first ten, heads of real servers have twelve bytes for each NUL.
-    let mut places = Vec::with_capacity((block.len() / 12 + 10).min(max));
+    // One allocation: beyond the first 18, heads of real servers have 16 bytes for each NUL.
+    let mut places = Vec::with_capacity((block.len() / 16 + 18).min(max));
     let mut at = 0;
     let mut left = block;
     while let Some((step, rest)) = left.split_first_chunk() {
