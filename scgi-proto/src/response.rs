@@ -302,7 +302,9 @@ impl ResponseHead {
     /// Replaces the usual reason phrase of the status.
     #[must_use]
     pub fn with_reason(mut self, reason: impl Into<String>) -> Self {
-        self.reason = Some(reason.into());
+        let reason = reason.into();
+        // The usual one is not kept: a head that states it is equal to one that does not.
+        self.reason = (reason != self.status.reason()).then_some(reason);
         self
     }
 

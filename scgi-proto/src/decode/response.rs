@@ -62,8 +62,8 @@ struct Head {
     line: usize,
     searched: usize,
     first: bool,
-    status_line: Option<(Status, String)>,
-    status: Option<(Status, String)>,
+    status_line: Option<(Status, Option<String>)>,
+    status: Option<(Status, Option<String>)>,
     content_length: Option<u64>,
     fields: Fields,
 }
@@ -197,7 +197,7 @@ impl Head {
             _ => ResponseKind::Document,
         };
         let (status, reason) = match explicit {
-            Some((status, reason)) => (status, (!reason.is_empty()).then_some(reason)),
+            Some((status, reason)) => (status, reason),
             // RFC 3875 section 6.2: a redirect is a Location alone.
             None if fields.len() == 1 && kind != ResponseKind::Document => (Status::FOUND, None),
             None => (Status::OK, None),
@@ -214,8 +214,8 @@ fn is_absolute_url(url: &[u8]) -> bool {
         && scheme.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'))
 }
 
-/// Parses `404 Not Found`; the reason may be absent.
-fn parse_status(value: &[u8], offset: usize) -> Result<(Status, String), DecodeError> {
+/// Parses `404 Not Found`: the status, and its reason if that is not the usual one.
+fn parse_status(value: &[u8], offset: usize) -> Result<(Status, Option<String>), DecodeError> {
     let invalid = DecodeError::InvalidStatus { offset };
     let value = trim(value);
     let (code, reason) = value.split_at(value.len().min(3));
@@ -229,7 +229,10 @@ fn parse_status(value: &[u8], offset: usize) -> Result<(Status, String), DecodeE
     let code = code.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     // A CGI response is final: web servers take a 1xx head as the answer (wire observation).
     let status = Status::new(code).filter(|status| status.code() >= 200).ok_or(invalid)?;
-    Ok((status, String::from_utf8_lossy(trim(reason)).into_owned()))
+    // The usual phrase is known from the status.
+    let reason = trim(reason);
+    let own = !reason.is_empty() && reason != status.reason().as_bytes();
+    Ok((status, own.then(|| String::from_utf8_lossy(reason).into_owned())))
 }
 
 impl Default for ResponseDecoder {

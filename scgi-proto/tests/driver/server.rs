@@ -82,7 +82,8 @@ fn a_request_takes_one_write_and_closes() {
 fn the_head_and_a_large_chunk_leave_in_one_write_though_they_are_not_copied_together() {
     let script = Script::new([GET]);
     let large = "x".repeat(64 * 1024);
-    let answer = async |_: Request<Body>| Ok(Response::new(Body::from(large.clone())));
+    let answer =
+        async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from(large.clone())));
     assert!(finish(connection(&script).answer(answer)).is_ok());
     let head = "Status: 200 OK\r\nContent-Length: 65536\r\n\r\n";
     assert_eq!(script.done(), [wrote(&format!("{head}{large}"))]);
