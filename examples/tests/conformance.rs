@@ -189,7 +189,7 @@ fn malformed(server: &mut Server) {
         (netstring(b"CONTENT_LENGTH\0x\0", b""), 400),
         (netstring(b"CONTENT_LENGTH\0-1\0", b""), 400),
         (netstring(b"CONTENT_LENGTH\x0099999999999999999999\0", b""), 400),
-        (netstring(b"CONTENT_LENGTH\x001\0CONTENT_LENGTH\x001\0", b"x"), 400),
+        (netstring(b"CONTENT_LENGTH\x001\0CONTENT_LENGTH\x002\0", b"x"), 400),
         (netstring(b"SCGI\x002\0", b""), 400),
         (netstring(b"SCGI\x001\0SCGI\x001\0", b""), 400),
     ] {
