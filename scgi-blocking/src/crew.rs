@@ -4,8 +4,9 @@
 //! would have come by at once: with many that wait, each request costs a change of threads. So
 //! only as many threads are up as there are processors, beside those that are held by a
 //! connection: by a handler that waits, or a peer that is slow. Which ones these are is looked at
-//! every millisecond while there is something to do; a connection that comes while all threads
-//! are held waits no longer than that for the next one.
+//! again and again while there is something to do: every 16 ms while none is held, every
+//! millisecond once one is. A connection that comes while all threads are held waits no longer
+//! than that for the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,12 +15,15 @@ use std::time::Duration;
 
 use crate::control::{Control, Turns};
 
-/// How often the threads are looked at; one that has had the same connection all the while is
-/// held.
+/// How often the threads are looked at while some are held; one that has had the same connection
+/// since the last look is.
 const TICK: Duration = Duration::from_millis(1);
 
-/// After so many ticks threads that were not needed may rest, and after so many without a change
-/// nobody looks until the next connection: long enough that a usual pause changes nothing.
+/// How often when none has been held for a while: it costs a system call each time.
+const LONG_TICK: Duration = Duration::from_millis(16);
+
+/// After so many looks threads that were not needed may rest, and after twice as many without a
+/// change nobody looks until the next connection: long enough that a usual pause changes nothing.
 const MEMORY: u32 = 100;
 
 /// What the thread that looks after the others knows of them.
@@ -29,10 +33,12 @@ pub(crate) struct Crew {
     max: usize,
     /// Each thread's turns at the last look.
     seen: Vec<u64>,
-    /// How many were needed at most, in this stretch of `MEMORY` ticks and the one before.
+    /// How many were needed at most, in this stretch of `MEMORY` looks and the one before.
     peaks: [usize; 2],
-    ticks: u32,
+    looks: u32,
     unchanged: u32,
+    /// Until the next look.
+    pause: Duration,
 }
 
 /// What is to be done after a look.
@@ -47,7 +53,15 @@ impl Crew {
     /// A crew of at most `max` threads.
     pub(crate) fn new(max: usize) -> Self {
         let processors = thread::available_parallelism().map_or(1, usize::from).min(max);
-        Self { processors, max, seen: Vec::new(), peaks: [processors; 2], ticks: 0, unchanged: 0 }
+        Self {
+            processors,
+            max,
+            seen: Vec::new(),
+            peaks: [processors; 2],
+            looks: 0,
+            unchanged: 0,
+            pause: TICK,
+        }
     }
 
     /// How many threads are up at least.
@@ -63,6 +77,7 @@ impl Crew {
         is_waiting: impl FnOnce() -> bool,
     ) -> (usize, Next) {
         let held = self.held(&control.turns());
+        self.pause = if held > 0 { TICK } else { LONG_TICK.min(2 * self.pause) };
         let mut needed = held + self.processors;
         if held > 0 && held >= control.up() && is_waiting() {
             // All are held, and who knows how many connections wait: twice as many, each time.
@@ -70,9 +85,12 @@ impl Crew {
         }
         let wanted = self.remember(needed.min(self.max));
         let is_enough = control.up() >= wanted && (held < wanted || wanted == self.max);
-        let next =
-            if self.unchanged > 2 * MEMORY && is_enough { Next::Doze } else { Next::Look(TICK) };
-        (wanted, next)
+        if self.unchanged > 2 * MEMORY && is_enough {
+            // What comes after a pause is looked at closely again.
+            self.pause = TICK;
+            return (wanted, Next::Doze);
+        }
+        (wanted, Next::Look(self.pause))
     }
 
     /// How many threads have had the same connection since the last look.
@@ -96,9 +114,9 @@ impl Crew {
     fn remember(&mut self, needed: usize) -> usize {
         self.peaks[0] = self.peaks[0].max(needed);
         let wanted = self.peaks[0].max(self.peaks[1]);
-        self.ticks += 1;
-        if self.ticks == MEMORY {
-            self.ticks = 0;
+        self.looks += 1;
+        if self.looks == MEMORY {
+            self.looks = 0;
             self.peaks = [needed, self.peaks[0]];
         }
         wanted

@@ -99,7 +99,7 @@ impl<H, M> Serve<H, M> {
     /// can be closed for them (on Unix): the oldest goes first.
     ///
     /// A server has as many threads as there are processors, and more while connections hold
-    /// some for longer than a millisecond, so one that needs few has few.
+    /// some for longer than some milliseconds, so one that needs few has few.
     ///
     /// # Panics
     /// If it is 0.
