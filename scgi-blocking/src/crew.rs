@@ -4,9 +4,9 @@
 //! would have come by at once: with many that wait, each request costs a change of threads. So
 //! only as many threads are up as there are processors, beside those that are held by a
 //! connection: by a handler that waits, or a peer that is slow. Which ones these are is looked at
-//! again and again while there is something to do: every 16 ms while none is held, every
-//! millisecond once one is. A connection that comes while all threads are held waits no longer
-//! than that for the next one.
+//! again and again while there is something to do: every 16 ms, and every millisecond while more
+//! and more are. A connection that comes while all threads are held waits no longer than that for
+//! the next one.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use crate::control::{Control, Turns};
 
-/// How often the threads are looked at while some are held; one that has had the same connection
-/// since the last look is.
+/// How often the threads are looked at while more of them are needed each time; one that has had
+/// the same connection since the last look is held.
 const TICK: Duration = Duration::from_millis(1);
 
-/// How often when none has been held for a while: it costs a system call each time.
+/// How often when nothing has changed for a while: it costs a system call each time.
 const LONG_TICK: Duration = Duration::from_millis(16);
 
 /// After so many looks threads that were not needed may rest, and after twice as many without a
@@ -37,7 +37,8 @@ pub(crate) struct Crew {
     peaks: [usize; 2],
     looks: u32,
     unchanged: u32,
-    /// Until the next look.
+    /// How many were wanted at the last look, and the time until the next.
+    wanted: usize,
     pause: Duration,
 }
 
@@ -60,6 +61,7 @@ impl Crew {
             peaks: [processors; 2],
             looks: 0,
             unchanged: 0,
+            wanted: processors,
             pause: TICK,
         }
     }
@@ -77,13 +79,14 @@ impl Crew {
         is_waiting: impl FnOnce() -> bool,
     ) -> (usize, Next) {
         let held = self.held(&control.turns());
-        self.pause = if held > 0 { TICK } else { LONG_TICK.min(2 * self.pause) };
         let mut needed = held + self.processors;
         if held > 0 && held >= control.up() && is_waiting() {
             // All are held, and who knows how many connections wait: twice as many, each time.
             needed = needed.max(2 * held);
         }
         let wanted = self.remember(needed.min(self.max));
+        self.pause = if wanted > self.wanted { TICK } else { LONG_TICK.min(2 * self.pause) };
+        self.wanted = wanted;
         let is_enough = control.up() >= wanted && (held < wanted || wanted == self.max);
         if self.unchanged > 2 * MEMORY && is_enough {
             // What comes after a pause is looked at closely again.
