@@ -89,8 +89,9 @@ impl Body {
         Self { more: More::Source(Box::pin(source)), len, ..Self::default() }
     }
 
-    pub(super) fn from_pipe(pipe: PipeReader, len: u64) -> Self {
-        Self { more: More::Pipe(pipe), len: Length::new(len), ..Self::default() }
+    /// A body whose `first` chunk is there, and the rest comes through a pipe.
+    pub(super) fn from_pipe(first: Bytes, pipe: PipeReader, len: u64) -> Self {
+        Self { chunk: first, more: More::Pipe(pipe), len: Length::new(len), read: 0 }
     }
 
     /// States the length in bytes of a streamed body.

@@ -16,8 +16,6 @@ use crate::exchange::Exchange;
 pub(super) struct Upload {
     /// `None` once the body is handed over or nobody wants it.
     pipe: Option<PipeWriter>,
-    /// A chunk that came with the head.
-    first: Option<Bytes>,
 }
 
 impl Upload {
@@ -31,11 +29,11 @@ impl Upload {
             Ok(Some(RequestEvent::Body(chunk))) if chunk.len() as u64 == len => {
                 return (Body::from(chunk), Self::default());
             }
-            Ok(Some(RequestEvent::Body(chunk))) => Some(chunk),
-            _ => None,
+            Ok(Some(RequestEvent::Body(chunk))) => chunk,
+            _ => Bytes::new(),
         };
         let (writer, reader) = body_pipe();
-        (Body::from_pipe(reader, len), Self { pipe: Some(writer), first })
+        (Body::from_pipe(first, reader, len), Self { pipe: Some(writer) })
     }
 
     /// Serves the handler's demand once; ready if it may go on with what it got.
@@ -52,11 +50,7 @@ impl Upload {
                 return Poll::Pending;
             }
         }
-        let chunk = match self.first.take() {
-            Some(chunk) => Ok(Some(RequestEvent::Body(chunk))),
-            None => ready!(connection.poll_next_event(cx)),
-        };
-        match chunk {
+        match ready!(connection.poll_next_event(cx)) {
             Ok(Some(RequestEvent::Body(chunk))) => pipe.send(chunk),
             Ok(_) => {
                 pipe.end(Ok(()));
