@@ -141,6 +141,22 @@ fn run(address: &str, count: usize, captures: &[Vec<u8>]) {
     });
 }
 
+/// Has more connections held at once than the load will, so that a server with threads has made
+/// as many as it will ever want for that: it gets up to twice as many as are held.
+fn make_threads(address: &str) {
+    let head = b"24:CONTENT_LENGTH\x001\x00SCGI\x001\x00,";
+    let mut streams: Vec<_> = (0..3 * CLIENTS).map(|_| connect(address)).collect();
+    for stream in &mut streams {
+        stream.write_all(head).expect("sent");
+    }
+    // Longer than the server takes to see that its threads are held, each time.
+    thread::sleep(Duration::from_millis(500));
+    for mut stream in streams {
+        stream.write_all(b"x").expect("sent");
+        stream.read_to_end(&mut Vec::new()).expect("a reply");
+    }
+}
+
 /// Two at once would be 128 at once.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
@@ -151,8 +167,10 @@ fn soak(runtime: &str) {
     let captures = captures();
     let server = EchoServer::json(runtime);
     // Threads and memory that a busy server keeps are there after this; what grows on leaks.
+    make_threads(&server.address);
     let first = 1000 + count / 5;
     run(&server.address, first, &captures);
+    let first = first + 3 * CLIENTS;
     let before = Usage::of(server.pid());
     let begun = Instant::now();
     run(&server.address, count, &captures);
