@@ -53,7 +53,11 @@ pub(crate) enum Next {
 impl Crew {
     /// A crew of at most `max` threads.
     pub(crate) fn new(max: usize) -> Self {
-        let processors = thread::available_parallelism().map_or(1, usize::from).min(max);
+        Self::on(thread::available_parallelism().map_or(1, usize::from), max)
+    }
+
+    fn on(processors: usize, max: usize) -> Self {
+        let processors = processors.min(max);
         Self {
             processors,
             max,
@@ -123,5 +127,74 @@ impl Crew {
             self.peaks = [needed, self.peaks[0]];
         }
         wanted
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::Worker;
+
+    fn threads(control: &Arc<Control>, count: usize) -> Vec<Worker> {
+        (0..count).map(|_| control.add_worker(usize::MAX).expect("a thread")).collect()
+    }
+
+    #[test]
+    fn quick_connections_need_no_more_threads_than_processors() {
+        let control = Arc::default();
+        let workers = threads(&control, 2);
+        let mut crew = Crew::on(2, 256);
+        let mut pauses = Vec::new();
+        for _ in 0..6 {
+            for worker in &workers {
+                drop(worker.begin());
+            }
+            let (wanted, next) = crew.look(&control, || true);
+            assert_eq!(wanted, 2);
+            pauses.push(next);
+        }
+        let millis = [2, 4, 8, 16, 16, 16].map(|ms| Next::Look(Duration::from_millis(ms)));
+        assert_eq!(pauses, millis);
+    }
+
+    #[test]
+    fn threads_that_are_held_are_replaced() {
+        let control = Arc::default();
+        let workers = threads(&control, 2);
+        let mut crew = Crew::on(2, 256);
+        let _held = workers[0].begin();
+        assert_eq!(crew.look(&control, || true).0, 2, "just begun");
+        assert_eq!(crew.look(&control, || true), (3, Next::Look(TICK)));
+    }
+
+    #[test]
+    fn twice_as_many_while_all_are_held_and_others_wait() {
+        let control = Arc::default();
+        let mut workers = threads(&control, 1);
+        let mut crew = Crew::on(1, 20);
+        let mut wanted = Vec::new();
+        for _ in 0..6 {
+            let held: Vec<_> = workers.iter().map(Worker::begin).collect();
+            crew.look(&control, || true);
+            wanted.push(crew.look(&control, || true).0);
+            drop(held);
+            workers.extend(threads(&control, wanted[wanted.len() - 1] - workers.len()));
+        }
+        assert_eq!(wanted, [2, 4, 8, 16, 20, 20]);
+    }
+
+    #[test]
+    fn threads_rest_and_looks_end_when_nothing_happens() {
+        let control = Arc::default();
+        let workers = threads(&control, 8);
+        let mut crew = Crew::on(1, 256);
+        let held: Vec<_> = workers[..7].iter().map(Worker::begin).collect();
+        crew.look(&control, || false);
+        assert_eq!(crew.look(&control, || false).0, 8);
+        drop(held);
+        let looks = (0..1000).take_while(|_| crew.look(&control, || false).1 != Next::Doze);
+        let looks = looks.count() as u32;
+        assert!((2 * MEMORY..3 * MEMORY).contains(&looks), "{looks}");
+        assert_eq!(crew.look(&control, || false).0, 1);
     }
 }
