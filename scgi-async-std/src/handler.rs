@@ -7,8 +7,8 @@ use scgi_proto::IntoResponse;
 use crate::body::Body;
 use crate::message::Request;
 
-/// Answers requests: any async function from [`Request`] to [`Response`], or to a `Result` of
-/// one, whose error becomes a reply with status 500.
+/// Answers requests: any async function from [`Request`] to [`Response`](crate::Response), or to a
+/// `Result` of one, whose error becomes a reply with status 500.
 ///
 /// `M` only tells kinds of handlers apart and is found by inference; it lets a feature add
 /// other kinds without a second `serve`.
