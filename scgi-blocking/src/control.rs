@@ -87,11 +87,11 @@ impl Control {
         self.wait(timeout, || self.is_stopping());
     }
 
-    /// Waits until a connection begins or the server is to stop, at most for a time.
-    pub(crate) fn doze(&self, timeout: Option<Duration>) {
-        let served = self.served();
+    /// Waits until another connection begins than the `served` that were looked at, or the server
+    /// is to stop, at most for a time.
+    pub(crate) fn doze(&self, served: u64, timeout: Option<Duration>) {
         self.dozing.store(true, Ordering::SeqCst);
-        // A connection that began before that would wake nobody.
+        // One that began since the look, or before that store, wakes nobody.
         self.wait(timeout, || self.is_stopping() || self.served() != served);
         self.dozing.store(false, Ordering::SeqCst);
     }

@@ -240,6 +240,7 @@ fn look_after<M: 'static, H: Handler<M>>(
 ) {
     let Some(server) = running.upgrade() else { return };
     let control = Arc::clone(&server.control);
+    let served = control.served();
     let (wanted, next) = crew.look(&control, || listener.is_connection_waiting(Duration::ZERO));
     for _ in 0..control.want(wanted) {
         // Without one more, connections wait for those that run. That is no error.
@@ -252,7 +253,7 @@ fn look_after<M: 'static, H: Handler<M>>(
         Next::Look(pause) => {
             control.wait_for_stop(Some(most.map_or(pause, |most| most.min(pause))));
         }
-        Next::Doze => control.doze(most),
+        Next::Doze => control.doze(served, most),
     }
 }
 
