@@ -75,8 +75,7 @@ impl<IO: Read + Write> Client<IO> {
         let mut transfer = Transfer { client: self, body: Some(body) };
         transfer.client.call.send(RequestEvent::Head(head))?;
         let head = transfer.head()?;
-        let len = head.content_length();
-        Ok(Response::from_parts(head, Body::from_source(transfer, len)))
+        Ok(Response::from_parts(head, transfer.into_body()))
     }
 
     /// Sends a piece of the request. The head is held back until the first chunk, the end, or
@@ -249,6 +248,18 @@ impl<IO: Read + Write> Transfer<IO> {
             // The decoder yields a head first or fails.
             _ => Err(DecodeError::NoResponse.into()),
         }
+    }
+}
+
+impl<IO: Read + Write + Send + 'static> Transfer<IO> {
+    /// The body of the response: bytes at hand if they are all of it, and the connection closes;
+    /// else it is read from there.
+    fn into_body(mut self) -> Body {
+        if let Some(body) = self.client.call.take_whole_body() {
+            return Body::from(body);
+        }
+        let len = self.client.call.body_remaining();
+        Body::from_source(self, len)
     }
 }
 

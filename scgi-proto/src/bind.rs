@@ -235,15 +235,24 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     }
     // Taken away before it is removed: another starter may have replaced it since the look.
     let taken = Temporary::beside(path, "old");
-    match std::fs::rename(path, &taken.0) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        renamed => renamed?,
+    if !rename_if_there(path, &taken.0)? {
+        return Ok(());
     }
     if inode(&taken.0)? != (metadata.dev(), metadata.ino()) {
         // It has: put back what it made, and look again.
         let _ = std::fs::hard_link(&taken.0, path);
     }
     Ok(())
+}
+
+/// Renames a file; gives whether it was there.
+#[cfg(unix)]
+fn rename_if_there(from: &Path, to: &Path) -> io::Result<bool> {
+    match std::fs::rename(from, to) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 #[cfg(unix)]
@@ -309,7 +318,8 @@ impl Drop for SocketFile {
     }
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::fs;
@@ -376,6 +386,53 @@ mod tests {
             assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
             assert_eq!(folder.names(), 0);
         }
+    }
+
+    #[test]
+    fn the_owner_alone_is_set_too() {
+        let folder = Folder::new("uid");
+        let path = folder.0.join("a.sock");
+        let me = fs::metadata(&folder.0).unwrap();
+        let options = BindOptions::default().with_owner(me.uid() + 1);
+        let bound = bind_with(&Address::Unix(path.clone()), &options);
+        if me.uid() == 0 {
+            bound.as_ref().unwrap();
+            assert_eq!(fs::metadata(&path).unwrap().uid(), 1);
+        } else {
+            assert_eq!(bound.unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+        }
+    }
+
+    #[test]
+    fn a_path_that_cannot_be_linked_to_is_an_error() {
+        let folder = Folder::new("slash");
+        assert_eq!(kind(&folder.0.join("a.sock/")), Some(io::ErrorKind::NotFound));
+        assert_eq!(folder.names(), 0);
+    }
+
+    #[test]
+    fn what_is_gone_meanwhile_needs_no_removing() {
+        let folder = Folder::new("gone");
+        let (path, file) = (folder.0.join("a.sock"), folder.0.join("file"));
+        fs::write(&file, "").unwrap();
+        remove_stale(&path).unwrap();
+        let error = remove_stale(&file.join("a.sock")).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+        assert!(!rename_if_there(&path, &file).unwrap());
+        assert!(rename_if_there(&file, &path).unwrap());
+        let error = rename_if_there(&path, &folder.0).unwrap_err();
+        assert_ne!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn the_advice_fits_the_error() {
+        let advice = |kind: io::ErrorKind| advised(kind.into()).to_string();
+        assert!(
+            advice(io::ErrorKind::PermissionDenied)
+                .ends_with("may not create files in that folder")
+        );
+        assert!(advice(io::ErrorKind::NotFound).ends_with("create it first"));
+        assert_eq!(advice(io::ErrorKind::OutOfMemory), io::ErrorKind::OutOfMemory.to_string());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::decode::ResponseDecoder;
+use crate::decode::{HEAD_READ, ResponseDecoder};
 use crate::encode::RequestEncoder;
 use crate::error::{DecodeError, EncodeError};
 use crate::event::{RequestEvent, ResponseEvent};
@@ -43,6 +43,9 @@ pub struct Call {
     receiver: Receiver<ResponseDecoder>,
 }
 
+/// Bytes that the encoder adds to the params, at most: the netstring's, CONTENT_LENGTH and SCGI.
+const FRAMING: usize = 64;
+
 /// Body chunks up to this size are copied behind the head: cheaper than a second slice.
 const COPY_BELOW: usize = 1024;
 
@@ -69,6 +72,8 @@ impl Call {
     pub fn send(&mut self, event: RequestEvent) -> Result<(), EncodeError> {
         match event {
             RequestEvent::Head(head) => {
+                // Room for the response too: `buffer_mut` says why.
+                self.out.reserve(HEAD_READ.max(head.params().block_len() + FRAMING));
                 self.encoder.head(&head, &mut self.out)?;
                 if head.method() == Some(b"HEAD") {
                     let decoder = ResponseDecoder::new(self.limits).without_body();
@@ -130,7 +135,6 @@ impl Call {
         let first = count.min(self.out.len());
         self.out.advance(first);
         self.chunk.advance(count - first);
-        self.flush &= self.out.has_remaining() || self.chunk.has_remaining();
     }
 
     /// Reports that writing failed: the rest of the request vanishes, the response may still be
@@ -161,14 +165,69 @@ impl Call {
         self.receiver.is_finished()
     }
 
+    /// The body of the response, if all of it has arrived, and the whole request is written: the
+    /// connection can then be closed at once, and the call is over. Else `None`, and nothing has
+    /// happened.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::{Call, Limits, RequestEvent, RequestHead, ResponseEvent};
+    ///
+    /// let mut call = Call::new(Limits::default());
+    /// call.send(RequestEvent::Head(RequestHead::builder("GET", "/").build()))?;
+    /// call.send(RequestEvent::End)?;
+    /// call.handle_written(call.pending().0.len());
+    ///
+    /// call.buffer_mut().extend_from_slice(b"Content-Length: 5\r\n\r\nhello");
+    /// call.handle_read(26);
+    /// assert!(matches!(call.next_event()?, Some(ResponseEvent::Head(_))));
+    /// assert_eq!(call.take_whole_body().as_deref(), Some(&b"hello"[..]));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn take_whole_body(&mut self) -> Option<Bytes> {
+        let missing = self.body_remaining()?;
+        if !self.is_request_written() || missing > self.receiver.buffered() as u64 {
+            return None;
+        }
+        match self.next_event() {
+            Ok(Some(ResponseEvent::Body(chunk))) => Some(chunk),
+            _ => Some(Bytes::new()),
+        }
+    }
+
+    /// Bytes of the response's body still to come; `None` before the head, after the end, and if
+    /// only the end of input will tell.
+    #[must_use]
+    pub fn body_remaining(&self) -> Option<u64> {
+        self.receiver.decoder().body_remaining()
+    }
+
+    /// Whether nothing of the request is left to write, or nobody takes it.
+    fn is_request_written(&self) -> bool {
+        let pending = self.out.has_remaining() || self.chunk.has_remaining();
+        self.write_failed || (self.encoder.is_finished() && !pending)
+    }
+
     /// The read buffer, to append to; see [`Receiver::buffer_mut`].
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
+        self.reuse_buffer();
         self.receiver.buffer_mut()
     }
 
     /// Room for a read; see [`Receiver::unfilled`].
     pub fn unfilled(&mut self) -> &mut [u8] {
+        self.reuse_buffer();
         self.receiver.unfilled()
+    }
+
+    /// Reads into the memory of the request once that is written: a small call then takes one
+    /// buffer.
+    fn reuse_buffer(&mut self) {
+        if self.out.capacity() > 0 && self.is_request_written() && self.receiver.is_unused() {
+            let mut buf = core::mem::take(&mut self.out);
+            buf.clear();
+            self.receiver.give_buffer(buf);
+        }
     }
 
     /// Reports a read of `count` bytes; 0 is the end of input.

@@ -133,6 +133,11 @@ impl<D: Decode> Receiver<D> {
         core::mem::take(&mut self.buf)
     }
 
+    /// Whether nothing was read yet, and there is no buffer.
+    pub(crate) fn is_unused(&self) -> bool {
+        self.buf.capacity() == 0 && !self.eof
+    }
+
     /// Frees the buffer if nothing is in it.
     pub(crate) fn release(&mut self) {
         if self.filled == 0 {
@@ -202,6 +207,7 @@ mod tests {
     #[test]
     fn a_buffer_is_given_lent_released_and_taken() {
         let mut receiver = Receiver::new(RequestDecoder::default());
+        assert_eq!(receiver.unfilled().len(), 4096, "a usual head takes one read");
         receiver.give_buffer(BytesMut::with_capacity(9000));
         assert!(receiver.buf.capacity() >= 9000);
         receiver.unfilled()[..3].copy_from_slice(b"24:");
@@ -213,5 +219,30 @@ mod tests {
         assert!(!receiver.unfilled().is_empty());
         receiver.release();
         assert_eq!(receiver.buf.capacity(), 0, "nothing was in it");
+    }
+
+    #[test]
+    fn a_read_is_as_long_as_what_is_missing() {
+        let mut receiver = Receiver::new(RequestDecoder::default());
+        for (input, hint) in [(&b"10000:"[..], 10_001), (b"A\0", 9999), (&[b'b'; 6000], 4096)] {
+            receiver.buffer_mut().extend_from_slice(input);
+            receiver.advance(input.len());
+            assert_eq!(receiver.next_event(), Ok(None));
+            assert_eq!(receiver.unfilled().len(), hint);
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_read_past_the_receiver() {
+        let head = b"17:CONTENT_LENGTH\x005\0,";
+        let mut receiver = Receiver::new(RequestDecoder::default());
+        receiver.buffer_mut().extend_from_slice(head);
+        receiver.advance(head.len());
+        assert!(matches!(receiver.next_event(), Ok(Some(_))));
+        receiver.body_received(3);
+        assert!(!receiver.is_eof());
+        assert_eq!(receiver.decoder().body_remaining(), Some(2));
+        receiver.body_received(0);
+        assert!(receiver.is_eof() && receiver.next_event().is_err());
     }
 }

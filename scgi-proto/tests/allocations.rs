@@ -8,9 +8,9 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use bytes::{Bytes, BytesMut};
 use scgi_proto::{
-    Config, Decode, Exchange, Limits, Memory, Policy, Receiver, RequestDecoder, RequestEncoder,
-    RequestEvent, RequestHead, ResponseDecoder, ResponseEncoder, ResponseEvent, ResponseHead,
-    Status,
+    Call, Config, Decode, Exchange, Limits, Memory, Policy, Receiver, RequestDecoder,
+    RequestEncoder, RequestEvent, RequestHead, ResponseDecoder, ResponseEncoder, ResponseEvent,
+    ResponseHead, Status,
 };
 
 /// Room for what a test reads, as in an adapter that reads many requests into one buffer.
@@ -72,6 +72,38 @@ fn every_captured_head_takes_two() {
     }
     println!("{count} captures");
     assert!(count >= 100, "{count}");
+}
+
+#[test]
+fn a_buffer_that_is_just_the_head_is_taken_whole() {
+    let bytes = capture("nginx/get_query.scgi");
+    let mut buf = filled(&bytes, bytes.len());
+    assert_eq!(buf.capacity(), bytes.len());
+    let (counted, _) = decode_head(&mut buf, Policy::default());
+    assert_eq!(counted.count_total, 1, "places of names and values: {counted:?}");
+}
+
+/// A call whose request is written and whose response has come, until its body is there.
+fn call(head: RequestHead, response: &[u8]) -> Bytes {
+    let mut call = Call::new(Limits::default());
+    call.send(RequestEvent::Head(head)).expect("legal");
+    call.send(RequestEvent::End).expect("legal");
+    call.handle_written(call.pending().0.len());
+    call.unfilled()[..response.len()].copy_from_slice(response);
+    call.handle_read(response.len());
+    assert!(matches!(call.next_event(), Ok(Some(ResponseEvent::Head(_)))));
+    call.take_whole_body().expect("all of it")
+}
+
+#[test]
+fn a_small_call_takes_three() {
+    let response = capture("rtorrent/response-ok.cgi");
+    let head = RequestHead::builder("POST", "/RPC2").build();
+    let mut body = Bytes::new();
+    let counted = measure(|| body = call(head, &response));
+    assert!(!body.is_empty());
+    // One buffer for both directions, the fields, and what lets the body share the buffer.
+    assert!(counted.count_total <= 3, "{counted:?}");
 }
 
 #[test]

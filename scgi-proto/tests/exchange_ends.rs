@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use scgi_proto::{Config, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status};
+use scgi_proto::{
+    Config, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status, Timeout,
+};
 
 const START: Duration = Duration::ZERO;
 
@@ -83,4 +85,72 @@ fn memory_goes_from_one_exchange_to_the_next_without_its_bytes() {
     for (place, head) in kept.iter().enumerate() {
         assert_eq!(head.params().get_str("N"), Some(&*(place * 3).to_string()));
     }
+}
+
+fn reply(exchange: &mut Exchange) {
+    exchange.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).expect("queued");
+    exchange.send(ResponseEvent::End).expect("queued");
+}
+
+#[test]
+fn nothing_that_was_read_elsewhere_is_not_the_end_of_input() {
+    for slice in [false, true] {
+        let mut exchange = exchange(&Config::default(), b"GET / HTTP/1.1\r\n");
+        assert!(exchange.next_event().is_err());
+        write_all(&mut exchange);
+        exchange.handle_shutdown(START);
+        let mut receive = |bytes: &[u8]| match slice {
+            false => exchange.receive(bytes.into()),
+            true => exchange.receive_slice(bytes),
+        };
+        receive(b"");
+        receive(b"four");
+        assert!(!exchange.is_closed(), "the peer may send more");
+        assert_eq!(exchange.traffic().0, 16 + 4);
+        assert!(exchange.buffer_mut().is_empty(), "drained bytes are not kept");
+    }
+}
+
+#[test]
+fn a_whole_reply_is_replaced_until_its_first_byte_is_written() {
+    let mut exchange = exchange(&Config::default(), b"0:,");
+    assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    reply(&mut exchange);
+    exchange.fail(Status::INTERNAL_SERVER_ERROR);
+    assert!(write_all(&mut exchange).starts_with("Status: 500 "));
+}
+
+#[test]
+fn a_whole_reply_of_which_some_is_written_stands() {
+    let mut exchange = exchange(&Config::default(), b"0:,");
+    assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    reply(&mut exchange);
+    exchange.handle_written(7);
+    exchange.fail(Status::INTERNAL_SERVER_ERROR);
+    assert!(!exchange.wants_reset());
+    assert_eq!(write_all(&mut exchange), " 200 OK\r\n\r\n");
+}
+
+#[test]
+fn after_a_late_head_nothing_is_read_and_after_a_late_reply_the_body_may_be() {
+    let config = Config::default().with_head_timeout(Duration::from_secs(1));
+    let mut late = exchange(&config, b"17:CONT");
+    assert!(matches!(late.next_event(), Ok(None)));
+    assert_eq!(late.handle_timeout(Duration::from_secs(1)), Some(Timeout::Head));
+    assert!(late.is_request_over());
+
+    let config = Config::default().with_request_timeout(Duration::from_secs(1));
+    let mut slow = exchange(&config, b"17:CONTENT_LENGTH\x005\x00,ab");
+    assert!(matches!(slow.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    assert_eq!(slow.handle_timeout(Duration::from_secs(1)), Some(Timeout::Request));
+    assert!(!slow.is_request_over());
+}
+
+#[test]
+fn a_body_that_has_come_needs_no_drain_although_nobody_read_it() {
+    let mut exchange = exchange(&Config::default(), b"17:CONTENT_LENGTH\x005\x00,hello");
+    assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    reply(&mut exchange);
+    write_all(&mut exchange);
+    assert!(exchange.is_closed() && !exchange.wants_reset());
 }

@@ -180,11 +180,13 @@ fn addresses_are_shown_as_they_are_written() {
 #[test]
 fn requests_and_responses_come_apart() {
     use bytes::Bytes;
-    use scgi_proto::{BoxError, IntoResponse as _, Request, Response};
+    use scgi_proto::{BoxError, IntoResponse as _, Peer, Request, Response};
 
     let head = RequestHead::builder("PUT", "/").build();
     let mut request = Request::<Bytes>::new(head, "hello").with_peer(None);
     assert_eq!((request.head().content_length(), request.peer()), (5, None));
+    request = request.with_peer(Some(Peer::Unix(None)));
+    assert_eq!(request.peer(), Some(Peer::Unix(None)));
     *request.body_mut() = Bytes::from("other");
     let (head, body) = request.into_parts();
     assert_eq!((head.method(), &body[..]), (Some(&b"PUT"[..]), &b"other"[..]));

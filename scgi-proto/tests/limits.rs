@@ -169,3 +169,17 @@ fn status_and_text_of_every_error() {
         assert!(!text.ends_with('.') && !text.contains('\n'), "{text:?}");
     }
 }
+
+#[test]
+fn a_value_that_is_too_long_behind_the_longest_name() {
+    let limits = Limits::default().with_name(5).with_value(3);
+    let error = DecodeError::ValueTooLong { offset: 9, len: 4, max: 3 };
+    assert_eq!(request(limits, &params(&[(5, 4)])), Err(error));
+}
+
+#[test]
+fn names_of_every_length() {
+    for len in 1..200 {
+        assert_eq!(request(Limits::default(), &params(&[(len, 1)])), Ok(true), "{len}");
+    }
+}

@@ -67,6 +67,86 @@ fn a_call() {
 }
 
 #[test]
+fn a_large_chunk_of_a_call_is_not_copied() {
+    for (len, copied) in [(1024, true), (1025, false)] {
+        let mut call = Call::new(Limits::default());
+        call.send(post(len)).expect("queued");
+        call.send(RequestEvent::Body(vec![b'x'; len as usize].into())).expect("queued");
+        assert_eq!(call.pending().1.is_empty(), copied, "{len}");
+    }
+}
+
+/// A call whose request is written, and what has come of its response.
+fn answered(request: RequestHead, response: &[u8]) -> Call {
+    let mut call = Call::new(Limits::default());
+    call.send(RequestEvent::Head(request)).expect("queued");
+    call.send(RequestEvent::End).expect("queued");
+    write(&mut call, 1000);
+    call.buffer_mut().extend_from_slice(response);
+    call.handle_read(response.len());
+    call
+}
+
+#[test]
+fn a_body_that_has_come_with_the_head_is_taken_whole() {
+    let whole = |method, response: &[u8]| {
+        let mut call = answered(RequestHead::builder(method, "/").build(), response);
+        assert_eq!((call.take_whole_body(), call.body_remaining()), (None, None), "no head yet");
+        assert!(matches!(call.next_event(), Ok(Some(ResponseEvent::Head(_)))));
+        let (remaining, body) = (call.body_remaining(), call.take_whole_body());
+        if body.is_none() {
+            // Nothing has happened.
+            assert_eq!(call.body_remaining(), remaining);
+        }
+        (remaining, body.map(|body| String::from_utf8_lossy(&body).into_owned()))
+    };
+    assert_eq!(whole("GET", b"Content-Length: 3\n\nabc"), (Some(3), Some("abc".into())));
+    assert_eq!(whole("GET", b"Content-Length: 3\n\nabcd"), (Some(3), Some("abc".into())));
+    assert_eq!(whole("GET", b"Content-Length: 3\n\nab"), (Some(3), None));
+    assert_eq!(whole("GET", b"Content-Length: 0\n\n"), (Some(0), Some(String::new())));
+    assert_eq!(whole("GET", b"Status: 204 No Content\n\n"), (Some(0), Some(String::new())));
+    assert_eq!(whole("HEAD", b"Content-Length: 3\n\n"), (Some(0), Some(String::new())));
+    assert_eq!(whole("GET", b"Status: 200 OK\n\nabc"), (None, None), "more may come");
+}
+
+#[test]
+fn a_call_that_is_not_written_goes_on_although_the_response_is_there() {
+    let respond = |call: &mut Call| {
+        call.buffer_mut().extend_from_slice(b"Content-Length: 2\n\nno");
+        call.handle_read(21);
+        assert!(matches!(call.next_event(), Ok(Some(ResponseEvent::Head(_)))));
+    };
+    let mut call = Call::new(Limits::default());
+    call.send(post(4)).expect("queued");
+    call.send(RequestEvent::Body("ab".into())).expect("queued");
+    write(&mut call, 1000);
+    respond(&mut call);
+    assert_eq!(call.take_whole_body(), None, "the request has not ended");
+    call.send(RequestEvent::Body("cd".into())).expect("queued");
+    call.send(RequestEvent::End).expect("queued");
+    assert_eq!(call.take_whole_body(), None, "its end is not written");
+    write(&mut call, 1000);
+    assert_eq!(call.take_whole_body().as_deref(), Some(&b"no"[..]));
+    // Of one that nobody takes, nothing is left to write.
+    let mut call = Call::new(Limits::default());
+    call.send(post(4)).expect("queued");
+    call.handle_write_failed();
+    respond(&mut call);
+    assert_eq!(call.take_whole_body().as_deref(), Some(&b"no"[..]));
+}
+
+#[test]
+fn a_response_is_over_at_its_last_byte() {
+    let mut call = answered(RequestHead::builder("GET", "/").build(), b"Content-Length: 2\n\nn");
+    while call.next_event().expect("legal").is_some() {}
+    assert!(!call.is_response_over());
+    call.buffer_mut().extend_from_slice(b"o");
+    call.handle_read(1);
+    while call.next_event().expect("legal").is_some() {}
+    assert!(call.is_response_over());
+}
+
+#[test]
 fn a_call_that_is_flushed() {
     let mut call = Call::new(Limits::default());
     call.send(post(1)).expect("queued");
@@ -82,6 +162,8 @@ fn a_call_that_is_flushed() {
 fn a_server_that_answers_before_it_has_read() {
     let mut call = Call::new(Limits::default());
     call.send(post(10)).expect("queued");
+    // Room for a read is never what is still to be written.
+    assert!(call.buffer_mut().is_empty() && call.pending().0.ends_with(b","));
     call.send(RequestEvent::Body("hello".into())).expect("queued");
     call.handle_write_failed();
     assert!(!call.wants_write() && call.pending() == (&b""[..], &b""[..]));

@@ -37,7 +37,7 @@ fn decode(input: &[u8]) -> Result<Response, DecodeError> {
 fn status_reason_and_kind() {
     use ResponseKind::*;
     #[rustfmt::skip]
-    let rows: [(&str, u16, &str, ResponseKind); 18] = [
+    let rows: [(&str, u16, &str, ResponseKind); 21] = [
         ("Status: 404 Not Found\r\n\r\n", 404, "Not Found", Document),
         ("Status: 404 Gone fishing\n\n", 404, "Gone fishing", Document),
         ("Status: 404\n\n", 404, "Not Found", Document),
@@ -57,6 +57,9 @@ fn status_reason_and_kind() {
         ("Location: /path\nContent-Type: text/html\n\n", 200, "OK", Document),
         ("location:  HTTP://example.org/ \n\n", 302, "Found", ClientRedirect),
         ("Content-Type: text/plain\n\n", 200, "OK", Document),
+        ("Location: git+ssh-2.0://example.org/\n\n", 302, "Found", ClientRedirect),
+        ("Location: 1http://example.org/\n\n", 200, "OK", Document),
+        ("Location: ht!tp://example.org/\n\n", 200, "OK", Document),
     ];
     for (input, code, reason, kind) in rows {
         let head = decode(input.as_bytes()).unwrap_or_else(|e| panic!("{input:?}: {e}")).head;

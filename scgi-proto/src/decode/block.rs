@@ -310,3 +310,41 @@ fn hash(name: &[u8]) -> u64 {
     let mixed = first ^ last.rotate_left(29) ^ (name.len() as u64) << 56;
     mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_tell_names_apart_that_differ_where_they_look() {
+        let ones = [0xff; 8];
+        let long = |parts: &[&[u8]]| parts.concat();
+        for (a, b) in [
+            (b"AB".to_vec(), b"CB".to_vec()),
+            (b"AB".to_vec(), b"BA".to_vec()),
+            (b"A".to_vec(), b"AA".to_vec()),
+            // In the first eight bytes, in the last eight, in the length alone.
+            (long(&[b"HTTP_A__", b"_LONGEST"]), long(&[b"HTTP_B__", b"_LONGEST"])),
+            (long(&[b"HTTP_A__", b"_LONGEST"]), long(&[b"HTTP_A__", b"_LONGER_"])),
+            (long(&[b"HTTP_A__", b"_LONGEST"]), long(&[b"HTTP_A__", b"-", b"_LONGEST"])),
+            // Where all bits of one part are set, the others count all the same.
+            (long(&[&ones, b"aaaaaaaa"]), long(&[&ones, b"bbbbbbbb"])),
+            (long(&[b"aaaaaaaa", &ones]), long(&[b"bbbbbbbb", &ones])),
+            (long(&[&ones, &[0; 8]]), long(&[&ones, &[0; 9]])),
+            (long(&[&[0; 8], b"aaaaaaaa"]), long(&[&[0; 8], b"bbbbbbbb"])),
+            (long(&[b"aaaaaaaa", &[0; 8]]), long(&[b"bbbbbbbb", &[0; 8]])),
+        ] {
+            assert_ne!(hash(&a), hash(&b), "{a:?} {b:?}");
+        }
+    }
+
+    #[test]
+    fn names_of_a_usual_head_are_told_apart_without_comparing() {
+        let names = ["CONTENT_LENGTH", "SCGI", "REQUEST_METHOD", "REQUEST_URI", "HTTP_HOST"];
+        let names = || names.iter().map(|name| name.as_bytes());
+        assert!(all_distinct(names()));
+        assert!(!all_distinct(names().chain([&b"SCGI"[..]])));
+        let shared = Hashes::shared(names().chain([&b"SCGI"[..]]));
+        assert!(names().all(|name| shared.has(name) == (name == b"SCGI")));
+    }
+}

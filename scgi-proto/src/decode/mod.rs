@@ -64,4 +64,4 @@ pub trait Decode {
 const BODY_READ: usize = 64 * 1024;
 
 /// Reads of a head are this long, so that a usual one takes one read and the buffer stays small.
-const HEAD_READ: usize = 4 * 1024;
+pub(crate) const HEAD_READ: usize = 4 * 1024;

@@ -90,6 +90,15 @@ impl ResponseDecoder {
         self.surplus
     }
 
+    /// See [`Call::body_remaining`](crate::Call::body_remaining).
+    pub(crate) fn body_remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Body { remaining } => Some(remaining),
+            State::Finished => Some(0),
+            State::Head | State::BodyToEnd | State::Done | State::Failed(_) => None,
+        }
+    }
+
     fn head(&mut self, src: &mut BytesMut) -> Result<Option<ResponseEvent>, DecodeError> {
         let max = self.limits.response_head as usize;
         loop {
@@ -147,7 +156,7 @@ impl Head {
     fn line(&mut self, line: &[u8], offset: usize, max_fields: usize) -> Result<(), DecodeError> {
         let first = core::mem::take(&mut self.first);
         if first && line.starts_with(b"HTTP/1.") {
-            let rest = memchr(b' ', line).map_or(&[][..], |space| &line[space + 1..]);
+            let rest = memchr(b' ', line).map_or(&[][..], |space| &line[space..]);
             self.status_line = Some(parse_status(rest, offset)?);
             return Ok(());
         }

@@ -4,7 +4,7 @@ use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
 use std::io;
 
-use super::body::{Body, BodyWrapper};
+use super::body::BodyWrapper;
 use super::transfer::Transfer;
 use super::transport::{Transport, poll_write};
 use crate::call::Call;
@@ -49,8 +49,7 @@ impl<T: Transport> Client<T> {
         let (head, body) = request.into_parts();
         let mut transfer = Transfer::begin(self, head, body.into_inner())?;
         let head = poll_fn(|cx| transfer.poll_head(cx)).await?;
-        let len = head.content_length();
-        Ok(Response::from_parts(head, B::wrap(Body::from_source(transfer, len))))
+        Ok(Response::from_parts(head, B::wrap(transfer.into_body())))
     }
 
     /// Queues a piece of the request; [`poll_flush`](Self::poll_flush) writes it. The head is

@@ -74,6 +74,18 @@ impl<T: Transport> Transfer<T> {
     }
 }
 
+impl<T: Transport + Send + Unpin + 'static> Transfer<T> {
+    /// The body of the response: bytes at hand if they are all of it, and the connection closes;
+    /// else it is read from there.
+    pub(super) fn into_body(mut self) -> Body {
+        if let Some(body) = self.client.call.take_whole_body() {
+            return Body::from(body);
+        }
+        let len = self.client.call.body_remaining();
+        Body::from_source(self, len)
+    }
+}
+
 /// The rest of the response, as its body.
 impl<T: Transport + Unpin + Send> Source for Transfer<T> {
     fn poll_chunk(

@@ -36,6 +36,10 @@ impl Progress {
         }
     }
 
+    fn is_done(self) -> bool {
+        self == Self::Done
+    }
+
     fn finish(&mut self) -> Result<(), EncodeError> {
         match *self {
             Self::Head => Err(EncodeError::HeadMissing),

@@ -72,6 +72,11 @@ impl RequestEncoder {
         self.progress.body(len)
     }
 
+    /// Whether [`finish`](Self::finish) was called with success.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.progress.is_done()
+    }
+
     /// Takes note that the body is complete.
     ///
     /// # Errors
