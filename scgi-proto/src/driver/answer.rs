@@ -37,20 +37,33 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         B: BodyWrapper,
         F: Future<Output: IntoResponse<B>>,
     {
-        let head = match poll_fn(|cx| self.poll_next_event(cx)).await {
-            Ok(Some(RequestEvent::Head(head))) => head,
-            Ok(_) => return Ok(()),
-            Err(error @ Error::Io(_)) => return Err(error),
-            Err(error) => {
-                poll_fn(|cx| self.poll_finish(cx)).await?;
-                return Err(error);
-            }
-        };
+        // Each step is a future of its own: what one keeps then takes no room while another
+        // waits, above all while the handler does.
+        let Some(head) = self.head().await? else { return Ok(()) };
         let (request, mut upload) = self.begin_request(head);
         let body = {
             let mut call = pin!(call(request));
             poll_fn(|cx| self.poll_call(&mut upload, call.as_mut(), cx)).await?
         };
+        self.reply(upload, body).await
+    }
+
+    /// Reads the head of the request; `None` if there is no request. Ends the connection if it
+    /// cannot be had.
+    async fn head(&mut self) -> Result<Option<RequestHead>, Error> {
+        match poll_fn(|cx| self.poll_next_event(cx)).await {
+            Ok(Some(RequestEvent::Head(head))) => Ok(Some(head)),
+            Ok(_) => Ok(None),
+            Err(error @ Error::Io(_)) => Err(error),
+            Err(error) => {
+                poll_fn(|cx| self.poll_finish(cx)).await?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Sends the body of the response, if there is one, and ends the connection.
+    async fn reply(&mut self, mut upload: Upload, body: Option<Body>) -> Result<(), Error> {
         if let Some(mut body) = body {
             let mut streaming = false;
             poll_fn(|cx| self.poll_send(&mut upload, &mut body, &mut streaming, cx)).await?;
