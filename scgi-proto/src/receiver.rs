@@ -202,7 +202,7 @@ impl Receiver<RequestDecoder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::RequestDecoder;
+    use crate::decode::{RequestDecoder, ResponseDecoder};
 
     #[test]
     fn a_buffer_is_given_lent_released_and_taken() {
@@ -229,6 +229,22 @@ mod tests {
             receiver.advance(input.len());
             assert_eq!(receiver.next_event(), Ok(None));
             assert_eq!(receiver.unfilled().len(), hint);
+        }
+    }
+
+    #[test]
+    fn a_read_of_a_response_is_as_long_as_its_body_may_be() {
+        for (head, hint) in [
+            ("Content-Length: 10000\n\n", 10_000),
+            ("Content-Length: 100000\n\n", 64 * 1024),
+            ("Status: 200 OK\n\n", 16 * 1024),
+        ] {
+            let mut receiver = Receiver::new(ResponseDecoder::default());
+            assert_eq!(receiver.unfilled().len(), 4096);
+            receiver.buffer_mut().extend_from_slice(head.as_bytes());
+            receiver.advance(head.len());
+            assert!(matches!(receiver.next_event(), Ok(Some(_))));
+            assert_eq!(receiver.unfilled().len(), hint, "{head:?}");
         }
     }
 

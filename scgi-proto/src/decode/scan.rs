@@ -72,5 +72,8 @@ mod tests {
         assert_eq!(nul_places(&[0; 10], 10).map(|places| places.len()), Some(10));
         assert_eq!(nul_places(&[0; 11], 10), None);
         assert_eq!(nul_places(&[0; 64], 63), None);
+        // As many as allowed, and bytes behind them.
+        let block = [&[0; 64][..], &[1; 100]].concat();
+        assert_eq!(nul_places(&block, 64).map(|places| places.len()), Some(64));
     }
 }

@@ -183,6 +183,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Failed>> {
         loop {
+            // Bytes at hand wait for the end: if they are too few, a 500 can take their place.
             if body.is_streamed() {
                 ready!(self.poll_flush(cx)).map_err(Failed::Stream)?;
             }

@@ -2,6 +2,7 @@
 //! no waiting.
 #![cfg(feature = "std")]
 
+mod body;
 mod client;
 mod script;
 mod server;

@@ -136,6 +136,9 @@ fn failed_handlers() {
     async fn splits(_: Request<Body>) -> Result<Response<Body>, BoxError> {
         Ok(Response::new("").with_field("A", "b\r\nC: d"))
     }
+    async fn too_few(_: Request<Body>) -> Result<Response<Body>, BoxError> {
+        Ok(Response::new("hello").with_field("Content-Length", "9"))
+    }
     fn outcome(answer: impl Future<Output = Result<(), Error>>, script: &Script) {
         assert!(finish(answer).is_ok());
         assert!(script.written().starts_with("Status: 500 Internal Server Error\r\n"));
@@ -146,6 +149,8 @@ fn failed_handlers() {
     outcome(connection(&script).answer(panics), &script);
     let script = Script::new([GET]);
     outcome(connection(&script).answer(splits), &script);
+    let script = Script::new([GET]);
+    outcome(connection(&script).answer(too_few), &script);
 }
 
 #[test]
