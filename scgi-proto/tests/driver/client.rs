@@ -1,5 +1,6 @@
 //! The client side.
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -8,7 +9,9 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use scgi_proto::driver::{Body, Client, Source};
-use scgi_proto::{DecodeError, Error, Limits, Request, RequestHead};
+use scgi_proto::{
+    DecodeError, EncodeError, Error, Limits, Request, RequestEvent, RequestHead, ResponseEvent,
+};
 
 use crate::script::{Read, Script, finish};
 
@@ -50,6 +53,61 @@ fn a_whole_call() {
 }
 
 #[test]
+fn a_response_that_has_come_whole_needs_its_connection_no_more() {
+    let script = Script::new([REPLY, Read::Bytes(b"lo")]);
+    let response = finish(client(&script).request(request("hi"))).expect("a response");
+    assert!(!script.is_dropped(), "some of the body is missing");
+    drop(response);
+    assert!(script.is_dropped());
+    let script = Script::new([Read::Bytes(b"Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello")]);
+    let response = finish(client(&script).request(request("hi"))).expect("a response");
+    assert!(script.is_dropped());
+    let body = response.into_body();
+    assert_eq!(body.len(), Some(5));
+    assert_eq!(finish(body.collect(10)).expect("the body"), "hello");
+}
+
+#[test]
+fn one_piece_after_the_other() {
+    let script = Script::new([]);
+    let mut client = client(&script);
+    let flush = |client: &mut Client<Script>| finish(poll_fn(|cx| client.poll_flush(cx)));
+    let head = RequestHead::builder("POST", "/").content_length(4).build();
+    client.send(RequestEvent::Head(head)).expect("a legal head");
+    flush(&mut client);
+    assert_eq!(script.written(), "", "the head waits for the first chunk");
+    client.flush();
+    flush(&mut client);
+    assert!(script.written().ends_with(','));
+    let too_long = client.send(RequestEvent::Body("hello".into()));
+    assert_eq!(too_long, Err(EncodeError::BodyTooLong { excess: 1 }));
+    client.send(RequestEvent::Body("hell".into())).expect("as long as said");
+    flush(&mut client);
+    assert!(script.written().ends_with(",hell"));
+    client.send(RequestEvent::End).expect("all of it");
+    script.then([REPLY, Read::Fails(ErrorKind::Interrupted), Read::Bytes(b"lo"), Read::End]);
+    let mut events = Vec::new();
+    while let Some(event) = finish(poll_fn(|cx| client.poll_next_event(cx))).expect("legal") {
+        events.push(event);
+    }
+    let [ResponseEvent::Head(_), ResponseEvent::Body(hel), ResponseEvent::Body(lo), end] =
+        &events[..]
+    else {
+        panic!("{events:?}")
+    };
+    assert_eq!((&hel[..], &lo[..], end), (&b"hel"[..], &b"lo"[..], &ResponseEvent::End));
+}
+
+#[test]
+fn a_stream_that_fails() {
+    let script = Script::new([Read::Fails(ErrorKind::ConnectionReset), REPLY]);
+    match finish(client(&script).request(request("hi"))) {
+        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn the_body_goes_on_while_the_response_comes() {
     let (body, taken) = counting();
     let script = Script::new([REPLY, Read::Wait, Read::Bytes(b"lo"), Read::End]);
@@ -79,6 +137,11 @@ fn without_a_response_the_failed_write_says_more() {
         Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::BrokenPipe),
         other => panic!("{other:?}"),
     }
+    // A response that is there and wrong says more still.
+    let script = Script::new([Read::Bytes(b"no colon\n\n")]);
+    script.fail_next_write(ErrorKind::BrokenPipe);
+    let result = finish(client(&script).request(request("hi")));
+    assert!(matches!(result, Err(Error::Decode(DecodeError::InvalidField { .. }))), "{result:?}");
     let script = Script::new([Read::End]);
     let result = finish(client(&script).request(request("hi")));
     assert!(matches!(result, Err(Error::Decode(DecodeError::NoResponse))), "{result:?}");

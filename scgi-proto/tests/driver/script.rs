@@ -28,7 +28,7 @@ pub(crate) enum Done {
     Advised(Advice),
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     reads: VecDeque<Read>,
     /// Bytes that a write takes at most; `None`: it waits.
@@ -39,7 +39,7 @@ struct State {
 }
 
 /// The stream and the clock; clones are the same ones.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Script(Arc<Mutex<State>>);
 
 impl Script {
@@ -85,6 +85,11 @@ impl Script {
         done.iter()
             .filter_map(|done| if let Done::Wrote(w) = done { Some(&**w) } else { None })
             .collect()
+    }
+
+    /// Whether whoever used it has dropped it.
+    pub(crate) fn is_dropped(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     pub(crate) fn was_advised(&self, advice: Advice) -> bool {

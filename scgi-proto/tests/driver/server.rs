@@ -1,6 +1,6 @@
 //! The server side.
 
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::io::ErrorKind;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -9,7 +9,10 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use scgi_proto::driver::{Advice, Arrival, Body, Connection, FirstPoll, Source};
 use scgi_proto::server::Settings;
-use scgi_proto::{BoxError, Config, DecodeError, Error, Peer, Request, Response, Status, Timeout};
+use scgi_proto::{
+    BoxError, Config, DecodeError, EncodeError, Error, Peer, Request, RequestEvent, Response,
+    ResponseEvent, ResponseHead, Status, Timeout,
+};
 
 use crate::script::{Done, Read, Script, finish, poll};
 
@@ -87,6 +90,49 @@ fn the_head_and_a_large_chunk_leave_in_one_write_though_they_are_not_copied_toge
     assert!(finish(connection(&script).answer(answer)).is_ok());
     let head = "Status: 200 OK\r\nContent-Length: 65536\r\n\r\n";
     assert_eq!(script.done(), [wrote(&format!("{head}{large}"))]);
+}
+
+#[test]
+fn one_piece_after_the_other() {
+    let script = Script::new([POST]);
+    let mut connection = connection(&script);
+    let next = |connection: &mut Connection<Script, Script>| {
+        poll(pin!(poll_fn(|cx| connection.poll_next_event(cx))))
+    };
+    let flush = |connection: &mut Connection<Script, Script>| {
+        finish(poll_fn(|cx| connection.poll_flush(cx))).expect("a peer that takes it");
+    };
+    let Poll::Ready(Ok(Some(RequestEvent::Head(_)))) = next(&mut connection) else { panic!() };
+    connection.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).expect("legal");
+    let twice = connection.send(ResponseEvent::Head(ResponseHead::new(Status::OK)));
+    assert_eq!(twice, Err(EncodeError::AlreadySent));
+    flush(&mut connection);
+    assert_eq!(script.written(), "", "the head waits for the first chunk");
+    connection.flush();
+    flush(&mut connection);
+    assert_eq!(script.written(), "Status: 200 OK\r\n\r\n");
+    let Poll::Ready(Ok(Some(RequestEvent::Body(ab)))) = next(&mut connection) else { panic!() };
+    assert_eq!(ab, "ab");
+    assert!(next(&mut connection).is_pending());
+    script.then([Read::Bytes(b"cdefghi")]);
+    let Poll::Ready(Ok(Some(RequestEvent::Body(rest)))) = next(&mut connection) else { panic!() };
+    assert_eq!(rest, "cdefghi");
+    connection.send(ResponseEvent::Body(rest)).expect("legal");
+    connection.send(ResponseEvent::End).expect("legal");
+    assert!(finish(poll_fn(|cx| connection.poll_finish(cx))).is_ok());
+    assert!(script.written().ends_with("\r\n\r\ncdefghi"));
+    assert!(!script.done().contains(&Done::ShutDown), "nothing is left to be read");
+}
+
+#[test]
+fn a_connection_that_fails_on_purpose() {
+    let script = Script::new([GET]);
+    let mut connection = connection(&script);
+    let event = finish(poll_fn(|cx| connection.poll_next_event(cx)));
+    assert!(matches!(event, Ok(Some(RequestEvent::Head(_)))));
+    connection.fail(Status::NOT_FOUND);
+    assert!(finish(poll_fn(|cx| connection.poll_finish(cx))).is_ok());
+    assert!(script.written().starts_with("Status: 404 Not Found\r\n"));
 }
 
 #[test]
@@ -302,14 +348,44 @@ fn a_server_knows_its_connections() {
 
     let script = Script::new([]);
     let Read::Bytes(get) = GET else { unreachable!() };
+    let mut peer = None;
     let told = async |request: Request<Body>| {
-        assert_eq!(request.peer(), Some(Peer::Unix(None)));
+        peer = request.peer();
         Err::<Response<Body>, BoxError>("no".into())
     };
     assert!(finish(start(&script, get).answer(told)).is_ok());
+    assert_eq!(peer, Some(Peer::Unix(None)));
     assert_eq!(counters.refused(Status::INTERNAL_SERVER_ERROR), 1);
     assert_eq!((counters.accepted(), counters.active(), counters.evicted()), (2, 0, 1));
     assert_eq!(counters.received(), 3 + get.len() as u64);
+}
+
+#[test]
+fn what_is_no_request_makes_room_although_its_rest_is_read_away() {
+    let settings = settings();
+    let script = Script::new([Read::Bytes(b"Host: a\r\n")]);
+    let bytes = BytesMut::from("GET / HTTP/1.1\r\n");
+    let mut connection = Connection::received(arrival(&settings, &script), &settings.config, bytes);
+    let mut answer = Box::pin(connection.answer(hello));
+    assert!(poll(answer.as_mut()).is_pending(), "the peer may send more");
+    assert!(script.written().starts_with("Status: 400 "));
+    assert!(settings.counters.evict_oldest());
+    assert!(poll(answer.as_mut()).is_ready());
+}
+
+#[test]
+fn a_connection_whose_head_has_come_keeps_its_place() {
+    let settings = settings();
+    let Read::Bytes(post) = POST else { unreachable!() };
+    let script = Script::new([]);
+    let bytes = BytesMut::from(post);
+    let mut connection = Connection::received(arrival(&settings, &script), &settings.config, bytes);
+    let mut answer = Box::pin(connection.answer(echo));
+    assert!(poll(answer.as_mut()).is_pending(), "it waits for the body");
+    assert!(!settings.counters.evict_oldest());
+    script.then([Read::Bytes(b"cdefghi")]);
+    assert!(poll(answer.as_mut()).is_ready());
+    assert!(script.written().ends_with("abcdefghi"));
 }
 
 #[test]
@@ -353,4 +429,26 @@ fn a_first_poll_that_panics_is_over() {
         assert!(place.poll(&mut cx).is_none());
     }
     assert!(place.poll(&mut cx).is_none(), "an empty place");
+}
+
+#[test]
+fn a_future_that_has_to_wait_goes_on_where_it_was() {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut place = FirstPoll::default();
+    let mut left = 3;
+    place.begin(poll_fn(move |_| {
+        left -= 1;
+        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+    }));
+    assert_eq!(format!("{place:?}"), "FirstPoll { .. }");
+    let mut rest = place.poll(&mut cx).expect("it has to wait");
+    assert_eq!(format!("{rest:?}"), "Rest { .. }");
+    assert!(poll(Pin::new(&mut rest)).is_pending());
+    assert!(poll(Pin::new(&mut rest)).is_ready());
+}
+
+#[test]
+fn a_connection_can_be_shown() {
+    let shown = format!("{:?}", connection(&Script::new([])));
+    assert!(shown.starts_with("Connection { "), "{shown}");
 }
