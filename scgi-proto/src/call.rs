@@ -220,6 +220,22 @@ impl Call {
         self.receiver.unfilled()
     }
 
+    /// Whether the head of the response has not come.
+    #[cfg(feature = "std")]
+    pub(crate) fn is_head_awaited(&self) -> bool {
+        self.receiver.decoder().is_at_head()
+    }
+
+    /// Takes a copy of bytes that were read elsewhere; none are the end of input.
+    #[cfg(feature = "std")]
+    pub(crate) fn receive_slice(&mut self, bytes: &[u8]) {
+        self.reuse_buffer();
+        if bytes.is_empty() {
+            self.receiver.advance(0);
+        }
+        self.receiver.receive_slice(bytes);
+    }
+
     /// Reads into the memory of the request once that is written: a small call then takes one
     /// buffer.
     fn reuse_buffer(&mut self) {

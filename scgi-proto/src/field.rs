@@ -1,5 +1,7 @@
 //! The syntax of a response's field lines (RFC 9110 section 5).
 
+use memchr::memchr;
+
 /// Whether `name` is a token (RFC 9110 section 5.6.2).
 pub(crate) fn is_token(name: &[u8]) -> bool {
     let is_tchar = |byte: &u8| {
@@ -28,6 +30,23 @@ pub(crate) fn is_token(name: &[u8]) -> bool {
 /// Whether `value` can stand on a field line: no CR, LF or NUL.
 pub(crate) fn is_value(value: &[u8]) -> bool {
     !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+/// The line that ends with the line feed at `end`, and what follows.
+pub(crate) fn split_line(bytes: &[u8], end: usize) -> (&[u8], &[u8]) {
+    let line = &bytes[..end];
+    (line.strip_suffix(b"\r").unwrap_or(line), &bytes[end + 1..])
+}
+
+/// Name and value of a field line; `None` if it has no colon.
+pub(crate) fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', line)?;
+    Some((&line[..colon], trim(&line[colon + 1..])))
+}
+
+/// Whether it is the field that a CGI response states its status in (RFC 3875 section 6.3.3).
+pub(crate) fn is_status(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"Status")
 }
 
 /// Without the blanks and tabs around it.

@@ -4,8 +4,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use bytes::Bytes;
+use memchr::memchr;
+
 use crate::decimal::Decimal;
 use crate::escape::{Escaped, is_secret};
+use crate::field::{is_status, split_field, split_line};
 
 /// A status code from 100 to 999.
 ///
@@ -129,13 +133,31 @@ impl fmt::Debug for Status {
 /// [`Debug`](fmt::Debug) escapes control bytes and hides cookies and credentials.
 #[derive(Clone, Default)]
 pub struct Fields {
-    /// For each field the lengths of its name and value, as two `u32`, then both: one
-    /// allocation for a typical response.
-    block: Vec<u8>,
+    block: Block,
     len: usize,
 }
 
+#[derive(Clone)]
+enum Block {
+    /// For each field the lengths of its name and value, as two `u32`, then both: one
+    /// allocation for a typical response.
+    Built(Vec<u8>),
+    /// The lines of a decoded head, shared with what was read beside it.
+    Lines(Bytes),
+}
+
+impl Default for Block {
+    fn default() -> Self {
+        Self::Built(Vec::new())
+    }
+}
+
 impl Fields {
+    /// Those of a head that was found legal: `len` field lines, and perhaps Status.
+    pub(crate) fn decoded(lines: Bytes, len: usize) -> Self {
+        Self { block: Block::Lines(lines), len }
+    }
+
     /// The value of the first field of that name.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
@@ -150,7 +172,11 @@ impl Fields {
     /// Names and values, in order.
     #[must_use]
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        FieldIter { block: &self.block, left: self.len }
+        let source = match &self.block {
+            Block::Built(block) => Source::Built(block),
+            Block::Lines(lines) => Source::Lines(lines),
+        };
+        FieldIter { source, left: self.len }
     }
 
     /// The number of fields.
@@ -170,40 +196,80 @@ impl Fields {
     /// # Panics
     /// If the name or the value has more than 4 GiB.
     pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let (name, value) = (name.as_ref(), value.as_ref());
-        let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("at most 4 GiB").to_ne_bytes();
-        if self.block.is_empty() {
-            self.block.reserve(192);
+        if let Block::Lines(_) = &self.block {
+            let mut block = Vec::new();
+            self.iter().for_each(|(name, value)| push_field(&mut block, name, value));
+            self.block = Block::Built(block);
         }
-        self.block.extend_from_slice(&len(name));
-        self.block.extend_from_slice(&len(value));
-        self.block.extend_from_slice(name);
-        self.block.extend_from_slice(value);
+        if let Block::Built(block) = &mut self.block {
+            push_field(block, name.as_ref(), value.as_ref());
+        }
         self.len += 1;
     }
 }
 
+fn push_field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
+    let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("at most 4 GiB").to_ne_bytes();
+    if block.is_empty() {
+        block.reserve(192);
+    }
+    block.extend_from_slice(&len(name));
+    block.extend_from_slice(&len(value));
+    block.extend_from_slice(name);
+    block.extend_from_slice(value);
+}
+
 /// Goes through the block of [`Fields`].
 struct FieldIter<'a> {
-    block: &'a [u8],
+    source: Source<'a>,
     left: usize,
+}
+
+/// What is left of a [`Block`].
+enum Source<'a> {
+    Built(&'a [u8]),
+    Lines(&'a [u8]),
 }
 
 impl<'a> Iterator for FieldIter<'a> {
     type Item = (&'a [u8], &'a [u8]);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (name, rest) = self.block.split_first_chunk()?;
-        let (value, rest) = rest.split_first_chunk()?;
-        let (name, rest) = rest.split_at(u32::from_ne_bytes(*name) as usize);
-        let (value, rest) = rest.split_at(u32::from_ne_bytes(*value) as usize);
-        self.block = rest;
-        self.left -= 1;
-        Some((name, value))
+        let field = match &mut self.source {
+            Source::Built(block) => next_built(block),
+            Source::Lines(lines) => next_line(lines),
+        };
+        if field.is_some() {
+            self.left -= 1;
+        }
+        field
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
         (self.left, Some(self.left))
+    }
+}
+
+#[inline]
+fn next_built<'a>(block: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    let (name, rest) = block.split_first_chunk()?;
+    let (value, rest) = rest.split_first_chunk()?;
+    let (name, rest) = rest.split_at(u32::from_ne_bytes(*name) as usize);
+    let (value, rest) = rest.split_at(u32::from_ne_bytes(*value) as usize);
+    *block = rest;
+    Some((name, value))
+}
+
+fn next_line<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+    loop {
+        let (line, rest) = split_line(lines, memchr(b'\n', lines)?);
+        *lines = rest;
+        // The empty line has no field, and Status is told apart.
+        let (name, value) = split_field(line)?;
+        if !is_status(name) {
+            return Some((name, value));
+        }
     }
 }
 

@@ -70,6 +70,22 @@ fn status_reason_and_kind() {
 }
 
 #[test]
+fn fields_can_be_added_to_a_decoded_head() {
+    let input = b"HTTP/1.1 200 OK: fine\r\nA:b \r\nStatus: 201\r\nc: d: e\nF:\r\n\r\n";
+    let mut head = decode(input).expect("legal").head;
+    let shown = |head: &ResponseHead| {
+        let pair =
+            |(name, value): (&[u8], &[u8])| [name, b"=", value].concat().escape_ascii().to_string();
+        (head.fields().len(), head.fields().iter().map(pair).collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(shown(&head), (3, "A=b c=d: e F=".to_string()));
+    assert_eq!(head.fields().iter().len(), 3);
+    head.fields_mut().append("G", "h");
+    assert_eq!(shown(&head), (4, "A=b c=d: e F= G=h".to_string()));
+    assert_eq!(head.fields().get("C"), Some(&b"d: e"[..]));
+}
+
+#[test]
 fn line_ends_of_both_kinds_and_blanks_around_values() {
     for input in [
         "A: b\r\nC: d e\r\n\r\nbody",

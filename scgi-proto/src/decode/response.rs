@@ -2,13 +2,13 @@
 
 use alloc::string::String;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
 use super::{BODY_READ, Decode, HEAD_READ};
 use crate::error::{DecodeError, Part};
 use crate::event::ResponseEvent;
-use crate::field::{is_token, trim};
+use crate::field::{is_status, is_token, split_field, split_line, trim};
 use crate::limits::Limits;
 use crate::request::parse_length;
 use crate::response::{Fields, ResponseHead, ResponseKind, Status};
@@ -65,7 +65,20 @@ struct Head {
     status_line: Option<(Status, Option<String>)>,
     status: Option<(Status, Option<String>)>,
     content_length: Option<u64>,
-    fields: Fields,
+    location: Option<Location>,
+    /// Where the field lines begin, and how many there are beside Status.
+    fields_start: usize,
+    fields: usize,
+}
+
+/// Where a redirect leads.
+#[derive(Debug, Clone, Copy)]
+enum Location {
+    /// Another URL.
+    Absolute,
+    /// A path of the same site.
+    Path,
+    Other,
 }
 
 impl ResponseDecoder {
@@ -88,6 +101,11 @@ impl ResponseDecoder {
     #[must_use]
     pub fn surplus(&self) -> u64 {
         self.surplus
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn is_at_head(&self) -> bool {
+        matches!(self.state, State::Head)
     }
 
     /// See [`Call::body_remaining`](crate::Call::body_remaining).
@@ -115,22 +133,20 @@ impl ResponseDecoder {
                 return Err(DecodeError::ResponseHeadTooLarge { max });
             }
             let start = self.head.line;
-            let line = &src[start..end];
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let (line, _) = split_line(&src[start..], end - start);
             self.head.line = end + 1;
             self.head.searched = end + 1;
             if line.is_empty() {
-                src.advance(end + 1);
-                return Ok(Some(self.finish_head()));
+                return Ok(Some(self.finish_head(src.split_to(end + 1).freeze())));
             }
             self.head.line(line, start, self.limits.fields as usize)?;
         }
     }
 
-    fn finish_head(&mut self) -> ResponseEvent {
+    fn finish_head(&mut self, lines: Bytes) -> ResponseEvent {
         let head = core::mem::take(&mut self.head);
         let content_length = head.content_length;
-        let head = head.finish();
+        let head = head.finish(lines);
         self.state = if self.no_body || head.status().has_no_body() {
             State::Finished
         } else {
@@ -158,15 +174,15 @@ impl Head {
         if first && line.starts_with(b"HTTP/1.") {
             let rest = memchr(b' ', line).map_or(&[][..], |space| &line[space..]);
             self.status_line = Some(parse_status(rest, offset)?);
+            self.fields_start = self.line;
             return Ok(());
         }
         let invalid = || DecodeError::InvalidField { offset };
-        let colon = memchr(b':', line).ok_or_else(invalid)?;
-        let (name, value) = (&line[..colon], trim(&line[colon + 1..]));
+        let (name, value) = split_field(line).ok_or_else(invalid)?;
         if !is_token(name) || value.iter().any(|byte| matches!(byte, 0 | b'\r')) {
             return Err(invalid());
         }
-        if name.eq_ignore_ascii_case(b"Status") {
+        if is_status(name) {
             if self.status.is_some() {
                 return Err(DecodeError::DuplicateStatus { offset });
             }
@@ -175,11 +191,13 @@ impl Head {
         }
         if name.eq_ignore_ascii_case(b"Content-Length") {
             self.content_length(value, offset)?;
+        } else if name.eq_ignore_ascii_case(b"Location") {
+            self.location.get_or_insert_with(|| Location::of(value));
         }
-        if self.fields.len() == max_fields {
+        if self.fields == max_fields {
             return Err(DecodeError::TooManyFields { max: max_fields });
         }
-        self.fields.append(name, value);
+        self.fields += 1;
         Ok(())
     }
 
@@ -193,14 +211,14 @@ impl Head {
         Ok(())
     }
 
-    fn finish(self) -> ResponseHead {
-        let fields = self.fields;
+    /// The head of these lines.
+    fn finish(self, mut lines: Bytes) -> ResponseHead {
+        lines.advance(self.fields_start);
+        let fields = Fields::decoded(lines, self.fields);
         let explicit = self.status.or(self.status_line);
-        let location = fields.get("Location");
-        let absolute = location.is_some_and(is_absolute_url);
-        let kind = match location {
-            Some(_) if absolute => ResponseKind::ClientRedirect,
-            Some([b'/', ..]) if explicit.is_none() && fields.len() == 1 => {
+        let kind = match self.location {
+            Some(Location::Absolute) => ResponseKind::ClientRedirect,
+            Some(Location::Path) if explicit.is_none() && fields.len() == 1 => {
                 ResponseKind::LocalRedirect
             }
             _ => ResponseKind::Document,
@@ -212,6 +230,18 @@ impl Head {
             None => (Status::OK, None),
         };
         ResponseHead::decoded(status, reason, fields, kind)
+    }
+}
+
+impl Location {
+    fn of(value: &[u8]) -> Self {
+        if is_absolute_url(value) {
+            Self::Absolute
+        } else if value.starts_with(b"/") {
+            Self::Path
+        } else {
+            Self::Other
+        }
     }
 }
 

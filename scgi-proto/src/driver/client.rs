@@ -5,6 +5,7 @@ use core::task::{Context, Poll, ready};
 use std::io;
 
 use super::body::BodyWrapper;
+use super::scratch::with_scratch;
 use super::transfer::Transfer;
 use super::transport::{Transport, poll_write};
 use crate::call::Call;
@@ -86,13 +87,27 @@ impl<T: Transport> Client<T> {
             if self.call.is_response_over() {
                 return Poll::Ready(Ok(None));
             }
-            match ready!(self.transport.poll_read_buf(cx, self.call.buffer_mut())) {
-                Ok(count) => self.call.handle_read(count),
+            match ready!(self.poll_fill(cx)) {
+                Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Poll::Ready(Err(self.write_error.take().unwrap_or(error).into()));
                 }
             }
+        }
+    }
+
+    /// One read into the call, which holds no room while it waits for the head.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { transport, call, .. } = self;
+        if call.is_head_awaited() {
+            with_scratch(|buf| {
+                transport.poll_read(cx, buf).map_ok(|count| call.receive_slice(&buf[..count]))
+            })
+        } else {
+            // Chunks of a body are read to where they stay.
+            let read = transport.poll_read_buf(cx, call.buffer_mut());
+            read.map_ok(|count| call.handle_read(count))
         }
     }
 
