@@ -233,12 +233,15 @@ fn remove_stale(path: &Path) -> io::Result<()> {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
     }
-    // Taken away before it is removed: another starter may have replaced it since the look.
+    remove_unchanged(path, (metadata.dev(), metadata.ino()))
+}
+
+/// Removes the file if it is the one that was looked at: another starter may have replaced it.
+#[cfg(unix)]
+fn remove_unchanged(path: &Path, seen: (u64, u64)) -> io::Result<()> {
+    // Taken away before it is removed, as nothing else makes sure which one that is.
     let taken = Temporary::beside(path, "old");
-    if !rename_if_there(path, &taken.0)? {
-        return Ok(());
-    }
-    if inode(&taken.0)? != (metadata.dev(), metadata.ino()) {
+    if rename_if_there(path, &taken.0)? && inode(&taken.0)? != seen {
         // It has: put back what it made, and look again.
         let _ = std::fs::hard_link(&taken.0, path);
     }
@@ -422,6 +425,21 @@ mod tests {
         assert!(rename_if_there(&file, &path).unwrap());
         let error = rename_if_there(&path, &folder.0).unwrap_err();
         assert_ne!(error.kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn what_another_starter_has_made_meanwhile_stays() {
+        let folder = Folder::new("other-starter");
+        let (path, before) = (folder.0.join("a.sock"), folder.0.join("before"));
+        fs::write(&before, "").unwrap();
+        let seen = inode(&before).unwrap();
+        remove_unchanged(&path, seen).unwrap();
+        fs::write(&path, "").unwrap();
+        let made = inode(&path).unwrap();
+        remove_unchanged(&path, seen).unwrap();
+        assert_eq!(inode(&path).unwrap(), made);
+        remove_unchanged(&path, made).unwrap();
+        assert_eq!(folder.names(), 1);
     }
 
     #[test]

@@ -1,0 +1,129 @@
+//! What systemd gives to a process and is told by it. The environment is that of another process:
+//! a test runs this program again, made as systemd would.
+
+#![cfg(all(feature = "systemd", target_os = "linux"))]
+
+use std::env;
+use std::io::ErrorKind;
+use std::net::TcpListener;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::{Command, Stdio};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use scgi_proto::driver::{Clock, Watchdog};
+use scgi_proto::systemd::Notifier;
+use scgi_proto::{Address, Bound, bind};
+
+/// Set for the other process.
+const INNER: &str = "SCGI_TEST_INNER";
+
+fn is_inner() -> bool {
+    env::var_os(INNER).is_some()
+}
+
+/// Runs one test of this program in a process with two sockets as descriptors 3 (admin) and 4
+/// (web), which a shell moves there: only the process itself knows its id for `LISTEN_PID`.
+fn run_inner(test: &str, sockets: [OwnedFd; 2], variables: &[(&str, &str)]) {
+    let script = r#"exec 3<&0 4<&2 2>&1 0</dev/null; LISTEN_PID=$$ exec "$@""#;
+    let [admin, web] = sockets;
+    let output = Command::new("bash")
+        .args(["-c", script, "bash"])
+        .arg(env::current_exe().expect("this program"))
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
+        .env(INNER, "yes")
+        .envs(variables.iter().copied())
+        .stdin(Stdio::from(admin))
+        .stderr(Stdio::from(web))
+        .output()
+        .expect("bash");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+}
+
+fn sockets(path: &std::path::Path) -> [OwnedFd; 2] {
+    let admin = TcpListener::bind("127.0.0.1:0").expect("a socket").into();
+    [admin, UnixListener::bind(path).expect("a socket").into()]
+}
+
+fn folder(name: &str) -> std::path::PathBuf {
+    let folder = env::temp_dir().join(format!("scgi-systemd-{}-{name}", std::process::id()));
+    std::fs::create_dir(&folder).expect("a folder");
+    folder
+}
+
+#[test]
+fn sockets_by_name() {
+    if is_inner() {
+        return take_sockets();
+    }
+    let folder = folder("sockets");
+    let path = folder.join("web.sock");
+    let sockets = sockets(&path);
+    let _waits = UnixStream::connect(&path).expect("it listens");
+    let variables = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "admin:web")];
+    run_inner("sockets_by_name", sockets, &variables);
+    assert!(path.exists(), "the file is systemd's");
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+fn take_sockets() {
+    let take = |name: &str| bind(&Address::Systemd(name.into()));
+    let missing = take("other").expect_err("no such socket");
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert!(missing.to_string().contains(r#"["admin", "web"]"#), "{missing}");
+    let Bound::Unix(listener, None) = take("web").expect("passed") else { panic!("of Unix") };
+    listener.accept().expect("the connection that waits");
+    let Bound::Tcp(_listener) = take("admin").expect("passed") else { panic!("of TCP") };
+    assert_eq!(take("web").expect_err("taken").kind(), ErrorKind::AddrInUse);
+    assert_eq!(take("admin").expect_err("taken").kind(), ErrorKind::AddrInUse);
+}
+
+#[test]
+fn what_is_told() {
+    if is_inner() {
+        return tell();
+    }
+    let folder = folder("told");
+    let path = folder.join("notify");
+    let systemd = UnixDatagram::bind(&path).expect("a socket");
+    systemd.set_nonblocking(true).expect("a socket");
+    let variables =
+        [("NOTIFY_SOCKET", path.to_str().expect("text")), ("WATCHDOG_USEC", "20000000")];
+    run_inner("what_is_told", sockets(&folder.join("web.sock")), &variables);
+    let mut told = Vec::new();
+    let mut buf = [0; 100];
+    while let Ok(count) = systemd.recv(&mut buf) {
+        told.push(String::from_utf8_lossy(&buf[..count]).trim().to_owned());
+    }
+    assert_eq!(told, ["READY=1", "WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]);
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+/// A clock that is set by hand, to seconds.
+struct Seconds<'a>(&'a std::cell::Cell<u64>);
+
+impl Clock for Seconds<'_> {
+    fn now(&self) -> Duration {
+        Duration::from_secs(self.0.get())
+    }
+
+    fn poll_until(&mut self, _: &mut Context<'_>, at: Duration) -> Poll<()> {
+        if self.now() < at { Poll::Pending } else { Poll::Ready(()) }
+    }
+}
+
+fn tell() {
+    let notifier = Notifier::from_env();
+    assert_eq!(notifier.interval(), Some(Duration::from_secs(10)), "half of what is allowed");
+    let now = std::cell::Cell::new(100);
+    let mut watchdog = Watchdog::start(notifier, Seconds(&now));
+    assert_eq!(format!("{watchdog:?}"), "Watchdog { next: 110s, .. }");
+    // Alive at 110 and at 121 s, and not before 131.
+    for second in [100, 109, 110, 119, 121, 130] {
+        now.set(second);
+        watchdog.poll(&mut Context::from_waker(Waker::noop()));
+    }
+    notifier.stopping();
+}
