@@ -72,7 +72,7 @@ impl Call {
     pub fn send(&mut self, event: RequestEvent) -> Result<(), EncodeError> {
         match event {
             RequestEvent::Head(head) => {
-                // Room for the response too: `buffer_mut` says why.
+                // Room for the response too; see `reuse_buffer`.
                 self.out.reserve(HEAD_READ.max(head.params().block_len() + FRAMING));
                 self.encoder.head(&head, &mut self.out)?;
                 if head.method() == Some(b"HEAD") {
@@ -239,7 +239,7 @@ impl Call {
     /// Reads into the memory of the request once that is written: a small call then takes one
     /// buffer.
     fn reuse_buffer(&mut self) {
-        if self.out.capacity() > 0 && self.is_request_written() && self.receiver.is_unused() {
+        if self.is_request_written() && self.receiver.is_unused() {
             let mut buf = core::mem::take(&mut self.out);
             buf.clear();
             self.receiver.give_buffer(buf);

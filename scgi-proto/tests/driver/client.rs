@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io::ErrorKind;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use scgi_proto::{
     DecodeError, EncodeError, Error, Limits, Request, RequestEvent, RequestHead, ResponseEvent,
 };
 
-use crate::script::{Read, Script, finish};
+use crate::script::{Read, Script, finish, poll};
 
 const REPLY: Read = Read::Bytes(b"Status: 200 OK\r\nContent-Length: 5\r\n\r\nhel");
 
@@ -65,6 +65,17 @@ fn a_response_that_has_come_whole_needs_its_connection_no_more() {
     let body = response.into_body();
     assert_eq!(body.len(), Some(5));
     assert_eq!(finish(body.collect(10)).expect("the body"), "hello");
+}
+
+#[test]
+fn a_head_is_read_into_memory_that_is_shared_and_a_body_to_where_it_stays() {
+    let head = Read::Bytes(b"Status: 200 OK\r\nContent-Length: 100000\r\n\r\n");
+    let script = Script::new([Read::Wait, head]);
+    let response = finish(client(&script).request(request("hi"))).expect("a response");
+    assert_eq!(script.read_room(), 16 * 1024);
+    let mut body = response.into_body();
+    assert!(poll(pin!(poll_fn(|cx| body.poll_chunk(cx)))).is_pending());
+    assert_eq!(script.read_room(), 64 * 1024);
 }
 
 #[test]

@@ -34,6 +34,8 @@ struct State {
     /// Bytes that a write takes at most; `None`: it waits.
     room: Option<usize>,
     write_error: Option<ErrorKind>,
+    /// Bytes that the last read could have taken.
+    read_room: usize,
     done: Vec<Done>,
     now: Duration,
 }
@@ -71,6 +73,10 @@ impl Script {
         self.state().now += Duration::from_secs(seconds);
     }
 
+    pub(crate) fn read_room(&self) -> usize {
+        self.state().read_room
+    }
+
     pub(crate) fn reads_left(&self) -> usize {
         self.state().reads.len()
     }
@@ -104,6 +110,7 @@ impl Script {
 impl Transport for Script {
     fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.state();
+        state.read_room = buf.len();
         // What must not be taken for input.
         buf.fill(b'#');
         match state.reads.pop_front() {
