@@ -615,3 +615,22 @@ impl Exchange {
         Some(timeout)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_freed_unless_something_is_in_it() {
+        let new = || Exchange::new(&Config::default(), Duration::ZERO);
+        let mut waiting = new();
+        waiting.unfilled();
+        waiting.release_buffer();
+        assert_eq!(waiting.take_memory().input.capacity(), 0);
+        let mut reading = new();
+        reading.unfilled()[..2].copy_from_slice(b"24");
+        reading.handle_read(2);
+        reading.release_buffer();
+        assert_ne!(reading.take_memory().input.capacity(), 0);
+    }
+}
