@@ -136,6 +136,16 @@ fn a_call_that_is_not_written_goes_on_although_the_response_is_there() {
 }
 
 #[test]
+fn a_response_that_comes_in_two_reads() {
+    let mut call = answered(RequestHead::builder("GET", "/").build(), b"Content-Le");
+    assert_eq!(call.next_event(), Ok(None));
+    call.unfilled()[..11].copy_from_slice(b"ngth: 2\n\nno");
+    call.handle_read(11);
+    assert!(matches!(call.next_event(), Ok(Some(ResponseEvent::Head(_)))));
+    assert_eq!(call.take_whole_body().as_deref(), Some(&b"no"[..]));
+}
+
+#[test]
 fn a_response_is_over_at_its_last_byte() {
     let mut call = answered(RequestHead::builder("GET", "/").build(), b"Content-Length: 2\n\nn");
     while call.next_event().expect("legal").is_some() {}
