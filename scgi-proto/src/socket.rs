@@ -153,3 +153,15 @@ pub fn unix_peer(socket: impl AsFd) -> Peer {
 pub fn descriptors() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_those_that_the_shell_tells() {
+        let told = std::process::Command::new("sh").args(["-c", "ulimit -Sn"]).output();
+        let told = std::string::String::from_utf8(told.expect("a shell").stdout).expect("text");
+        assert_eq!(descriptors(), told.trim().parse().ok(), "{told}");
+    }
+}
