@@ -133,6 +133,16 @@ mod tests {
     use super::*;
     use crate::request::RequestHeadBuilder;
     use alloc::format;
+
+    #[test]
+    fn what_is_left_out_is_a_whole_name() {
+        for name in [&b"KEEP_ALIVE"[..], b"keep-alive", b"Keep_Alive", b"TE", b"te"] {
+            assert!(is_left_out(name), "{name:?}");
+        }
+        for name in [&b"KEEPXALIVE"[..], b"KEEP_ALIV", b"KEEP_ALIVES", b"T-", b"", b"_E"] {
+            assert!(!is_left_out(name), "{name:?}");
+        }
+    }
     use alloc::string::String;
 
     fn head(pairs: &[(&str, &[u8])]) -> RequestHeadBuilder {
