@@ -165,9 +165,9 @@ impl Call {
         self.receiver.is_finished()
     }
 
-    /// The body of the response, if all of it has arrived, and the whole request is written: the
-    /// connection can then be closed at once, and the call is over. Else `None`, and nothing has
-    /// happened.
+    /// What is left of the response's body, if all of it has arrived, and the whole request is
+    /// written: nothing more has to be read, and the connection can be closed at once. Else
+    /// `None`, and nothing has happened.
     ///
     /// # Examples
     /// ```

@@ -130,6 +130,9 @@ impl fmt::Debug for Status {
 
 /// The fields of a response, in order. Names are compared without regard to case.
 ///
+/// Those of a decoded head share the memory that it was read into, which is some KiB: copy what
+/// is to be kept for long.
+///
 /// [`Debug`](fmt::Debug) escapes control bytes and hides cookies and credentials.
 #[derive(Clone, Default)]
 pub struct Fields {

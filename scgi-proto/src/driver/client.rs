@@ -21,12 +21,14 @@ pub struct Client<T> {
     pub(super) call: Call,
     /// Why writing failed; told if no response can be read either.
     pub(super) write_error: Option<io::Error>,
+    /// Whether the stream may hold back what it took.
+    pub(super) unflushed: bool,
 }
 
 impl<T> Client<T> {
     /// The client side of a fresh stream; `limits` bound the response's head.
     pub fn new(transport: T, limits: Limits) -> Self {
-        Self { transport, call: Call::new(limits), write_error: None }
+        Self { transport, call: Call::new(limits), write_error: None, unflushed: false }
     }
 }
 
@@ -97,7 +99,7 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// One read into the call, which holds no room while it waits for the head.
+    /// One read into the call, which holds no more than its request while it waits for the head.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { transport, call, .. } = self;
         if call.is_head_awaited() {
@@ -125,13 +127,25 @@ impl<T: Transport> Client<T> {
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.call.wants_write() {
             match ready!(poll_write(&mut self.transport, cx, self.call.pending())) {
-                Ok(count) => self.call.handle_written(count),
-                Err(error) => {
-                    self.call.handle_write_failed();
-                    self.write_error = Some(error);
+                Ok(count) => {
+                    self.call.handle_written(count);
+                    self.unflushed = true;
                 }
+                Err(error) => self.handle_write_failed(error),
+            }
+        }
+        if self.unflushed {
+            let flushed = ready!(self.transport.poll_flush(cx));
+            self.unflushed = false;
+            if let Err(error) = flushed {
+                self.handle_write_failed(error);
             }
         }
         Poll::Ready(())
+    }
+
+    fn handle_write_failed(&mut self, error: io::Error) {
+        self.call.handle_write_failed();
+        self.write_error.get_or_insert(error);
     }
 }

@@ -78,8 +78,10 @@ impl<T: Transport + Send + Unpin + 'static> Transfer<T> {
     /// The body of the response: bytes at hand if they are all of it, and the connection closes;
     /// else it is read from there.
     pub(super) fn into_body(mut self) -> Body {
-        if let Some(body) = self.client.call.take_whole_body() {
-            return Body::from(body);
+        if !self.client.unflushed {
+            if let Some(body) = self.client.call.take_whole_body() {
+                return Body::from(body);
+            }
         }
         let len = self.client.call.body_remaining();
         Body::from_source(self, len)

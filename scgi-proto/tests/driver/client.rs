@@ -47,6 +47,7 @@ fn a_whole_call() {
     let script = Script::new([Read::Wait, REPLY, Read::Wait, Read::Bytes(b"lo"), Read::End]);
     let response = finish(client(&script).request(request("hi"))).expect("a response");
     assert!(script.written().ends_with(",hi"), "{}", script.written());
+    assert_eq!(script.flushed(), 1, "a stream may hold back what it took");
     let body = response.into_body();
     assert_eq!(body.len(), Some(5));
     assert_eq!(finish(body.collect(10)).expect("the body"), "hello");
@@ -144,6 +145,12 @@ fn a_server_that_answers_early_and_closes() {
 fn without_a_response_the_failed_write_says_more() {
     let script = Script::new([Read::End]);
     script.fail_next_write(ErrorKind::BrokenPipe);
+    match finish(client(&script).request(request("hi"))) {
+        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::BrokenPipe),
+        other => panic!("{other:?}"),
+    }
+    let script = Script::new([Read::End]);
+    script.fail_next_flush(ErrorKind::BrokenPipe);
     match finish(client(&script).request(request("hi"))) {
         Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::BrokenPipe),
         other => panic!("{other:?}"),

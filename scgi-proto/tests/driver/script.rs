@@ -34,6 +34,8 @@ struct State {
     /// Bytes that a write takes at most; `None`: it waits.
     room: Option<usize>,
     write_error: Option<ErrorKind>,
+    flush_error: Option<ErrorKind>,
+    flushed: usize,
     /// Bytes that the last read could have taken.
     read_room: usize,
     done: Vec<Done>,
@@ -67,6 +69,15 @@ impl Script {
 
     pub(crate) fn fail_next_write(&self, kind: ErrorKind) {
         self.state().write_error = Some(kind);
+    }
+
+    pub(crate) fn fail_next_flush(&self, kind: ErrorKind) {
+        self.state().flush_error = Some(kind);
+    }
+
+    /// How often it was told to pass on what it holds back.
+    pub(crate) fn flushed(&self) -> usize {
+        self.state().flushed
     }
 
     pub(crate) fn pass(&self, seconds: u64) {
@@ -147,7 +158,9 @@ impl Transport for Script {
     }
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+        let mut state = self.state();
+        state.flushed += 1;
+        Poll::Ready(state.flush_error.take().map_or(Ok(()), |kind| Err(kind.into())))
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
