@@ -106,7 +106,7 @@ fn response_decode(
     (event, buf)
 }
 
-#[library_benchmark(config = at_most(1820), setup = response_head, teardown = is_filled)]
+#[library_benchmark(config = at_most(1788), setup = response_head, teardown = is_filled)]
 #[bench::with_room()]
 fn response_encode((head, mut buf): (ResponseHead, BytesMut)) -> BytesMut {
     ResponseEncoder::default().head(black_box(&head), &mut buf).expect("a legal head");

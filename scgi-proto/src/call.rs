@@ -43,9 +43,6 @@ pub struct Call {
     receiver: Receiver<ResponseDecoder>,
 }
 
-/// Bytes that the encoder adds to the params, at most: the netstring's, CONTENT_LENGTH and SCGI.
-const FRAMING: usize = 64;
-
 /// Body chunks up to this size are copied behind the head: cheaper than a second slice.
 const COPY_BELOW: usize = 1024;
 
@@ -73,8 +70,7 @@ impl Call {
         match event {
             RequestEvent::Head(head) => {
                 // Room for the response too; see `reuse_buffer`.
-                self.out.reserve(HEAD_READ.max(head.params().block_len() + FRAMING));
-                self.encoder.head(&head, &mut self.out)?;
+                self.encoder.head_with_room(&head, &mut self.out, HEAD_READ)?;
                 if head.method() == Some(b"HEAD") {
                     let decoder = ResponseDecoder::new(self.limits).without_body();
                     self.receiver = Receiver::new(decoder);

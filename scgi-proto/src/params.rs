@@ -37,11 +37,6 @@ impl Params {
         Self { block, nuls }
     }
 
-    /// Bytes of all names and values, with their NULs.
-    pub(crate) fn block_len(&self) -> usize {
-        self.block.len()
-    }
-
     /// Where the name of a param begins.
     pub(crate) fn offset(&self, index: usize) -> usize {
         name_start(&self.nuls, index)

@@ -199,15 +199,21 @@ impl Fields {
     /// # Panics
     /// If the name or the value has more than 4 GiB.
     pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        if let Block::Lines(_) = &self.block {
-            let mut block = Vec::new();
-            self.iter().for_each(|(name, value)| push_field(&mut block, name, value));
-            self.block = Block::Built(block);
+        let len = self.len + 1;
+        let mut block = core::mem::take(self).into_built();
+        push_field(&mut block, name.as_ref(), value.as_ref());
+        *self = Self { block: Block::Built(block), len };
+    }
+
+    fn into_built(self) -> Vec<u8> {
+        match self.block {
+            Block::Built(block) => block,
+            Block::Lines(_) => {
+                let mut block = Vec::new();
+                self.iter().for_each(|(name, value)| push_field(&mut block, name, value));
+                block
+            }
         }
-        if let Block::Built(block) = &mut self.block {
-            push_field(block, name.as_ref(), value.as_ref());
-        }
-        self.len += 1;
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use super::body::BodyWrapper;
 use super::scratch::with_scratch;
 use super::transfer::Transfer;
-use super::transport::{Transport, poll_write};
+use super::transport::{Outlet, Transport};
 use crate::call::Call;
 use crate::error::{DecodeError, EncodeError, Error};
 use crate::event::{RequestEvent, ResponseEvent};
@@ -17,18 +17,16 @@ use crate::message::{Request, Response};
 /// The client side of one connection, to be polled: one request, one response.
 #[derive(Debug)]
 pub struct Client<T> {
-    transport: T,
+    pub(super) outlet: Outlet<T>,
     pub(super) call: Call,
     /// Why writing failed; told if no response can be read either.
     pub(super) write_error: Option<io::Error>,
-    /// Whether the stream may hold back what it took.
-    pub(super) unflushed: bool,
 }
 
 impl<T> Client<T> {
     /// The client side of a fresh stream; `limits` bound the response's head.
     pub fn new(transport: T, limits: Limits) -> Self {
-        Self { transport, call: Call::new(limits), write_error: None, unflushed: false }
+        Self { outlet: Outlet::new(transport), call: Call::new(limits), write_error: None }
     }
 }
 
@@ -101,7 +99,7 @@ impl<T: Transport> Client<T> {
 
     /// One read into the call, which holds no more than its request while it waits for the head.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { transport, call, .. } = self;
+        let Self { outlet: Outlet { transport, .. }, call, .. } = self;
         if call.is_head_awaited() {
             with_scratch(|buf| {
                 transport.poll_read(cx, buf).map_ok(|count| call.receive_slice(&buf[..count]))
@@ -126,20 +124,13 @@ impl<T: Transport> Client<T> {
     /// none.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.call.wants_write() {
-            match ready!(poll_write(&mut self.transport, cx, self.call.pending())) {
-                Ok(count) => {
-                    self.call.handle_written(count);
-                    self.unflushed = true;
-                }
+            match ready!(self.outlet.poll_write(cx, self.call.pending())) {
+                Ok(count) => self.call.handle_written(count),
                 Err(error) => self.handle_write_failed(error),
             }
         }
-        if self.unflushed {
-            let flushed = ready!(self.transport.poll_flush(cx));
-            self.unflushed = false;
-            if let Err(error) = flushed {
-                self.handle_write_failed(error);
-            }
+        if let Err(error) = ready!(self.outlet.poll_flush(cx)) {
+            self.handle_write_failed(error);
         }
         Poll::Ready(())
     }

@@ -10,7 +10,7 @@ use bytes::BytesMut;
 
 use super::arrival::Arrival;
 use super::scratch::with_scratch;
-use super::transport::{Advice, Clock, Transport, poll_write};
+use super::transport::{Advice, Clock, Outlet, Transport};
 use crate::config::Config;
 use crate::counters::Counted;
 use crate::error::{EncodeError, Error, Timeout};
@@ -27,7 +27,7 @@ use crate::trace::Trace;
 /// All progress is kept here and none in futures, so whatever is built on it can be cancelled.
 /// An adapter wraps it with `async` methods; [`answer`](Self::answer) runs a handler on it.
 pub struct Connection<T, C> {
-    transport: T,
+    outlet: Outlet<T>,
     /// Tells the socket, if there is one.
     advise: fn(&T, Advice),
     clock: C,
@@ -43,7 +43,8 @@ impl<T, C: Clock> Connection<T, C> {
     pub fn new(transport: T, clock: C, config: &Config) -> Self {
         let exchange = Exchange::new(config, clock.now());
         let advise = |_: &T, _| ();
-        Self { transport, advise, clock, exchange, counted: None, peer: None, trace: None }
+        let outlet = Outlet::new(transport);
+        Self { outlet, advise, clock, exchange, counted: None, peer: None, trace: None }
     }
 
     /// One that a server has let in, and of which `bytes` have come.
@@ -52,7 +53,8 @@ impl<T, C: Clock> Connection<T, C> {
         exchange.receive(bytes);
         let Arrival { transport, clock, admitted: Admitted { counted, peer } } = arrival;
         let counted = Some(counted);
-        Self { transport, advise: |_, _| (), clock, exchange, counted, peer, trace: None }
+        let outlet = Outlet::new(transport);
+        Self { outlet, advise: |_, _| (), clock, exchange, counted, peer, trace: None }
     }
 
     /// Sets how to tell the socket; without that, it is told nothing.
@@ -66,7 +68,7 @@ impl<T, C: Clock> Connection<T, C> {
     }
 
     pub(super) fn send_at_once(&self) {
-        (self.advise)(&self.transport, Advice::SendAtOnce);
+        (self.advise)(&self.outlet.transport, Advice::SendAtOnce);
     }
 
     pub(super) fn peer(&self) -> Option<Peer> {
@@ -147,7 +149,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     /// One read into the exchange, which holds no spare room while it waits.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { transport, exchange, .. } = self;
+        let Self { outlet: Outlet { transport, .. }, exchange, .. } = self;
         let read = if exchange.body_remaining().is_none() {
             with_scratch(|buf| {
                 transport.poll_read(cx, buf).map_ok(|count| match count {
@@ -193,9 +195,19 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// # Errors
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        while self.exchange.wants_write() {
-            match poll_write(&mut self.transport, cx, self.exchange.pending()) {
-                Poll::Ready(Ok(count)) => self.exchange.handle_written(count),
+        loop {
+            let step = if self.exchange.wants_write() {
+                self.outlet.poll_write(cx, self.exchange.pending()).map_ok(Some)
+            } else {
+                self.outlet.poll_flush(cx).map_ok(|()| None)
+            };
+            match step {
+                Poll::Ready(Ok(Some(count))) => self.exchange.handle_written(count),
+                Poll::Ready(Ok(None)) => {
+                    // If that had to wait, its deadline is over.
+                    self.exchange.handle_written(0);
+                    return Poll::Ready(Ok(()));
+                }
                 Poll::Ready(Err(error)) => {
                     self.exchange.close();
                     return Poll::Ready(Err(error.into()));
@@ -207,7 +219,6 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 }
             }
         }
-        Poll::Ready(Ok(()))
     }
 
     /// Ends the reply because the program failed: with `status` if nothing was written yet, else
@@ -226,10 +237,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         ready!(self.poll_flush(cx))?;
         loop {
             if self.exchange.is_closed() {
-                return self.transport.poll_flush(cx).map_err(Error::Io);
+                return Poll::Ready(Ok(()));
             }
             if self.exchange.wants_shutdown() {
-                match ready!(self.transport.poll_shutdown(cx)) {
+                match ready!(self.outlet.transport.poll_shutdown(cx)) {
                     Ok(()) => self.exchange.handle_shutdown(self.clock.now()),
                     // The peer is gone already, with or without the reply.
                     Err(_) => self.exchange.close(),
@@ -275,7 +286,7 @@ impl<T, C> Drop for Connection<T, C> {
             counted.finish(&self.exchange);
         }
         if self.exchange.wants_reset() {
-            (self.advise)(&self.transport, Advice::ResetOnClose);
+            (self.advise)(&self.outlet.transport, Advice::ResetOnClose);
         }
     }
 }
@@ -283,7 +294,7 @@ impl<T, C> Drop for Connection<T, C> {
 impl<T: fmt::Debug, C> fmt::Debug for Connection<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection")
-            .field("transport", &self.transport)
+            .field("transport", &self.outlet.transport)
             .field("exchange", &self.exchange)
             .finish_non_exhaustive()
     }

@@ -78,7 +78,7 @@ impl<T: Transport + Send + Unpin + 'static> Transfer<T> {
     /// The body of the response: bytes at hand if they are all of it, and the connection closes;
     /// else it is read from there.
     pub(super) fn into_body(mut self) -> Body {
-        if !self.client.unflushed {
+        if !self.client.outlet.is_unflushed() {
             if let Some(body) = self.client.call.take_whole_body() {
                 return Body::from(body);
             }

@@ -1,6 +1,6 @@
 //! What an adapter gives to the drivers: its stream and its time.
 
-use core::task::{Context, Poll};
+use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 
@@ -63,18 +63,49 @@ pub trait Clock {
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()>;
 }
 
-/// One write, repeated after a signal. A stream that takes nothing has failed.
-pub(super) fn poll_write<T: Transport>(
-    transport: &mut T,
-    cx: &mut Context<'_>,
-    (first, second): (&[u8], &[u8]),
-) -> Poll<io::Result<usize>> {
-    let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
-    loop {
-        match transport.poll_write(cx, first, second) {
-            Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            written => return written,
+/// A transport that is flushed once what was written to it is all, as it may hold that back.
+#[derive(Debug)]
+pub(super) struct Outlet<T> {
+    pub(super) transport: T,
+    unflushed: bool,
+}
+
+impl<T> Outlet<T> {
+    pub(super) fn new(transport: T) -> Self {
+        Self { transport, unflushed: false }
+    }
+
+    /// Whether the transport may hold back what it took.
+    pub(super) fn is_unflushed(&self) -> bool {
+        self.unflushed
+    }
+}
+
+impl<T: Transport> Outlet<T> {
+    /// One write, repeated after a signal. A stream that takes nothing has failed.
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        (first, second): (&[u8], &[u8]),
+    ) -> Poll<io::Result<usize>> {
+        let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
+        self.unflushed = true;
+        loop {
+            match self.transport.poll_write(cx, first, second) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return written,
+            }
         }
+    }
+
+    /// Passes on what was written since the last time.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            let flushed = ready!(self.transport.poll_flush(cx));
+            self.unflushed = false;
+            flushed?;
+        }
+        Poll::Ready(Ok(()))
     }
 }

@@ -36,10 +36,6 @@ impl Progress {
         }
     }
 
-    fn is_done(self) -> bool {
-        self == Self::Done
-    }
-
     fn finish(&mut self) -> Result<(), EncodeError> {
         match *self {
             Self::Head => Err(EncodeError::HeadMissing),

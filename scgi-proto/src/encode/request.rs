@@ -39,6 +39,16 @@ impl RequestEncoder {
     /// # Errors
     /// If a param cannot be sent, or the head was already encoded. `dst` is then unchanged.
     pub fn head(&mut self, head: &RequestHead, dst: &mut BytesMut) -> Result<(), EncodeError> {
+        self.head_with_room(head, dst, 0)
+    }
+
+    /// As [`head`](Self::head), and if `dst` has to grow, then to `least` bytes more.
+    pub(crate) fn head_with_room(
+        &mut self,
+        head: &RequestHead,
+        dst: &mut BytesMut,
+        least: usize,
+    ) -> Result<(), EncodeError> {
         if self.progress != Progress::Head {
             return Err(EncodeError::AlreadySent);
         }
@@ -47,7 +57,7 @@ impl RequestEncoder {
         let length = checked.content_length.unwrap_or(generated.as_bytes());
         let block = b"CONTENT_LENGTH\0\0SCGI\x001\0".len() + length.len() + checked.others;
         let prefix = Decimal::new(block as u64);
-        dst.reserve(prefix.as_bytes().len() + block + 2);
+        dst.reserve(least.max(prefix.as_bytes().len() + block + 2));
         dst.put_slice(prefix.as_bytes());
         dst.put_u8(b':');
         dst.put_slice(b"CONTENT_LENGTH\0");
@@ -74,7 +84,7 @@ impl RequestEncoder {
 
     /// Whether [`finish`](Self::finish) was called with success.
     pub(crate) fn is_finished(&self) -> bool {
-        self.progress.is_done()
+        self.progress == Progress::Done
     }
 
     /// Takes note that the body is complete.

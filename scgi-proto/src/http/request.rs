@@ -133,6 +133,7 @@ mod tests {
     use super::*;
     use crate::request::RequestHeadBuilder;
     use alloc::format;
+    use alloc::string::String;
 
     #[test]
     fn what_is_left_out_is_a_whole_name() {
@@ -143,7 +144,6 @@ mod tests {
             assert!(!is_left_out(name), "{name:?}");
         }
     }
-    use alloc::string::String;
 
     fn head(pairs: &[(&str, &[u8])]) -> RequestHeadBuilder {
         let builder = RequestHead::builder("GET", "/");

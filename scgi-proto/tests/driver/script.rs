@@ -35,6 +35,7 @@ struct State {
     room: Option<usize>,
     write_error: Option<ErrorKind>,
     flush_error: Option<ErrorKind>,
+    flush_waits: bool,
     flushed: usize,
     /// Bytes that the last read could have taken.
     read_room: usize,
@@ -73,6 +74,11 @@ impl Script {
 
     pub(crate) fn fail_next_flush(&self, kind: ErrorKind) {
         self.state().flush_error = Some(kind);
+    }
+
+    /// Whether it cannot pass on what it holds back.
+    pub(crate) fn let_flush_wait(&self, waits: bool) {
+        self.state().flush_waits = waits;
     }
 
     /// How often it was told to pass on what it holds back.
@@ -159,6 +165,9 @@ impl Transport for Script {
 
     fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
+        if state.flush_waits {
+            return Poll::Pending;
+        }
         state.flushed += 1;
         Poll::Ready(state.flush_error.take().map_or(Ok(()), |kind| Err(kind.into())))
     }

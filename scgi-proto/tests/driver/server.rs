@@ -210,6 +210,44 @@ fn a_streamed_reply_leaves_piece_by_piece() {
 }
 
 #[test]
+fn a_stream_that_holds_back_what_it_took_is_flushed_for_each_piece() {
+    let script = Script::new([GET]);
+    let streams = async |_: Request<Body>| Ok::<_, BoxError>(halting(false));
+    let mut connection = connection(&script);
+    let mut answer = pin!(connection.answer(streams));
+    assert!(poll(answer.as_mut()).is_pending());
+    assert_eq!((&*script.written(), script.flushed()), ("Status: 200 OK\r\n\r\none", 1));
+    assert!(finish(answer).is_ok());
+    assert_eq!(script.flushed(), 1, "nothing came after it");
+}
+
+#[test]
+fn a_flush_that_waits_is_a_write_that_waits() {
+    let script = Script::new([POST]);
+    let mut connection = connection(&script);
+    let event = finish(poll_fn(|cx| connection.poll_next_event(cx)));
+    assert!(matches!(event, Ok(Some(RequestEvent::Head(_)))));
+    connection.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).expect("legal");
+    connection.flush();
+    let mut flush = || poll(pin!(poll_fn(|cx| connection.poll_flush(cx))));
+    script.let_flush_wait(true);
+    assert!(flush().is_pending());
+    script.pass(59);
+    assert!(flush().is_pending());
+    script.let_flush_wait(false);
+    assert!(matches!(flush(), Poll::Ready(Ok(()))));
+    // Its deadline is over: the next piece may come later.
+    script.pass(500);
+    assert!(matches!(flush(), Poll::Ready(Ok(()))));
+    connection.send(ResponseEvent::Body("x".into())).expect("legal");
+    let mut flush = || poll(pin!(poll_fn(|cx| connection.poll_flush(cx))));
+    script.let_flush_wait(true);
+    assert!(flush().is_pending());
+    script.pass(60);
+    assert!(matches!(flush(), Poll::Ready(Err(Error::Timeout(Timeout::Write)))));
+}
+
+#[test]
 fn a_source_that_fails_breaks_the_reply() {
     let script = Script::new([GET]);
     let streams = async |_: Request<Body>| Ok::<_, BoxError>(halting(true));
@@ -308,6 +346,13 @@ fn writes_that_fail() {
     script.take_at_most(Some(0));
     match finish(connection(&script).answer(hello)) {
         Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::WriteZero),
+        other => panic!("{other:?}"),
+    }
+
+    let script = Script::new([GET]);
+    script.fail_next_flush(ErrorKind::BrokenPipe);
+    match finish(connection(&script).answer(hello)) {
+        Err(Error::Io(error)) => assert_eq!(error.kind(), ErrorKind::BrokenPipe),
         other => panic!("{other:?}"),
     }
 }
