@@ -1,70 +1,39 @@
 //! How many instructions a whole request takes from its first byte to the close, on a stream in
-//! memory, with a bound on it: `cargo bench -p scgi-async-std --bench connection`, which fails above the
-//! bound. Needs Valgrind and `iai-callgrind-runner` in the version of the crate.
+//! memory: `cargo bench -p scgi-async-std --bench connection`, which fails above a bound. Needs
+//! Valgrind and `iai-callgrind-runner` in the version of the crate.
 //!
 //! What the kernel does is not in it: `cargo bench -p scgi-examples --bench transfer` times that.
 
 #![allow(missing_docs, unused_qualifications, reason = "the macros make public items")]
 
+#[path = "../../scgi-proto/benches/bound/mod.rs"]
+mod bound;
+
 use std::future::Future;
 use std::hint::black_box;
-use std::io::{self, Read as _};
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use futures_io::{AsyncRead, AsyncWrite};
-use iai_callgrind::{
-    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
-};
+use bound::at_most;
+use futures_lite::io::Cursor;
+use iai_callgrind::{library_benchmark, library_benchmark_group, main};
 use scgi_async_std::{Config, Request, Response, serve_connection};
 
 /// A usual head without a body.
-const REQUEST: &[u8] = include_bytes!("request.scgi");
-
-/// A peer that has sent its request and takes what comes.
-struct Memory {
-    input: &'static [u8],
-    output: Vec<u8>,
-}
-
-impl AsyncRead for Memory {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.input.read(buf))
-    }
-}
-
-impl AsyncWrite for Memory {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.output.extend_from_slice(buf);
-        Poll::Ready(Ok(buf.len()))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
+const REQUEST: &[u8] = include_bytes!("../../scgi-proto/tests/vectors/apache/get_query.scgi");
 
 async fn hello(_: Request) -> Response {
     Response::new(&[b'.'; 200][..]).with_field("Content-Type", "text/plain")
 }
 
-fn peer() -> Memory {
-    Memory { input: REQUEST, output: Vec::with_capacity(1024) }
+/// A peer that has sent its request and takes what comes: it is written behind that.
+fn peer() -> Cursor<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(REQUEST.len() + 1024);
+    bytes.extend_from_slice(REQUEST);
+    Cursor::new(bytes)
 }
 
-fn serve(peer: Memory) {
+fn serve(peer: Cursor<Vec<u8>>) {
     let config = Config::default();
     let served = pin!(serve_connection(peer, hello, &config));
     let done = served.poll(&mut Context::from_waker(Waker::noop()));
@@ -72,23 +41,14 @@ fn serve(peer: Memory) {
 }
 
 /// A later request of its thread: what is made once is there.
-fn later_peer() -> Memory {
+fn later_peer() -> Cursor<Vec<u8>> {
     serve(peer());
     peer()
 }
 
-/// 5 % above what was measured.
-fn at_most(measured: u64) -> LibraryBenchmarkConfig {
-    let mut callgrind = Callgrind::default();
-    callgrind.hard_limits([(EventKind::Ir, measured + measured / 20)]);
-    let mut config = LibraryBenchmarkConfig::default();
-    config.tool(callgrind);
-    config
-}
-
 #[library_benchmark(config = at_most(8832), setup = later_peer)]
 #[bench::get()]
-fn request(peer: Memory) {
+fn request(peer: Cursor<Vec<u8>>) {
     serve(black_box(peer));
 }
 

@@ -8,12 +8,13 @@
 
 #![allow(missing_docs, unused_qualifications, reason = "the macros make public items")]
 
+mod bound;
+
 use std::hint::black_box;
 
+use bound::at_most;
 use bytes::BytesMut;
-use iai_callgrind::{
-    Callgrind, EventKind, LibraryBenchmarkConfig, library_benchmark, library_benchmark_group, main,
-};
+use iai_callgrind::{library_benchmark, library_benchmark_group, main};
 use scgi_proto::{
     Decode, Limits, Policy, RequestDecoder, RequestEncoder, RequestEvent, RequestHead,
     ResponseDecoder, ResponseEncoder, ResponseEvent, ResponseHead, Status,
@@ -25,15 +26,6 @@ const REQUEST: &[u8] = include_bytes!("../tests/vectors/apache/get_query.scgi");
 /// The head of a small response, as Python's flup sends it.
 const RESPONSE: &[u8] = b"Status: 200 OK\r\nContent-Type: text/html; charset=utf-8\r\n\
     Cache-Control: no-store\r\nContent-Length: 200\r\n\r\n";
-
-/// The bound on a benchmark: 5 % above the instructions that were measured.
-fn at_most(measured: u64) -> LibraryBenchmarkConfig {
-    let mut callgrind = Callgrind::default();
-    callgrind.hard_limits([(EventKind::Ir, measured + measured / 20)]);
-    let mut config = LibraryBenchmarkConfig::default();
-    config.tool(callgrind);
-    config
-}
 
 /// One of two numbers: with the feature `simd`, and without.
 fn with_simd_or_not(simd: u64, portable: u64) -> u64 {
