@@ -69,6 +69,17 @@ fn a_response_that_has_come_whole_needs_its_connection_no_more() {
 }
 
 #[test]
+fn a_request_that_is_held_back_keeps_its_connection_although_the_response_is_there() {
+    let script = Script::new([Read::Bytes(b"Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello")]);
+    script.let_flush_wait(true);
+    let response = finish(client(&script).request(request("hi"))).expect("a response");
+    assert!(!script.is_dropped());
+    script.let_flush_wait(false);
+    assert_eq!(finish(response.into_body().collect(10)).expect("the body"), "hello");
+    assert_eq!(script.flushed(), 1);
+}
+
+#[test]
 fn a_head_is_read_into_memory_that_is_shared_and_a_body_to_where_it_stays() {
     let head = Read::Bytes(b"Status: 200 OK\r\nContent-Length: 100000\r\n\r\n");
     let script = Script::new([Read::Wait, head]);
