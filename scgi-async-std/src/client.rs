@@ -48,14 +48,15 @@ impl Client<Stream> {
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> Result<Self, Error> {
-        Ok(Self::new(Stream::connect(address).await?, Limits::default()))
+        let transport = Transport::of_socket(Stream::connect(address).await?);
+        Ok(Self { driver: driver::Client::new(transport, Limits::default()) })
     }
 }
 
 impl<IO> Client<IO> {
     /// The client side of a fresh stream; `limits` bound the response's head.
     pub fn new(io: IO, limits: Limits) -> Self {
-        Self { driver: driver::Client::new(Transport(io), limits) }
+        Self { driver: driver::Client::new(Transport::new(io), limits) }
     }
 }
 

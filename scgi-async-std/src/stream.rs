@@ -1,10 +1,12 @@
 //! One type for the streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice, Read as _};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
+#[cfg(unix)]
+use std::task::ready;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -16,7 +18,9 @@ use scgi_proto::{Address, Peer};
 use socket2::SockRef;
 
 #[cfg(unix)]
-use scgi_proto::socket::{Accepted, read_at_once, shutdown_write, unix_peer, write_at_once};
+use scgi_proto::socket::{
+    Accepted, read_at_once, read_buf_at_once, shutdown_write, unix_peer, write_at_once,
+};
 
 /// A connected TCP or Unix socket.
 ///
@@ -57,12 +61,7 @@ impl Stream {
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => {
-                let address = address.clone();
-                // Resolving a name blocks, and connecting may take as long.
-                let stream = blocking::unblock(move || TcpStream::connect(address)).await?;
-                Ok(Async::new(stream)?.into())
-            }
+            Address::Tcp(address) => Ok(connect_tcp(address).await?.into()),
             #[cfg(unix)]
             Address::Unix(path) => {
                 // Connecting to a Unix socket does not wait, unless its backlog is full.
@@ -92,9 +91,30 @@ impl Stream {
         }
     }
 
-    /// Hands an accepted socket to the reactor and waits until there is something to read.
+    /// Reads behind what is in `buf`, which has capacity to spare.
     #[cfg(unix)]
-    fn poll_first_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_read_buf(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut Vec<u8>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            let read = match &self.inner {
+                Inner::Accepted(socket) => read_buf_at_once(socket, buf)?,
+                Inner::Tcp(stream) => read_buf_at_once(stream, buf)?,
+                Inner::Unix(stream) => read_buf_at_once(stream, buf)?,
+                Inner::Gone => return Poll::Ready(Err(gone())),
+            };
+            if let Some(count) = read {
+                return Poll::Ready(Ok(count));
+            }
+            ready!(self.poll_readable(cx))?;
+        }
+    }
+
+    /// Waits until there is something to read; an accepted socket is handed to the reactor.
+    #[cfg(unix)]
+    fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.register()?;
         match &self.inner {
             Inner::Tcp(stream) => stream.poll_readable(cx),
@@ -151,6 +171,24 @@ impl Stream {
             _ => None,
         }
     }
+}
+
+/// Connects to the first of its addresses that can be connected to.
+async fn connect_tcp(address: &str) -> io::Result<Async<TcpStream>> {
+    if let Ok(address) = address.parse::<SocketAddr>() {
+        return Async::<TcpStream>::connect(address).await;
+    }
+    let address = address.to_owned();
+    // Resolving a name blocks.
+    let found = blocking::unblock(move || address.to_socket_addrs()).await?;
+    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in found {
+        match Async::<TcpStream>::connect(address).await {
+            Ok(stream) => return Ok(stream),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
 }
 
 impl From<Async<TcpStream>> for Stream {
@@ -212,7 +250,7 @@ impl AsyncRead for Stream {
                 return Poll::Ready(Ok(count));
             }
             // `Async` would read again before it waits.
-            std::task::ready!(this.poll_first_readable(cx))?;
+            ready!(this.poll_readable(cx))?;
         }
         let this = Pin::new(this);
         poll!(this, socket => read_at_once(socket, buf), stream => Pin::new(stream).poll_read(cx, buf))
@@ -256,5 +294,31 @@ impl AsyncWrite for Stream {
             Inner::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),
             Inner::Gone => Err(gone()),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use async_io::block_on;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_resolved_and_a_failure_is_told() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let connect = |host: &str| block_on(connect_tcp(&format!("{host}:{port}")));
+        for host in ["127.0.0.1", "localhost"] {
+            let stream = connect(host)?;
+            assert_eq!(listener.accept()?.1, stream.get_ref().local_addr()?, "{host}");
+        }
+        drop(listener);
+        for host in ["127.0.0.1", "localhost"] {
+            let error = connect(host).expect_err("nobody listens");
+            assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{host}");
+        }
+        Ok(())
     }
 }

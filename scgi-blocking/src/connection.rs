@@ -9,14 +9,14 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::driver::with_scratch;
+use scgi_proto::driver::{with_room, with_scratch};
 use scgi_proto::server::Admitted;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
     Config, Counted, Error, Exchange, Memory, Peer, RequestEvent, ResponseEvent, Status,
 };
 
-use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket};
+use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket, read_zeroed};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
@@ -54,6 +54,8 @@ pub struct Connection<IO> {
     /// Boxed, as few servers ask.
     peer: Option<Box<Peer>>,
     trace: Option<Trace>,
+    /// Whether reads of the body wait a moment themselves.
+    is_patient: bool,
 }
 
 impl<IO: 'static> Connection<IO> {
@@ -70,6 +72,7 @@ impl<IO: 'static> Connection<IO> {
             evictor: None,
             peer: None,
             trace: None,
+            is_patient: false,
         }
     }
 
@@ -216,17 +219,26 @@ impl<IO: Read + Write> Connection<IO> {
             if reads > 0 {
                 self.check_deadline()?;
             }
-            self.fill()?;
+            if let Some(event) = self.fill()? {
+                return Ok(Some(event));
+            }
             reads += 1;
         }
     }
 
-    /// One read into the exchange, which holds no spare room while it waits.
-    fn fill(&mut self) -> Result<(), Error> {
+    /// One read: to the event of a chunk of the body, or into the exchange.
+    fn fill(&mut self) -> Result<Option<RequestEvent>, Error> {
         loop {
+            if self.is_patient {
+                // These reads wait themselves, so this would never be looked at.
+                self.check_cancel()?;
+                self.check_deadline()?;
+            }
             match self.read_at_once() {
-                Ok(Some(())) => return Ok(()),
-                Ok(None) => self.wait(Interest::Read)?,
+                Ok(Input::Event(event)) => return Ok(Some(event)),
+                Ok(Input::Buffered) => return Ok(None),
+                Ok(Input::NotYet) if self.become_patient() => {}
+                Ok(Input::NotYet) => self.wait(Interest::Read)?,
                 Err(error) => {
                     self.exchange.close();
                     return Err(error.into());
@@ -235,25 +247,33 @@ impl<IO: Read + Write> Connection<IO> {
         }
     }
 
-    fn read_at_once(&mut self) -> io::Result<Option<()>> {
-        let Self { io, exchange, socket, .. } = self;
-        if exchange.body_remaining().is_some() {
-            // Chunks of a body are read to where they stay.
-            let read = read_at_once(io, *socket, exchange.unfilled())?;
-            match read {
-                Some(count) => exchange.handle_read(count),
-                None => exchange.release_buffer(),
-            }
-            return Ok(read.map(|_| ()));
+    /// From the first time that a body has to be waited for, its reads wait a moment themselves:
+    /// one system call for each chunk instead of three. What takes longer is waited for as ever.
+    fn become_patient(&mut self) -> bool {
+        if self.is_patient || self.exchange.chunk_limit().is_none() {
+            return false;
+        }
+        self.is_patient = (self.socket)(&self.io).is_some_and(<dyn Socket>::become_patient);
+        self.is_patient
+    }
+
+    fn read_at_once(&mut self) -> io::Result<Input<RequestEvent>> {
+        let Self { io, exchange, socket, is_patient, .. } = self;
+        if let Some(limit) = exchange.chunk_limit() {
+            return with_room(limit, |room| {
+                let read = match socket(io) {
+                    Some(socket) if *is_patient => socket.read_buf_patiently(room)?,
+                    _ => read_buf_at_once(io, *socket, room)?,
+                };
+                Ok(Input::of(read.map(|_| exchange.receive_chunk(room))))
+            });
         }
         with_scratch(|buf| {
-            let Some(count) = read_at_once(io, *socket, buf)? else { return Ok(None) };
-            if count > 0 {
+            let read = read_at_once(io, *socket, buf)?;
+            Ok(Input::of(read.map(|count| {
                 exchange.receive_slice(&buf[..count]);
-            } else {
-                exchange.handle_read(0);
-            }
-            Ok(Some(()))
+                None
+            })))
         })
     }
 
@@ -386,6 +406,26 @@ impl<IO: fmt::Debug> fmt::Debug for Connection<IO> {
     }
 }
 
+/// What a read gave.
+pub(crate) enum Input<E> {
+    /// A chunk of a body.
+    Event(E),
+    /// Bytes that are to be decoded, or the end.
+    Buffered,
+    /// It would have to wait.
+    NotYet,
+}
+
+impl<E> Input<E> {
+    pub(crate) fn of(read: Option<Option<E>>) -> Self {
+        match read {
+            Some(Some(event)) => Self::Event(event),
+            Some(None) => Self::Buffered,
+            None => Self::NotYet,
+        }
+    }
+}
+
 thread_local! {
     /// What a server's connection leaves to the next one of its thread.
     static MEMORY: Cell<Memory> = Cell::default();
@@ -400,6 +440,18 @@ pub(crate) fn read_at_once<IO: Read>(
     match socket(io) {
         Some(socket) => socket.read_at_once(buf),
         None => at_once(|| io.read(buf)),
+    }
+}
+
+/// As [`read_at_once`], to the capacity that `buf` has to spare.
+pub(crate) fn read_buf_at_once<IO: Read>(
+    io: &mut IO,
+    socket: AsSocket<IO>,
+    buf: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    match socket(io) {
+        Some(socket) => socket.read_buf_at_once(buf),
+        None => read_zeroed(buf, |room| at_once(|| io.read(room))),
     }
 }
 

@@ -29,7 +29,8 @@
 //!
 //! # Streams and deadlines
 //! On sockets ([`Stream`], [`TcpStream`](std::net::TcpStream) and `UnixStream`) every deadline
-//! of [`Config`] holds, to the moment: bytes that trickle in do not put it off.
+//! of [`Config`] holds, to 10 ms: bytes that trickle in do not put it off. A socket on which a
+//! body was waited for has a read timeout of these 10 ms from then on.
 //!
 //! On any other [`Read`](std::io::Read) + [`Write`](std::io::Write) there is nothing to wait with
 //! but the calls themselves, so the deadlines are looked at between them: one that blocks for

@@ -95,6 +95,19 @@ pub(crate) fn as_socket<IO: 'static>(io: &IO) -> Option<&dyn Socket> {
     found
 }
 
+/// Reads to the capacity that `buf` has to spare, zeroed first.
+pub(crate) fn read_zeroed(
+    buf: &mut Vec<u8>,
+    read: impl FnOnce(&mut [u8]) -> io::Result<Option<usize>>,
+) -> io::Result<Option<usize>> {
+    let filled = buf.len();
+    buf.resize(buf.capacity(), 0);
+    let read = read(&mut buf[filled..]);
+    let count = if let Ok(Some(count)) = read { count } else { 0 };
+    buf.truncate(filled + count);
+    read
+}
+
 /// Closes a socket under the thread that waits for it.
 struct Evictor(Stream);
 
@@ -114,6 +127,21 @@ impl dyn Socket + '_ {
     /// Tries a read; `None` if it would have to wait.
     pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         system::read_at_once(self, buf)
+    }
+
+    /// Tries a read to the capacity that `buf` has to spare; `None` if it would have to wait.
+    pub(crate) fn read_buf_at_once(&self, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        system::read_buf_at_once(self, buf)
+    }
+
+    /// Lets [`read_buf_patiently`](Self::read_buf_patiently) wait; gives whether it will.
+    pub(crate) fn become_patient(&self) -> bool {
+        system::become_patient(self)
+    }
+
+    /// As [`read_buf_at_once`](Self::read_buf_at_once), but it waits a moment.
+    pub(crate) fn read_buf_patiently(&self, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
+        system::read_buf_patiently(self, buf)
     }
 
     /// Tries a write of two slices; `None` if it would have to wait.

@@ -347,6 +347,56 @@ fn a_body_that_stops_and_a_handler_that_takes_too_long() {
     );
 }
 
+/// Sends a long body, a byte every moment, until the server has had enough. The server is never
+/// without input for long enough to wait by anything but its reads.
+fn trickle(stream: &mut Stream) {
+    stream.write_all(&head(100_000)).expect("written");
+    let begun = Instant::now();
+    while stream.write_all(b"x").is_ok() {
+        assert!(begun.elapsed() < 5000 * MS, "it goes on for ever");
+        sleep(2 * MS);
+    }
+}
+
+#[test]
+fn a_body_that_flows_has_an_end_all_the_same() {
+    let config = Config::default()
+        .with_body_timeout(5000 * MS)
+        .with_request_timeout(300 * MS)
+        .with_drain_timeout(100 * MS);
+    let handler = |mut request: Request| -> Result<_, Error> {
+        request.body_mut().discard()?;
+        Ok(Response::new("done"))
+    };
+    on_each(
+        "flow",
+        &handler,
+        |s| s.with_config(config),
+        |server| {
+            let begun = Instant::now();
+            trickle(&mut server.connect());
+            assert!(begun.elapsed() >= 300 * MS && begun.elapsed() < 2000 * MS);
+            wait_until(|| server.counters.refused(Status::SERVICE_UNAVAILABLE) == 1);
+            server.stop();
+        },
+    );
+    on_each(
+        "flow",
+        &handler,
+        |s| s.with_shutdown_deadline(50 * MS),
+        |server| {
+            let mut stream = server.connect();
+            let trickling = thread::spawn(move || trickle(&mut stream));
+            wait_until(|| server.counters.active() == 1);
+            sleep(100 * MS);
+            server.shutdown.stop();
+            let summary = server.thread.join().expect("no panic").expect("a summary");
+            assert_eq!(summary, Summary { served: 1, finished: 0, aborted: 1 });
+            trickling.join().expect("the server closed");
+        },
+    );
+}
+
 #[test]
 fn a_peer_that_does_not_read_is_dropped_at_the_deadline() {
     let config = Config::default().with_write_timeout(200 * MS);

@@ -1,5 +1,7 @@
 //! One call of a backend: the client side of a connection, without I/O.
 
+use alloc::vec::Vec;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::decode::{HEAD_READ, ResponseDecoder};
@@ -216,20 +218,29 @@ impl Call {
         self.receiver.unfilled()
     }
 
-    /// Whether the head of the response has not come.
-    #[cfg(feature = "std")]
-    pub(crate) fn is_head_awaited(&self) -> bool {
-        self.receiver.decoder().is_at_head()
-    }
-
     /// Takes a copy of bytes that were read elsewhere; none are the end of input.
-    #[cfg(feature = "std")]
-    pub(crate) fn receive_slice(&mut self, bytes: &[u8]) {
+    pub fn receive_slice(&mut self, bytes: &[u8]) {
         self.reuse_buffer();
         if bytes.is_empty() {
             self.receiver.advance(0);
         }
         self.receiver.receive_slice(bytes);
+    }
+
+    /// At most how many bytes of body the next read may take past the buffer; see
+    /// [`Receiver::chunk_limit`].
+    #[must_use]
+    pub fn chunk_limit(&self) -> Option<usize> {
+        self.receiver.chunk_limit()
+    }
+
+    /// Takes what was read past the buffer, and gives its event; see
+    /// [`Receiver::receive_chunk`].
+    ///
+    /// # Panics
+    /// If [`chunk_limit`](Self::chunk_limit) is `None`.
+    pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<ResponseEvent> {
+        self.receiver.receive_chunk(read)
     }
 
     /// Reads into the memory of the request once that is written: a small call then takes one

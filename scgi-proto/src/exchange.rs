@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use alloc::format;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -294,14 +295,34 @@ impl Exchange {
         }
     }
 
-    /// As [`receive`](Self::receive), for bytes that stay where they are: they are copied to the
-    /// memory of this exchange.
+    /// Takes a copy of bytes that were read elsewhere; none are the end of input.
     pub fn receive_slice(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            self.handle_read(0);
+            return;
+        }
+        self.deadlines.body = Nanos::NEVER;
         self.received += bytes.len() as u64;
         self.receiver.receive_slice(bytes);
-        if !bytes.is_empty() {
-            self.drain(bytes.len());
-        }
+        self.drain(bytes.len());
+    }
+
+    /// At most how many bytes of body the next read may take past the buffer; see
+    /// [`Receiver::chunk_limit`]. `None` too if nobody waits for them.
+    #[must_use]
+    pub fn chunk_limit(&self) -> Option<usize> {
+        if self.is_request_over() { None } else { self.receiver.chunk_limit() }
+    }
+
+    /// Takes what was read past the buffer, and gives its event; see
+    /// [`Receiver::receive_chunk`].
+    ///
+    /// # Panics
+    /// If [`chunk_limit`](Self::chunk_limit) is `None`.
+    pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<RequestEvent> {
+        self.deadlines.body = Nanos::NEVER;
+        self.received += read.len() as u64;
+        self.receiver.receive_chunk(read)
     }
 
     /// Gives this exchange the memory of one that has ended, before anything is read.

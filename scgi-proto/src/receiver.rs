@@ -1,9 +1,14 @@
 //! The driver that every adapter's read loop is built on: a decoder and its buffer.
 
-use bytes::{Buf, BytesMut};
+use alloc::vec::Vec;
+
+use bytes::{Buf, Bytes, BytesMut};
 
 use crate::decode::{Decode, RequestDecoder};
 use crate::error::DecodeError;
+
+/// The memory that a chunk of a body may hold, for each byte of it.
+const WASTE: usize = 8;
 
 /// A decoder, its read buffer, and whether the input is over.
 ///
@@ -56,6 +61,9 @@ impl<D: Decode> Receiver<D> {
     /// # Errors
     /// If the peer broke the protocol or a limit.
     pub fn next_event(&mut self) -> Result<Option<D::Event>, DecodeError> {
+        if self.chunk_limit().is_some() {
+            return Ok(None);
+        }
         self.buf.truncate(self.filled);
         let event = if self.eof {
             self.decoder.decode_eof(&mut self.buf)
@@ -98,6 +106,43 @@ impl<D: Decode> Receiver<D> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.decoder.is_done() || self.eof
+    }
+
+    /// At most how many bytes of body the next read may take past the buffer, straight to where
+    /// they stay, for [`receive_chunk`](Self::receive_chunk). `None` if it is not body that comes
+    /// next, or some of it is in the buffer.
+    #[must_use]
+    pub fn chunk_limit(&self) -> Option<usize> {
+        if self.filled > 0 || self.eof {
+            return None;
+        }
+        self.decoder.chunk_limit()
+    }
+
+    /// Takes what was read past the buffer, and gives its event; nothing is the end of input. What
+    /// is beyond the limit stays for later.
+    ///
+    /// The chunk keeps the memory of `read`, unless it is few bytes: they are copied, as whoever
+    /// collects chunks would else hold much more than came.
+    ///
+    /// # Panics
+    /// If [`chunk_limit`](Self::chunk_limit) is `None`.
+    pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<D::Event> {
+        let limit = self.chunk_limit().expect("no body is expected");
+        if read.is_empty() {
+            self.eof = true;
+            return None;
+        }
+        if read.len() > limit {
+            self.receive_slice(&read[limit..]);
+            read.truncate(limit);
+        }
+        let chunk = if read.len() < read.capacity() / WASTE {
+            Bytes::copy_from_slice(read)
+        } else {
+            core::mem::take(read).into()
+        };
+        Some(self.decoder.chunk(chunk))
     }
 
     /// Takes bytes that were read elsewhere; the first ones are not copied.
@@ -203,6 +248,7 @@ impl Receiver<RequestDecoder> {
 mod tests {
     use super::*;
     use crate::decode::{RequestDecoder, ResponseDecoder};
+    use crate::event::{RequestEvent, ResponseEvent};
 
     #[test]
     fn a_buffer_is_given_lent_released_and_taken() {
@@ -260,5 +306,69 @@ mod tests {
         assert_eq!(receiver.decoder().body_remaining(), Some(2));
         receiver.body_received(0);
         assert!(receiver.is_eof() && receiver.next_event().is_err());
+    }
+
+    /// A receiver that has got the head of a request with a body of so many bytes.
+    fn before_body(len: usize) -> Receiver<RequestDecoder> {
+        let block = alloc::format!("CONTENT_LENGTH\0{len}\0");
+        let head = alloc::format!("{}:{block},", block.len());
+        let mut receiver = Receiver::new(RequestDecoder::default());
+        assert_eq!(receiver.chunk_limit(), None, "the head comes first");
+        receiver.receive_slice(head.as_bytes());
+        assert!(matches!(receiver.next_event(), Ok(Some(RequestEvent::Head(_)))));
+        receiver
+    }
+
+    #[test]
+    fn a_chunk_is_read_past_the_buffer() {
+        let mut receiver = before_body(70_000);
+        assert_eq!(receiver.chunk_limit(), Some(64 * 1024));
+        for (len, kept) in [(8191, 64 * 1024), (8192, 0)] {
+            let mut read = Vec::with_capacity(64 * 1024);
+            read.resize(len, b'x');
+            let event = receiver.receive_chunk(&mut read);
+            assert_eq!(event, Some(RequestEvent::Body(alloc::vec![b'x'; len].into())));
+            assert_eq!(read.capacity(), kept, "few bytes hold no more than they need");
+        }
+        assert_eq!(receiver.decoder().body_remaining(), Some(70_000 - 8191 - 8192));
+        assert_eq!(receiver.next_event(), Ok(None));
+        assert_eq!(receiver.receive_chunk(&mut Vec::new()), None);
+        assert_eq!(receiver.chunk_limit(), None);
+        assert!(receiver.next_event().is_err(), "its input has ended");
+    }
+
+    #[test]
+    fn what_is_in_the_buffer_comes_before_a_chunk() {
+        let mut receiver = before_body(5);
+        receiver.receive_slice(b"he");
+        assert_eq!(receiver.chunk_limit(), None);
+        assert_eq!(receiver.next_event(), Ok(Some(RequestEvent::Body("he".into()))));
+        assert_eq!(receiver.chunk_limit(), Some(3));
+        let event = receiver.receive_chunk(&mut b"llo, and more".to_vec());
+        assert_eq!(event, Some(RequestEvent::Body("llo".into())));
+        assert_eq!(receiver.chunk_limit(), None);
+        assert_eq!(receiver.next_event(), Ok(Some(RequestEvent::End)));
+        assert_eq!(receiver.decoder().surplus(), 10);
+    }
+
+    #[test]
+    fn a_chunk_of_a_response_goes_to_its_length_or_to_the_end() {
+        for (head, limit) in [
+            ("Content-Length: 4\n\n", Some(4)),
+            ("Status: 200 OK\n\n", Some(16 * 1024)),
+            ("Content-Length: 0\n\n", None),
+        ] {
+            let mut receiver = Receiver::new(ResponseDecoder::default());
+            assert_eq!(receiver.chunk_limit(), None);
+            receiver.receive_slice(head.as_bytes());
+            assert!(matches!(receiver.next_event(), Ok(Some(ResponseEvent::Head(_)))));
+            assert_eq!(receiver.chunk_limit(), limit, "{head:?}");
+            if limit.is_some() {
+                let event = receiver.receive_chunk(&mut b"body".to_vec());
+                assert_eq!(event, Some(ResponseEvent::Body("body".into())));
+                receiver.advance(0);
+            }
+            assert_eq!(receiver.next_event(), Ok(Some(ResponseEvent::End)), "{head:?}");
+        }
     }
 }

@@ -81,6 +81,9 @@ enum Read {
     IntoSlice,
     /// It appends to the buffer, as tokio's `poll_read_buf` does.
     Append,
+    /// Chunks of the body are read past the buffer, as all adapters do; the last brings bytes
+    /// that are none of it.
+    Chunks,
 }
 
 /// The same through the driver, in reads of at most so many bytes.
@@ -101,7 +104,18 @@ fn receive(mut input: &[u8], read: Read, max: usize) -> Decoded {
                         count = count.min(room.len());
                         room[..count].copy_from_slice(&input[..count]);
                     }
-                    Read::Append => receiver.buffer_mut().extend_from_slice(&input[..count]),
+                    Read::Chunks if receiver.chunk_limit().is_some() => {
+                        let mut chunk = input[..count].to_vec();
+                        receiver
+                            .receive_chunk(&mut chunk)
+                            .into_iter()
+                            .for_each(|event| message.add(event));
+                        input = &input[count..];
+                        continue;
+                    }
+                    Read::Append | Read::Chunks => {
+                        receiver.buffer_mut().extend_from_slice(&input[..count]);
+                    }
                 }
                 input = &input[count..];
                 receiver.advance(count);
@@ -184,6 +198,8 @@ fn captures_of_front_servers() {
                 (Read::IntoSlice, 7),
                 (Read::Append, usize::MAX),
                 (Read::Append, 7),
+                (Read::Chunks, usize::MAX),
+                (Read::Chunks, 7),
             ] {
                 let received = receive(&bytes, read, max);
                 let same = (&received.0, &received.1) == (&whole.0, &whole.1);

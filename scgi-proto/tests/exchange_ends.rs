@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::BytesMut;
 use scgi_proto::{
     Config, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status, Timeout,
 };
@@ -93,7 +94,7 @@ fn reply(exchange: &mut Exchange) {
 }
 
 #[test]
-fn nothing_that_was_read_elsewhere_is_not_the_end_of_input() {
+fn what_is_read_elsewhere_while_draining_is_thrown_away() {
     for slice in [false, true] {
         let mut exchange = exchange(&Config::default(), b"GET / HTTP/1.1\r\n");
         assert!(exchange.next_event().is_err());
@@ -103,12 +104,22 @@ fn nothing_that_was_read_elsewhere_is_not_the_end_of_input() {
             false => exchange.receive(bytes.into()),
             true => exchange.receive_slice(bytes),
         };
-        receive(b"");
         receive(b"four");
         assert!(!exchange.is_closed(), "the peer may send more");
         assert_eq!(exchange.traffic().0, 16 + 4);
         assert!(exchange.buffer_mut().is_empty(), "drained bytes are not kept");
+        assert_eq!(exchange.chunk_limit(), None);
     }
+}
+
+#[test]
+fn nothing_that_was_read_at_first_is_not_the_end_of_input() {
+    let mut exchange = Exchange::new(&Config::default(), START);
+    exchange.receive(BytesMut::new());
+    assert_eq!(exchange.next_event(), Ok(None));
+    assert!(exchange.wants_read());
+    exchange.receive_slice(b"");
+    assert!(!exchange.wants_read(), "a copy of no bytes is the end");
 }
 
 #[test]

@@ -161,6 +161,11 @@ fn gone() -> io::Error {
     io::ErrorKind::NotConnected.into()
 }
 
+/// A read of an accepted socket needs room that is initialised. For more bytes than this, which is
+/// the body of an upload, zeroing costs more than the reactor, whose reads do without.
+#[cfg(unix)]
+const ZEROED: usize = 16 * 1024;
+
 /// Tries the call on the accepted socket first; what would wait goes to the reactor's.
 macro_rules! poll {
     ($self:ident, $accepted:ident => $try:expr, $stream:ident => $call:expr) => {{
@@ -185,10 +190,16 @@ macro_rules! poll {
 
 impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        #[cfg(unix)]
+        if let Inner::Accepted(_) = self.inner {
+            if buf.capacity() - buf.initialized().len() > ZEROED {
+                self.register()?;
+            }
+        }
         poll!(self, socket => {
             let read = read_at_once(socket, buf.initialize_unfilled());
             read.map(|count| count.map(|count| buf.advance(count)))

@@ -5,7 +5,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
 use scgi_proto::driver;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -25,7 +24,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
     fn poll_read_buf(
         &mut self,
         cx: &mut Context<'_>,
-        buf: &mut BytesMut,
+        buf: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
         poll_read_buf(Pin::new(&mut self.0), cx, buf)
     }

@@ -1,8 +1,10 @@
 //! Large bodies: throughput, processor time and memory of the server.
 
 use std::io::{Read as _, Write as _};
+use std::thread;
 use std::time::Instant;
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use scgi_examples::BoxError;
 
 use crate::server::{
@@ -34,6 +36,26 @@ impl Case {
     }
 }
 
+/// Server and client each have a processor of their own, the first and the last: the same transfer
+/// takes half as long or twice, as the system puts them together or moves them.
+struct Processors {
+    server: CpuSet,
+    client: CpuSet,
+}
+
+impl Processors {
+    fn find() -> Result<Self, BoxError> {
+        let usable = sched_getaffinity(None)?;
+        let mut usable = (0..CpuSet::MAX_CPU).filter(|&cpu| usable.is_set(cpu)).map(|cpu| {
+            let mut one = CpuSet::new();
+            one.set(cpu);
+            one
+        });
+        let server = usable.next().ok_or("no processor")?;
+        Ok(Self { server, client: usable.next_back().unwrap_or(server) })
+    }
+}
+
 /// Sends or takes the bytes, as fast as a plain loop does.
 fn transfer(server: &Server, job: Job, size: u64) -> Result<(), BoxError> {
     let mut stream = connect(&server.address)?;
@@ -61,6 +83,13 @@ fn transfer(server: &Server, job: Job, size: u64) -> Result<(), BoxError> {
 }
 
 pub(crate) fn print(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> {
+    // A thread of its own, as what comes after this is to run on all processors.
+    thread::scope(|scope| scope.spawn(|| compare(job, size, rounds)).join())
+        .map_err(|_| "the client panicked")?
+}
+
+fn compare(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> {
+    let processors = Processors::find()?;
     header(&[
         &format!("{job:?} of {} MiB", size >> 20),
         "MiB/s",
@@ -71,11 +100,14 @@ pub(crate) fn print(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> 
         "bare CPU / CPU",
         "peak KiB, before and after",
     ]);
-    for runtime in [Runtime::Tokio, Runtime::Blocking] {
+    for runtime in [Runtime::Tokio, Runtime::Smol, Runtime::Blocking] {
         for transport in [Transport::Unix, Transport::Tcp] {
             let task = |bare| Task { runtime, job, shape: Shape::One, bare, size };
+            // The servers inherit it.
+            sched_setaffinity(None, &processors.server)?;
             let mut ours = Case::start(task(false), transport)?;
             let mut bare = Case::start(task(true), transport)?;
+            sched_setaffinity(None, &processors.client)?;
             // The bare loop ends after that many bytes, so a warm-up is a whole transfer.
             transfer(&ours.server, job, size)?;
             transfer(&bare.server, job, size)?;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
 
 use allocation_counter::{AllocationInfo, measure, opt_out};
 use scgi_examples::BoxError;
@@ -49,6 +50,35 @@ pub(crate) async fn bare_tokio(address: &Address, buf: &mut Vec<u8>) -> io::Resu
         Address::Tcp(address) => talk(TcpStream::connect(address).await?, buf).await,
         Address::Unix(path) => talk(UnixStream::connect(path).await?, buf).await,
         _ => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+async fn ours_smol(address: &Address, head: RequestHead) -> Result<usize, BoxError> {
+    let client = scgi_async_std::Client::connect(address).await?;
+    let request = scgi_async_std::Request::new(head, scgi_async_std::Body::empty());
+    Ok(client.request(request).await?.into_body().collect(LIMIT).await?.len())
+}
+
+async fn bare_smol(address: &Address, buf: &mut Vec<u8>) -> Result<usize, BoxError> {
+    use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    macro_rules! talk {
+        ($stream:expr) => {{
+            let mut stream = $stream;
+            stream.write_all(REQUEST).await?;
+            buf.clear();
+            Ok(stream.read_to_end(buf).await?)
+        }};
+    }
+    match address {
+        Address::Tcp(address) => {
+            talk!(
+                smol::Async::<std::net::TcpStream>::connect(address.parse::<SocketAddr>()?).await?
+            )
+        }
+        Address::Unix(path) => {
+            talk!(smol::Async::<std::os::unix::net::UnixStream>::connect(path).await?)
+        }
+        _ => Err("no such address".into()),
     }
 }
 
@@ -104,7 +134,7 @@ pub(crate) fn print(requests: usize, rounds: usize) -> Result<(), BoxError> {
     ]);
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut buf = Vec::with_capacity(LIMIT);
-    for runtime in [Runtime::Tokio, Runtime::Blocking] {
+    for runtime in [Runtime::Tokio, Runtime::Smol, Runtime::Blocking] {
         for transport in [Transport::Unix, Transport::Tcp] {
             let task = Task {
                 runtime: Runtime::Tokio,
@@ -122,6 +152,10 @@ pub(crate) fn print(requests: usize, rounds: usize) -> Result<(), BoxError> {
                         bare.round(requests, |_| {
                             Ok(tokio.block_on(bare_tokio(address, &mut buf))?)
                         })?;
+                    }
+                    Runtime::Smol => {
+                        ours.round(requests, |head| smol::block_on(ours_smol(address, head)))?;
+                        bare.round(requests, |_| smol::block_on(bare_smol(address, &mut buf)))?;
                     }
                     Runtime::Blocking => {
                         ours.round(requests, |head| ours_blocking(address, head))?;

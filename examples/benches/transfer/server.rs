@@ -40,6 +40,7 @@ pub(crate) fn upload_head(size: u64) -> BytesMut {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum Runtime {
     Tokio,
+    Smol,
     Blocking,
 }
 
@@ -152,6 +153,7 @@ pub(crate) fn run(task: Task, address: &Address) -> Result<(), BoxError> {
             scgi_blocking::serve(listener, move |request| answer_blocking(task, request)).run()?;
             Ok(())
         }
+        (Runtime::Smol, _) => smol::block_on(serve_smol(task, address)),
         (Runtime::Tokio, Shape::One) => current()?.block_on(serve(task, address)),
         (Runtime::Tokio, Shape::Multi) => {
             let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -185,6 +187,15 @@ async fn serve(task: Task, address: &Address) -> Result<(), BoxError> {
     Ok(())
 }
 
+async fn serve_smol(task: Task, address: &Address) -> Result<(), BoxError> {
+    if task.bare {
+        return bare_smol(task, bind(address)?).await;
+    }
+    let listener = scgi_async_std::Listener::bind(address).await?;
+    scgi_async_std::smol::serve(listener, move |request| answer_smol(task, request)).await?;
+    Ok(())
+}
+
 /// One of several listeners on the same port.
 fn listen(address: SocketAddr) -> io::Result<tokio::net::TcpListener> {
     let socket = TcpSocket::new_v4()?;
@@ -210,6 +221,19 @@ async fn answer(
     }
     let text = hello(request.head().request_uri().unwrap_or_default());
     Ok(scgi_tokio::Response::new(text).with_field("Content-Type", "text/plain"))
+}
+
+async fn answer_smol(
+    task: Task,
+    mut request: scgi_async_std::Request,
+) -> Result<scgi_async_std::Response, scgi_async_std::Error> {
+    while request.body_mut().chunk().await?.is_some() {}
+    if task.job == Job::Download {
+        let body = scgi_async_std::Body::from_stream(stream::iter(chunks(task.size)));
+        return Ok(scgi_async_std::Response::new(body.with_len(task.size)));
+    }
+    let text = hello(request.head().request_uri().unwrap_or_default());
+    Ok(scgi_async_std::Response::new(text).with_field("Content-Type", "text/plain"))
 }
 
 fn answer_blocking(
@@ -253,6 +277,48 @@ async fn bare_tcp(task: Task, listener: tokio::net::TcpListener) -> Result<(), B
     loop {
         tokio::spawn(bare_answer(task, listener.accept().await?.0, reply));
     }
+}
+
+async fn bare_smol(task: Task, bound: Bound) -> Result<(), BoxError> {
+    let reply = reply().leak();
+    match bound {
+        Bound::Tcp(listener) => {
+            let listener = smol::Async::new(listener)?;
+            loop {
+                smol::spawn(bare_transfer(task, listener.accept().await?.0, reply)).detach();
+            }
+        }
+        Bound::Unix(listener, _file) => {
+            let listener = smol::Async::new(listener)?;
+            loop {
+                smol::spawn(bare_transfer(task, listener.accept().await?.0, reply)).detach();
+            }
+        }
+    }
+}
+
+/// As `bare_answer`, of large bodies, on the streams of futures-io.
+async fn bare_transfer<S>(task: Task, mut stream: S, reply: &[u8]) -> io::Result<()>
+where
+    S: smol::io::AsyncRead + smol::io::AsyncWrite + Unpin,
+{
+    use smol::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let mut buf = vec![b'x'; BUFFER];
+    if task.job == Job::Download {
+        stream.read(&mut buf).await?;
+        for _ in 0..task.size / BUFFER as u64 {
+            stream.write_all(&buf).await?;
+        }
+        return Ok(());
+    }
+    let mut left = upload_head(task.size).len() as u64 + task.size;
+    while left > 0 {
+        match stream.read(&mut buf).await? {
+            0 => return Ok(()),
+            count => left = left.saturating_sub(count as u64),
+        }
+    }
+    stream.write_all(reply).await
 }
 
 /// Moves as many bytes as the library does, and looks at none.

@@ -6,7 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use super::{Interest, Socket};
+use super::{Interest, Socket, read_zeroed};
 
 /// The longest wait in one call: how late a cancelled wait notices at most.
 const SLICE: Duration = Duration::from_millis(100);
@@ -21,6 +21,25 @@ pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Op
     let read = at_once(|| socket.read(buf));
     socket.set_nonblocking(false)?;
     read
+}
+
+pub(super) fn read_buf_at_once(
+    socket: &dyn Socket,
+    buf: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    read_zeroed(buf, |room| read_at_once(socket, room))
+}
+
+/// Waits are bounded in `peek` here.
+pub(super) fn become_patient(_: &dyn Socket) -> bool {
+    false
+}
+
+pub(super) fn read_buf_patiently(
+    socket: &dyn Socket,
+    buf: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    read_buf_at_once(socket, buf)
 }
 
 pub(super) fn write_at_once(

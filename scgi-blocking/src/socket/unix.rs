@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, Shutdown};
 
 pub(crate) use scgi_proto::socket::{descriptors, unix_peer};
@@ -18,6 +19,27 @@ use super::{Interest, Socket};
 
 pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
     scgi_proto::socket::read_at_once(socket.fd(), buf)
+}
+
+pub(super) fn read_buf_at_once(
+    socket: &dyn Socket,
+    buf: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    scgi_proto::socket::read_buf_at_once(socket.fd(), buf)
+}
+
+/// The longest wait of a patient read: long for a stream that flows, short for whoever cancels it.
+const MOMENT: Duration = Duration::from_millis(10);
+
+pub(super) fn become_patient(socket: &dyn Socket) -> bool {
+    set_socket_timeout(socket.fd(), Timeout::Recv, Some(MOMENT)).is_ok()
+}
+
+pub(super) fn read_buf_patiently(
+    socket: &dyn Socket,
+    buf: &mut Vec<u8>,
+) -> io::Result<Option<usize>> {
+    scgi_proto::socket::read_buf(socket.fd(), buf)
 }
 
 pub(super) fn write_at_once(

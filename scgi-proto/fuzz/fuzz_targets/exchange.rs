@@ -16,9 +16,13 @@ fuzz_target!(|data: &[u8]| {
         match action % 12 {
             0..=3 if exchange.wants_read() => {
                 let len = usize::from(script.next().unwrap_or(0)) + 1;
-                let bytes: Vec<u8> = script.by_ref().take(len).collect();
-                exchange.buffer_mut().extend_from_slice(&bytes);
-                exchange.handle_read(bytes.len());
+                let mut bytes: Vec<u8> = script.by_ref().take(len).collect();
+                if action < 128 && exchange.chunk_limit().is_some() {
+                    exchange.receive_chunk(&mut bytes);
+                } else {
+                    exchange.buffer_mut().extend_from_slice(&bytes);
+                    exchange.handle_read(bytes.len());
+                }
             }
             4 => {
                 let head = ResponseHead::new(Status::new(200 + u16::from(action)).unwrap());

@@ -6,7 +6,7 @@ mod request;
 mod response;
 mod scan;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::error::DecodeError;
 
@@ -56,12 +56,27 @@ pub trait Decode {
     /// How many bytes a next read could use; never 0.
     fn read_hint(&self) -> usize;
 
+    /// At most how many bytes of body a read may take past the buffer, if it is empty, straight to
+    /// where they stay: for big bodies. `None` if it is not body that comes next.
+    fn chunk_limit(&self) -> Option<usize>;
+
+    /// The event of a chunk of the body that was read past the buffer, and is not empty.
+    ///
+    /// # Panics
+    /// If it is longer than [`chunk_limit`](Self::chunk_limit) said.
+    fn chunk(&mut self, chunk: Bytes) -> Self::Event;
+
     /// Whether the last event was yielded; then a read would wait for a peer that waits for us.
     fn is_done(&self) -> bool;
 }
 
 /// Reads of a body are at most this long: what front servers write at once.
 const BODY_READ: usize = 64 * 1024;
+
+/// The length of a read that is worth it while so many bytes of body are missing.
+fn body_read(remaining: u64) -> usize {
+    usize::try_from(remaining).unwrap_or(BODY_READ).clamp(1, BODY_READ)
+}
 
 /// Reads of a head are this long, so that a usual one takes one read and the buffer stays small.
 pub(crate) const HEAD_READ: usize = 4 * 1024;

@@ -1,9 +1,9 @@
 //! The request decoder: the server side's ears.
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 
 use super::block::parse_block;
-use super::{BODY_READ, Decode, HEAD_READ};
+use super::{BODY_READ, Decode, HEAD_READ, body_read};
 use crate::error::{DecodeError, Part};
 use crate::event::RequestEvent;
 use crate::limits::Limits;
@@ -214,11 +214,21 @@ impl Decode for RequestDecoder {
                 // Never by the declared length: a peer pays with bytes for the memory it takes.
                 missing.clamp(HEAD_READ, BODY_READ)
             }
-            State::Body { remaining } => {
-                usize::try_from(*remaining).unwrap_or(BODY_READ).clamp(1, BODY_READ)
-            }
+            State::Body { remaining } => body_read(*remaining),
             State::Length | State::Done | State::Failed(_) => HEAD_READ,
         }
+    }
+
+    fn chunk_limit(&self) -> Option<usize> {
+        match self.state {
+            State::Body { remaining: remaining @ 1.. } => Some(body_read(remaining)),
+            _ => None,
+        }
+    }
+
+    fn chunk(&mut self, chunk: Bytes) -> RequestEvent {
+        self.body_received(chunk.len());
+        RequestEvent::Body(chunk)
     }
 
     fn is_done(&self) -> bool {

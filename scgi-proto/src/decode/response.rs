@@ -5,7 +5,7 @@ use alloc::string::String;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
-use super::{BODY_READ, Decode, HEAD_READ};
+use super::{Decode, HEAD_READ, body_read};
 use crate::error::{DecodeError, Part};
 use crate::event::ResponseEvent;
 use crate::field::{is_status, is_token, split_field, split_line, trim};
@@ -101,11 +101,6 @@ impl ResponseDecoder {
     #[must_use]
     pub fn surplus(&self) -> u64 {
         self.surplus
-    }
-
-    #[cfg(feature = "std")]
-    pub(crate) fn is_at_head(&self) -> bool {
-        matches!(self.state, State::Head)
     }
 
     /// See [`Call::body_remaining`](crate::Call::body_remaining).
@@ -332,12 +327,29 @@ impl Decode for ResponseDecoder {
     fn read_hint(&self) -> usize {
         match &self.state {
             State::Head => HEAD_READ,
-            State::Body { remaining } => {
-                usize::try_from(*remaining).unwrap_or(BODY_READ).clamp(1, BODY_READ)
-            }
+            State::Body { remaining } => body_read(*remaining),
             // Small at first: many responses have no Content-Length and few bytes.
             _ => 4 * HEAD_READ,
         }
+    }
+
+    fn chunk_limit(&self) -> Option<usize> {
+        match self.state {
+            State::Body { remaining: 1.. } | State::BodyToEnd => Some(self.read_hint()),
+            _ => None,
+        }
+    }
+
+    fn chunk(&mut self, chunk: Bytes) -> ResponseEvent {
+        match &mut self.state {
+            State::Body { remaining } => {
+                let left = remaining.checked_sub(chunk.len() as u64);
+                *remaining = left.expect("more bytes than the body has");
+            }
+            State::BodyToEnd => {}
+            _ => panic!("no body is expected"),
+        }
+        ResponseEvent::Body(chunk)
     }
 
     fn is_done(&self) -> bool {

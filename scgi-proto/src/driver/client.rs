@@ -5,7 +5,7 @@ use core::task::{Context, Poll, ready};
 use std::io;
 
 use super::body::BodyWrapper;
-use super::scratch::with_scratch;
+use super::scratch::{with_room, with_scratch};
 use super::transfer::Transfer;
 use super::transport::{Outlet, Transport};
 use crate::call::Call;
@@ -88,7 +88,8 @@ impl<T: Transport> Client<T> {
                 return Poll::Ready(Ok(None));
             }
             match ready!(self.poll_fill(cx)) {
-                Ok(()) => {}
+                Ok(None) => {}
+                Ok(chunk) => return Poll::Ready(Ok(chunk)),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
                     return Poll::Ready(Err(self.write_error.take().unwrap_or(error).into()));
@@ -97,18 +98,21 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// One read into the call, which holds no more than its request while it waits for the head.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// One read: to the event of a chunk of the body, or into the call.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<ResponseEvent>>> {
         let Self { outlet: Outlet { transport, .. }, call, .. } = self;
-        if call.is_head_awaited() {
-            with_scratch(|buf| {
-                transport.poll_read(cx, buf).map_ok(|count| call.receive_slice(&buf[..count]))
-            })
-        } else {
-            // Chunks of a body are read to where they stay.
-            let read = transport.poll_read_buf(cx, call.buffer_mut());
-            read.map_ok(|count| call.handle_read(count))
+        if let Some(limit) = call.chunk_limit() {
+            return with_room(limit, |room| {
+                transport.poll_read_buf(cx, room).map_ok(|_| call.receive_chunk(room))
+            });
         }
+        with_scratch(|buf| {
+            let read = transport.poll_read(cx, buf);
+            read.map_ok(|count| {
+                call.receive_slice(&buf[..count]);
+                None
+            })
+        })
     }
 
     /// That there is no response is the consequence of a failed write, if one failed.

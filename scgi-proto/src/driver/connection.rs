@@ -9,7 +9,7 @@ use std::io;
 use bytes::BytesMut;
 
 use super::arrival::Arrival;
-use super::scratch::with_scratch;
+use super::scratch::{with_room, with_scratch};
 use super::transport::{Advice, Clock, Outlet, Transport};
 use crate::config::Config;
 use crate::counters::Counted;
@@ -135,42 +135,45 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             if self.exchange.is_request_over() {
                 return Poll::Ready(Ok(None));
             }
-            if self.poll_fill(cx)?.is_pending() {
-                if self.poll_evicted(cx).is_ready() {
-                    self.exchange.close();
-                    return Poll::Ready(Err(Error::Closed));
+            match self.poll_fill(cx)? {
+                Poll::Ready(None) => {}
+                Poll::Ready(chunk) => return Poll::Ready(Ok(chunk)),
+                Poll::Pending => {
+                    if self.poll_evicted(cx).is_ready() {
+                        self.exchange.close();
+                        return Poll::Ready(Err(Error::Closed));
+                    }
+                    self.exchange.wait_for_read(self.clock.now());
+                    let timeout = ready!(self.poll_deadline(cx));
+                    return Poll::Ready(Err(timeout.into()));
                 }
-                self.exchange.wait_for_read(self.clock.now());
-                let timeout = ready!(self.poll_deadline(cx));
-                return Poll::Ready(Err(timeout.into()));
             }
         }
     }
 
-    /// One read into the exchange, which holds no spare room while it waits.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// One read: to the event of a chunk of the body, or into the exchange.
+    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RequestEvent>>> {
         let Self { outlet: Outlet { transport, .. }, exchange, .. } = self;
-        let read = if exchange.body_remaining().is_none() {
-            with_scratch(|buf| {
-                transport.poll_read(cx, buf).map_ok(|count| match count {
-                    0 => exchange.handle_read(0),
-                    count => exchange.receive(BytesMut::from(&buf[..count])),
-                })
+        let read = if let Some(limit) = exchange.chunk_limit() {
+            with_room(limit, |room| {
+                transport.poll_read_buf(cx, room).map_ok(|_| exchange.receive_chunk(room))
             })
         } else {
-            // Chunks of a body are read to where they stay.
-            let read = transport.poll_read_buf(cx, exchange.buffer_mut());
-            read.map_ok(|count| exchange.handle_read(count))
+            with_scratch(|buf| {
+                let read = transport.poll_read(cx, buf);
+                read.map_ok(|count| {
+                    exchange.receive_slice(&buf[..count]);
+                    None
+                })
+            })
         };
         match &read {
-            Poll::Pending => exchange.release_buffer(),
             // A signal came: nothing was read, and the caller reads again.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                exchange.release_buffer();
-                return Poll::Ready(Ok(()));
+                return Poll::Ready(Ok(None));
             }
             Poll::Ready(Err(_)) => exchange.close(),
-            Poll::Ready(Ok(())) => {}
+            Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
         read
     }
@@ -264,9 +267,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// While the program works: whether the peer has closed or broken the connection.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         while self.exchange.may_watch() {
-            match ready!(self.poll_fill(cx)) {
-                Ok(()) => {}
-                Err(error) => return Poll::Ready(error.into()),
+            if let Err(error) = ready!(self.poll_fill(cx)) {
+                return Poll::Ready(error.into());
             }
         }
         if self.exchange.is_peer_gone() {

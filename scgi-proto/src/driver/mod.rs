@@ -96,7 +96,7 @@ pub use collector::Collector;
 pub use connection::Connection;
 pub use first_poll::{FirstPoll, Rest};
 pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};
-pub use scratch::with_scratch;
-pub use transport::{Advice, Clock, Transport};
+pub use scratch::{with_room, with_scratch};
+pub use transport::{Advice, Clock, Transport, poll_read_zeroed};
 #[cfg(all(feature = "systemd", unix))]
 pub use watchdog::Watchdog;

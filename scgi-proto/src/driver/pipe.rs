@@ -21,6 +21,17 @@ struct Shared {
     writer: Option<Waker>,
 }
 
+impl Shared {
+    /// Whether the same task waits at both ends: it polls the one after the other by itself, and
+    /// to be woken would make it run once more for each chunk.
+    fn is_one_task(&self) -> bool {
+        let Some((reader, writer)) = self.reader.as_ref().zip(self.writer.as_ref()) else {
+            return false;
+        };
+        reader.will_wake(writer)
+    }
+}
+
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
     // No code that can panic runs under the lock.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
@@ -71,19 +82,22 @@ impl PipeWriter {
         if shared.reader_gone {
             return Poll::Ready(Demand::Nothing);
         }
+        register(&mut shared.writer, cx);
         if shared.wanted && shared.chunk.is_none() && shared.end.is_none() {
             return Poll::Ready(Demand::Chunk);
         }
-        register(&mut shared.writer, cx);
         Poll::Pending
     }
 
-    /// Hands over the chunk that was wanted.
+    /// Hands over the chunk that was wanted. A reader in the same task is not woken: poll it
+    /// after this.
     pub fn send(&mut self, chunk: Bytes) {
         let mut shared = lock(&self.shared);
         shared.chunk = Some(chunk);
         shared.wanted = false;
-        wake(&mut shared.reader);
+        if !shared.is_one_task() {
+            wake(&mut shared.reader);
+        }
     }
 
     /// Ends the body: complete, or with what went wrong.
@@ -127,8 +141,7 @@ impl PipeReader {
         register(&mut shared.reader, cx);
         if !shared.wanted {
             shared.wanted = true;
-            // The same task looks at the demand by itself after it has polled the handler.
-            if shared.writer.as_ref().is_some_and(|writer| !writer.will_wake(cx.waker())) {
+            if !shared.is_one_task() {
                 wake(&mut shared.writer);
             }
         }

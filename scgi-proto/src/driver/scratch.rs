@@ -1,6 +1,6 @@
 //! Memory to read into before it is known what came.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use std::vec::Vec;
 
 /// Heads are read into memory that all connections of a thread share, and only what came is
@@ -9,6 +9,7 @@ const LEN: usize = 16 * 1024;
 
 std::thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Gives `read` 16 KiB that all connections of this thread share.
@@ -29,5 +30,29 @@ pub fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     buf.resize(LEN, 0);
     let result = read(&mut buf);
     SCRATCH.set(buf);
+    result
+}
+
+/// Gives `read` an empty `Vec` with room for `limit` bytes. What it leaves of that is for the next
+/// one of this thread: a connection that waits holds none, and none is allocated in vain.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::driver::with_room;
+/// let chunk = with_room(4096, |room| {
+///     room.extend_from_slice(b"hello");
+///     std::mem::take(room)
+/// });
+/// assert_eq!(chunk.capacity(), 4096);
+/// ```
+pub fn with_room<T>(limit: usize, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut room = ROOM.take();
+    // Not a larger one, as all of it stays while a chunk does.
+    if room.capacity() != limit {
+        room = Vec::with_capacity(limit);
+    }
+    let result = read(&mut room);
+    room.clear();
+    ROOM.set(room);
     result
 }
