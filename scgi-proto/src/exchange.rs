@@ -88,14 +88,15 @@ struct Timeouts {
     body: Nanos,
     write: Nanos,
     drain: Nanos,
+    /// Bytes that may still be read away.
     drain_limit: u64,
 }
 
 /// When each wait ends; never, while nothing is waited for.
 #[derive(Debug, Clone, Copy)]
 struct Deadlines {
-    head: Nanos,
-    body: Nanos,
+    /// Of the head, then of what is waited for of the body, then of draining.
+    input: Nanos,
     write: Nanos,
     request: Nanos,
 }
@@ -130,10 +131,7 @@ enum Phase {
     Open,
     /// The reply is written; the write side has to be shut down, then input read away.
     Shutdown,
-    Drain {
-        until: Nanos,
-        drained: u64,
-    },
+    Drain,
     Closed {
         reset: bool,
     },
@@ -165,8 +163,7 @@ impl Exchange {
                 drain_limit: config.drain_limit,
             },
             deadlines: Deadlines {
-                head: Nanos::new(config.head_timeout).after(now),
-                body: Nanos::NEVER,
+                input: Nanos::new(config.head_timeout).after(now),
                 write: Nanos::NEVER,
                 request: Nanos::new(config.request_timeout).after(now),
             },
@@ -200,7 +197,7 @@ impl Exchange {
         })?;
         if let Some(RequestEvent::Head(head)) = &event {
             self.head_seen = true;
-            self.deadlines.head = Nanos::NEVER;
+            self.deadlines.input = Nanos::NEVER;
             self.is_head_request = head.method() == Some(b"HEAD");
             self.expects_surplus = head.lengths_disagree();
         }
@@ -219,7 +216,7 @@ impl Exchange {
     pub fn wants_read(&self) -> bool {
         match self.phase {
             Phase::Open => !self.is_request_over(),
-            Phase::Drain { .. } => true,
+            Phase::Drain => true,
             Phase::Shutdown | Phase::Closed { .. } => false,
         }
     }
@@ -261,21 +258,28 @@ impl Exchange {
     /// # Panics
     /// If `count` is more than the room that was lent.
     pub fn handle_read(&mut self, count: usize) {
-        self.deadlines.body = Nanos::NEVER;
-        self.received += count as u64;
         self.receiver.advance(count);
+        self.input_came(count);
+    }
+
+    /// Takes note of bytes that have come; none are the end of input.
+    fn input_came(&mut self, count: usize) {
+        self.received += count as u64;
+        if self.phase == Phase::Open && self.head_seen {
+            self.deadlines.input = Nanos::NEVER;
+        }
         self.drain(count);
     }
 
     /// Throws away what was read, if nothing else is read for.
     fn drain(&mut self, count: usize) {
-        if let Phase::Drain { drained, .. } = &mut self.phase {
-            *drained += count as u64;
-            let over = *drained > self.timeouts.drain_limit;
-            self.receiver.discard();
-            if count == 0 || over {
-                self.close();
-            }
+        if self.phase != Phase::Drain {
+            return;
+        }
+        self.receiver.discard();
+        match self.timeouts.drain_limit.checked_sub(count as u64) {
+            Some(left) if count > 0 => self.timeouts.drain_limit = left,
+            _ => self.close(),
         }
     }
 
@@ -288,10 +292,9 @@ impl Exchange {
     /// any memory; they are not copied if they are the first.
     pub fn receive(&mut self, bytes: BytesMut) {
         let count = bytes.len();
-        self.received += count as u64;
         self.receiver.receive(bytes);
         if count > 0 {
-            self.drain(count);
+            self.input_came(count);
         }
     }
 
@@ -301,10 +304,8 @@ impl Exchange {
             self.handle_read(0);
             return;
         }
-        self.deadlines.body = Nanos::NEVER;
-        self.received += bytes.len() as u64;
         self.receiver.receive_slice(bytes);
-        self.drain(bytes.len());
+        self.input_came(bytes.len());
     }
 
     /// At most how many bytes of body the next read may take past the buffer; see
@@ -320,8 +321,7 @@ impl Exchange {
     /// # Panics
     /// If [`chunk_limit`](Self::chunk_limit) is `None`.
     pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<RequestEvent> {
-        self.deadlines.body = Nanos::NEVER;
-        self.received += read.len() as u64;
+        self.input_came(read.len());
         self.receiver.receive_chunk(read)
     }
 
@@ -349,8 +349,8 @@ impl Exchange {
 
     /// Says that a read has to wait, which starts the deadline of the body if it is one.
     pub fn wait_for_read(&mut self, now: Duration) {
-        if self.head_seen && !self.deadlines.body.is_set() && self.phase == Phase::Open {
-            self.deadlines.body = self.timeouts.body.after(now);
+        if self.head_seen && !self.deadlines.input.is_set() && self.phase == Phase::Open {
+            self.deadlines.input = self.timeouts.body.after(now);
         }
     }
 
@@ -529,7 +529,8 @@ impl Exchange {
     pub fn handle_shutdown(&mut self, now: Duration) {
         if self.phase == Phase::Shutdown {
             self.receiver.discard();
-            self.phase = Phase::Drain { until: self.timeouts.drain.after(now), drained: 0 };
+            self.phase = Phase::Drain;
+            self.deadlines.input = self.timeouts.drain.after(now);
         }
     }
 
@@ -588,10 +589,10 @@ impl Exchange {
     pub fn poll_timeout(&self) -> Option<Duration> {
         let next = match self.phase {
             Phase::Open | Phase::Shutdown => {
-                let Deadlines { head, body, write, request } = self.deadlines;
-                head.min(body).min(write).min(request)
+                let Deadlines { input, write, request } = self.deadlines;
+                input.min(write).min(request)
             }
-            Phase::Drain { until, .. } => until,
+            Phase::Drain => self.deadlines.input,
             Phase::Closed { .. } => Nanos::NEVER,
         };
         next.is_set().then(|| Duration::from_nanos(next.0))
@@ -604,27 +605,26 @@ impl Exchange {
     /// connection breaks.
     pub fn handle_timeout(&mut self, now: Duration) -> Option<Timeout> {
         let passed = |deadline: Nanos| deadline.has_passed(now);
+        let Deadlines { input, write, request } = self.deadlines;
         match self.phase {
-            Phase::Drain { until, .. } if passed(until) => {
+            Phase::Drain if passed(input) => {
                 self.close();
                 return Some(Timeout::Drain);
             }
-            Phase::Drain { .. } | Phase::Closed { .. } => return None,
+            Phase::Drain | Phase::Closed { .. } => return None,
             Phase::Open | Phase::Shutdown => {}
         }
-        let Deadlines { head, body, write, request } = self.deadlines;
         if passed(write) {
             self.abort();
             return Some(Timeout::Write);
         }
-        let timeout = match (passed(head), passed(body), passed(request)) {
-            (true, ..) => Timeout::Head,
-            (_, true, _) => Timeout::Body,
-            (_, _, true) => Timeout::Request,
+        let timeout = match (passed(input), passed(request)) {
+            (true, _) if self.head_seen => Timeout::Body,
+            (true, _) => Timeout::Head,
+            (_, true) => Timeout::Request,
             _ => return None,
         };
-        let never = Nanos::NEVER;
-        self.deadlines = Deadlines { head: never, body: never, write, request: never };
+        self.deadlines = Deadlines { input: Nanos::NEVER, write, request: Nanos::NEVER };
         self.refused |= timeout != Timeout::Request;
         if self.received == 0 {
             self.close();
