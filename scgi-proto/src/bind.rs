@@ -336,6 +336,8 @@ mod tests {
         fn new(name: &str) -> Self {
             let folder = std::format!("scgi-bind-{}-{name}", std::process::id());
             let folder = std::env::temp_dir().join(folder);
+            // That of a process that was killed and had this number before.
+            let _ = fs::remove_dir_all(&folder);
             fs::create_dir(&folder).unwrap();
             Self(folder)
         }

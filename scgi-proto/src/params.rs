@@ -45,7 +45,17 @@ impl Params {
     /// The value of `name`, the last one if it stands more than once.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().rev().find(|(n, _)| *n == name.as_bytes()).map(|(_, value)| value)
+        let mut nuls = &self.nuls[..];
+        while let [before @ .., name_end, value_end] = nuls {
+            let start = before.last().map_or(0, |before| before + 1);
+            let (start, name_end) = (start as usize, *name_end as usize);
+            // Most names differ in length, which is told without looking at them.
+            if name_end - start == name.len() && self.block[start..name_end] == *name.as_bytes() {
+                return Some(&self.block[name_end + 1..*value_end as usize]);
+            }
+            nuls = before;
+        }
+        None
     }
 
     /// As [`get`](Self::get), if the value is UTF-8.

@@ -27,6 +27,7 @@ mod with {
     use std::string::{String, ToString};
     use std::time::Instant;
 
+    use tracing::field::display;
     use tracing::{Level, Span, debug, enabled, error_span, warn};
 
     use crate::address::Address;
@@ -62,7 +63,7 @@ mod with {
                 "request",
                 method = %Escaped(head.method().unwrap_or_default()),
                 uri = %Escaped(path),
-                peer = peer.map(ToString::to_string),
+                peer = peer.map(display),
             );
             let listens = !span.is_disabled() || enabled!(target: "scgi", Level::WARN);
             let request = listens.then(|| Box::new(Request { span, begun: Instant::now() }));
@@ -96,7 +97,7 @@ mod with {
 
         /// Tells why a connection got no answer from the handler.
         pub fn failed(error: &Error, peer: Option<&Peer>) {
-            let peer = peer.map(ToString::to_string);
+            let peer = peer.map(display);
             match core::error::Error::source(error) {
                 Some(reason) => warn!(target: "scgi", peer, %reason, "{error}"),
                 None => warn!(target: "scgi", peer, "{error}"),
