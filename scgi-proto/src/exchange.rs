@@ -536,15 +536,18 @@ impl Exchange {
 
     /// Gives up the connection: it is closed from here on, without a reply.
     pub fn close(&mut self) {
-        if !self.is_closed() {
-            self.phase = Phase::Closed { reset: false };
-        }
+        self.end(false);
     }
 
     /// Breaks the connection, so that the peer sees the reply as cut.
     pub fn abort(&mut self) {
+        self.end(true);
+    }
+
+    fn end(&mut self, reset: bool) {
         if !self.is_closed() {
-            self.phase = Phase::Closed { reset: true };
+            self.phase = Phase::Closed { reset };
+            self.deadlines.write = Nanos::NEVER;
         }
     }
 
@@ -593,7 +596,8 @@ impl Exchange {
                 input.min(write).min(request)
             }
             Phase::Drain => self.deadlines.input,
-            Phase::Closed { .. } => Nanos::NEVER,
+            // A stream may still hold back the end of the reply.
+            Phase::Closed { .. } => self.deadlines.write,
         };
         next.is_set().then(|| Duration::from_nanos(next.0))
     }
@@ -610,6 +614,11 @@ impl Exchange {
             Phase::Drain if passed(input) => {
                 self.close();
                 return Some(Timeout::Drain);
+            }
+            Phase::Closed { .. } if passed(write) => {
+                self.phase = Phase::Closed { reset: true };
+                self.deadlines.write = Nanos::NEVER;
+                return Some(Timeout::Write);
             }
             Phase::Drain | Phase::Closed { .. } => return None,
             Phase::Open | Phase::Shutdown => {}

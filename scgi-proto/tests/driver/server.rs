@@ -248,6 +248,20 @@ fn a_flush_that_waits_is_a_write_that_waits() {
 }
 
 #[test]
+fn the_end_of_a_reply_that_is_held_back_has_a_deadline_too() {
+    let script = Script::new([GET]);
+    let mut connection = connection(&script);
+    let answers = async |_: Request<Body>| Ok::<_, BoxError>(Response::new(Body::from("x")));
+    let mut answer = pin!(connection.answer(answers));
+    script.let_flush_wait(true);
+    assert!(poll(answer.as_mut()).is_pending());
+    assert!(script.written().ends_with('x'), "all of it was taken");
+    script.pass(59);
+    assert!(poll(answer.as_mut()).is_pending());
+    assert_eq!(late(&script, answer, 1), Timeout::Write);
+}
+
+#[test]
 fn a_source_that_fails_breaks_the_reply() {
     let script = Script::new([GET]);
     let streams = async |_: Request<Body>| Ok::<_, BoxError>(halting(true));
