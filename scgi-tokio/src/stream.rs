@@ -190,17 +190,19 @@ macro_rules! poll {
 
 impl AsyncRead for Stream {
     fn poll_read(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         #[cfg(unix)]
-        if let Inner::Accepted(_) = self.inner {
+        if let Inner::Accepted(_) = this.inner {
             if buf.capacity() - buf.initialized().len() > ZEROED {
-                self.register()?;
+                this.register()?;
             }
         }
-        poll!(self, socket => {
+        let this = Pin::new(this);
+        poll!(this, socket => {
             let read = read_at_once(socket, buf.initialize_unfilled());
             read.map(|count| count.map(|count| buf.advance(count)))
         }, stream => Pin::new(stream).poll_read(cx, buf))
