@@ -229,16 +229,22 @@ impl<IO: Read + Write> Connection<IO> {
     /// One read: to the event of a chunk of the body, or into the exchange.
     fn fill(&mut self) -> Result<Option<RequestEvent>, Error> {
         loop {
-            if self.is_patient {
-                // These reads wait themselves, so this would never be looked at.
-                self.check_cancel()?;
-                self.check_deadline()?;
-            }
             match self.read_at_once() {
-                Ok(Input::Event(event)) => return Ok(Some(event)),
+                Ok(Input::Event(event)) => {
+                    // A body that flows need never be waited for, where this is looked at else.
+                    self.check_cancel()?;
+                    self.check_deadline()?;
+                    return Ok(Some(event));
+                }
                 Ok(Input::Buffered) => return Ok(None),
                 Ok(Input::NotYet) if self.become_patient() => {}
-                Ok(Input::NotYet) => self.wait(Interest::Read)?,
+                Ok(Input::NotYet) => {
+                    if self.exchange.body_remaining().is_some() {
+                        // What is left of the buffer of a head may be large, and hold its memory.
+                        self.exchange.release_buffer();
+                    }
+                    self.wait(Interest::Read)?;
+                }
                 Err(error) => {
                     self.exchange.close();
                     return Err(error.into());

@@ -347,16 +347,19 @@ fn a_body_that_stops_and_a_handler_that_takes_too_long() {
     );
 }
 
-/// Sends a long body, a byte every moment, until the server has had enough. The server is never
-/// without input for long enough to wait by anything but its reads.
-fn trickle(stream: &mut Stream) {
-    stream.write_all(&head(100_000)).expect("written");
+/// Sends a long body, a piece every `pause`, until the server has had enough.
+fn send(stream: &mut Stream, piece: &[u8], pause: Duration) {
+    stream.write_all(&head(1 << 40)).expect("written");
     let begun = Instant::now();
-    while stream.write_all(b"x").is_ok() {
+    while stream.write_all(piece).is_ok() {
         assert!(begun.elapsed() < 5000 * MS, "it goes on for ever");
-        sleep(2 * MS);
+        sleep(pause);
     }
 }
+
+/// What a read alone waits for, and what need never be waited for.
+const FLOWS: [(&[u8], Duration); 2] =
+    [(b"x", Duration::from_millis(2)), (&[b'x'; 100_000], Duration::ZERO)];
 
 #[test]
 fn a_body_that_flows_has_an_end_all_the_same() {
@@ -365,7 +368,9 @@ fn a_body_that_flows_has_an_end_all_the_same() {
         .with_request_timeout(300 * MS)
         .with_drain_timeout(100 * MS);
     let handler = |mut request: Request| -> Result<_, Error> {
-        request.body_mut().discard()?;
+        while request.body_mut().chunk()?.is_some() {
+            sleep(MS);
+        }
         Ok(Response::new("done"))
     };
     on_each(
@@ -373,10 +378,12 @@ fn a_body_that_flows_has_an_end_all_the_same() {
         &handler,
         |s| s.with_config(config),
         |server| {
-            let begun = Instant::now();
-            trickle(&mut server.connect());
-            assert!(begun.elapsed() >= 300 * MS && begun.elapsed() < 2000 * MS);
-            wait_until(|| server.counters.refused(Status::SERVICE_UNAVAILABLE) == 1);
+            for (piece, pause) in FLOWS {
+                let begun = Instant::now();
+                send(&mut server.connect(), piece, pause);
+                assert!(begun.elapsed() >= 300 * MS && begun.elapsed() < 2000 * MS);
+            }
+            wait_until(|| server.counters.refused(Status::SERVICE_UNAVAILABLE) == 2);
             server.stop();
         },
     );
@@ -385,14 +392,18 @@ fn a_body_that_flows_has_an_end_all_the_same() {
         &handler,
         |s| s.with_shutdown_deadline(50 * MS),
         |server| {
-            let mut stream = server.connect();
-            let trickling = thread::spawn(move || trickle(&mut stream));
-            wait_until(|| server.counters.active() == 1);
+            let senders = FLOWS.map(|(piece, pause)| {
+                let mut stream = server.connect();
+                thread::spawn(move || send(&mut stream, piece, pause))
+            });
+            wait_until(|| server.counters.active() == 2);
             sleep(100 * MS);
             server.shutdown.stop();
             let summary = server.thread.join().expect("no panic").expect("a summary");
-            assert_eq!(summary, Summary { served: 1, finished: 0, aborted: 1 });
-            trickling.join().expect("the server closed");
+            assert_eq!(summary, Summary { served: 2, finished: 0, aborted: 2 });
+            for sender in senders {
+                sender.join().expect("the server closed");
+            }
         },
     );
 }

@@ -236,9 +236,6 @@ impl Call {
 
     /// Takes what was read past the buffer, and gives its event; see
     /// [`Receiver::receive_chunk`].
-    ///
-    /// # Panics
-    /// If [`chunk_limit`](Self::chunk_limit) is `None`.
     pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<ResponseEvent> {
         self.receiver.receive_chunk(read)
     }

@@ -192,6 +192,7 @@ impl Exchange {
         let event = self.receiver.next_event().inspect_err(|error| {
             if !self.refused {
                 self.refused = true;
+                self.deadlines.input = Nanos::NEVER;
                 self.refuse(error.status_hint(), error);
             }
         })?;
@@ -316,11 +317,13 @@ impl Exchange {
     }
 
     /// Takes what was read past the buffer, and gives its event; see
-    /// [`Receiver::receive_chunk`].
-    ///
-    /// # Panics
-    /// If [`chunk_limit`](Self::chunk_limit) is `None`.
+    /// [`Receiver::receive_chunk`]. If nobody waits for it any more, it is taken as by
+    /// [`receive_slice`](Self::receive_slice).
     pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<RequestEvent> {
+        if self.chunk_limit().is_none() {
+            self.receive_slice(read);
+            return None;
+        }
         self.input_came(read.len());
         self.receiver.receive_chunk(read)
     }
@@ -351,6 +354,14 @@ impl Exchange {
     pub fn wait_for_read(&mut self, now: Duration) {
         if self.head_seen && !self.deadlines.input.is_set() && self.phase == Phase::Open {
             self.deadlines.input = self.timeouts.body.after(now);
+        }
+    }
+
+    /// Says that the program wants no more of the body, which ends the deadline of a read that had
+    /// to wait for it.
+    pub fn wait_for_no_body(&mut self) {
+        if self.phase == Phase::Open && self.head_seen {
+            self.deadlines.input = Nanos::NEVER;
         }
     }
 
@@ -530,7 +541,8 @@ impl Exchange {
         if self.phase == Phase::Shutdown {
             self.receiver.discard();
             self.phase = Phase::Drain;
-            self.deadlines.input = self.timeouts.drain.after(now);
+            let input = self.timeouts.drain.after(now);
+            self.deadlines = Deadlines { input, write: Nanos::NEVER, request: Nanos::NEVER };
         }
     }
 
@@ -590,14 +602,12 @@ impl Exchange {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
+        let Deadlines { input, write, request } = self.deadlines;
         let next = match self.phase {
-            Phase::Open | Phase::Shutdown => {
-                let Deadlines { input, write, request } = self.deadlines;
-                input.min(write).min(request)
-            }
-            Phase::Drain => self.deadlines.input,
+            Phase::Open => input.min(write).min(request),
+            Phase::Drain => input,
             // A stream may still hold back the end of the reply.
-            Phase::Closed { .. } => self.deadlines.write,
+            Phase::Shutdown | Phase::Closed { .. } => write,
         };
         next.is_set().then(|| Duration::from_nanos(next.0))
     }
@@ -610,22 +620,19 @@ impl Exchange {
     pub fn handle_timeout(&mut self, now: Duration) -> Option<Timeout> {
         let passed = |deadline: Nanos| deadline.has_passed(now);
         let Deadlines { input, write, request } = self.deadlines;
-        match self.phase {
-            Phase::Drain if passed(input) => {
+        if self.phase == Phase::Drain {
+            return passed(input).then(|| {
                 self.close();
-                return Some(Timeout::Drain);
-            }
-            Phase::Closed { .. } if passed(write) => {
-                self.phase = Phase::Closed { reset: true };
-                self.deadlines.write = Nanos::NEVER;
-                return Some(Timeout::Write);
-            }
-            Phase::Drain | Phase::Closed { .. } => return None,
-            Phase::Open | Phase::Shutdown => {}
+                Timeout::Drain
+            });
         }
         if passed(write) {
-            self.abort();
+            self.phase = Phase::Closed { reset: true };
+            self.deadlines.write = Nanos::NEVER;
             return Some(Timeout::Write);
+        }
+        if self.phase != Phase::Open {
+            return None;
         }
         let timeout = match (passed(input), passed(request)) {
             (true, _) if self.head_seen => Timeout::Body,

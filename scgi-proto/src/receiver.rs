@@ -120,19 +120,19 @@ impl<D: Decode> Receiver<D> {
     }
 
     /// Takes what was read past the buffer, and gives its event; nothing is the end of input. What
-    /// is beyond the limit stays for later.
+    /// is beyond the limit, as all of it is if there is none, is copied to the buffer.
     ///
     /// The chunk keeps the memory of `read`, unless it is few bytes: they are copied, as whoever
     /// collects chunks would else hold much more than came.
-    ///
-    /// # Panics
-    /// If [`chunk_limit`](Self::chunk_limit) is `None`.
     pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<D::Event> {
-        let limit = self.chunk_limit().expect("no body is expected");
         if read.is_empty() {
             self.eof = true;
             return None;
         }
+        let Some(limit) = self.chunk_limit() else {
+            self.receive_slice(read);
+            return None;
+        };
         if read.len() > limit {
             self.receive_slice(&read[limit..]);
             read.truncate(limit);

@@ -27,7 +27,7 @@ mod with {
     use std::string::{String, ToString};
     use std::time::Instant;
 
-    use tracing::field::display;
+    use tracing::field::Empty;
     use tracing::{Level, Span, debug, enabled, error_span, warn};
 
     use crate::address::Address;
@@ -63,8 +63,11 @@ mod with {
                 "request",
                 method = %Escaped(head.method().unwrap_or_default()),
                 uri = %Escaped(path),
-                peer = peer.map(display),
+                peer = Empty,
             );
+            if let Some(peer) = peer.filter(|_| !span.is_disabled()) {
+                span.record("peer", peer.to_string());
+            }
             let listens = !span.is_disabled() || enabled!(target: "scgi", Level::WARN);
             let request = listens.then(|| Box::new(Request { span, begun: Instant::now() }));
             Self { request }
@@ -97,7 +100,7 @@ mod with {
 
         /// Tells why a connection got no answer from the handler.
         pub fn failed(error: &Error, peer: Option<&Peer>) {
-            let peer = peer.map(display);
+            let peer = peer.map(ToString::to_string);
             match core::error::Error::source(error) {
                 Some(reason) => warn!(target: "scgi", peer, %reason, "{error}"),
                 None => warn!(target: "scgi", peer, "{error}"),

@@ -165,3 +165,78 @@ fn a_body_that_has_come_needs_no_drain_although_nobody_read_it() {
     write_all(&mut exchange);
     assert!(exchange.is_closed() && !exchange.wants_reset());
 }
+
+/// A request with two of five bytes of its body, whose head was taken.
+fn begun(config: &Config) -> Exchange {
+    let mut exchange = exchange(config, b"17:CONTENT_LENGTH\x005\x00,ab");
+    assert_eq!(exchange.chunk_limit(), None, "the head comes first");
+    assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    assert_eq!(exchange.chunk_limit(), None, "what has come is next");
+    assert_eq!(exchange.next_event(), Ok(Some(RequestEvent::Body("ab".into()))));
+    exchange
+}
+
+#[test]
+fn a_chunk_is_taken_past_the_buffer_and_counted() {
+    let mut exchange = begun(&Config::default());
+    assert_eq!(exchange.chunk_limit(), Some(3));
+    let event = exchange.receive_chunk(&mut b"cd".to_vec());
+    assert_eq!(event, Some(RequestEvent::Body("cd".into())));
+    assert_eq!(exchange.traffic(), (25, 0));
+    assert_eq!(exchange.receive_chunk(&mut Vec::new()), None);
+    assert!(exchange.next_event().is_err(), "the input has ended too early");
+    assert!(write_all(&mut exchange).starts_with("Status: 400 "));
+}
+
+#[test]
+fn nobody_waits_for_a_chunk_once_the_reply_has_ended_or_the_body_was_late() {
+    let mut answered = begun(&Config::default());
+    reply(&mut answered);
+    write_all(&mut answered);
+    assert!(answered.wants_shutdown());
+    let mut late = begun(&Config::default());
+    late.wait_for_read(START);
+    assert_eq!(late.handle_timeout(Duration::from_secs(60)), Some(Timeout::Body));
+    for exchange in [&mut answered, &mut late] {
+        assert_eq!(exchange.chunk_limit(), None);
+        assert_eq!(exchange.receive_chunk(&mut b"c".to_vec()), None, "one that was on its way");
+        assert_eq!(exchange.traffic().0, 24);
+    }
+}
+
+#[test]
+fn bytes_do_not_put_off_the_end_of_draining() {
+    let mut exchange = begun(&Config::default().with_drain_timeout(Duration::from_secs(5)));
+    reply(&mut exchange);
+    write_all(&mut exchange);
+    exchange.handle_shutdown(START);
+    exchange.receive_slice(b"c");
+    exchange.receive(b"d"[..].into());
+    exchange.buffer_mut().extend_from_slice(b"e");
+    exchange.handle_read(1);
+    assert_eq!(exchange.poll_timeout(), Some(Duration::from_secs(5)));
+    assert_eq!(exchange.handle_timeout(Duration::from_secs(5)), Some(Timeout::Drain));
+    assert!(exchange.is_closed() && !exchange.wants_reset());
+}
+
+#[test]
+fn once_a_request_is_refused_or_answered_only_writing_has_a_deadline() {
+    let config = Config::default().with_request_timeout(Duration::from_secs(600));
+    let never = Duration::from_secs(1 << 30);
+    let mut refused = exchange(&Config::default(), b"GET / HTTP/1.1\r\n");
+    assert!(refused.next_event().is_err());
+    let mut answered = begun(&config);
+    answered.wait_for_read(START);
+    reply(&mut answered);
+    write_all(&mut answered);
+    assert!(answered.wants_shutdown());
+    for mut exchange in [refused, answered] {
+        assert_eq!(exchange.handle_timeout(never), None, "{exchange:?}");
+        assert_eq!(exchange.poll_timeout(), None);
+        exchange.wait_for_write(never);
+        let at = exchange.poll_timeout().expect("a deadline");
+        assert_eq!(exchange.handle_timeout(at), Some(Timeout::Write));
+        assert!(exchange.wants_reset());
+        assert_eq!(exchange.poll_timeout(), None);
+    }
+}

@@ -71,7 +71,7 @@ fn begin() -> Trace {
 #[test]
 fn a_request_is_told_without_its_query_and_what_happens_in_it_is_within_its_span() {
     let text = told(|| begin().in_scope(|| tracing::info!("from the handler")));
-    assert!(text.contains(r"request{method=GE\x1bT uri=/a\nb peer=192.0.2.1:80}"), "{text}");
+    assert!(text.contains(r#"request{method=GE\x1bT uri=/a\nb peer="192.0.2.1:80"}"#), "{text}");
     assert!(text.contains("from the handler") && !text.contains("password"), "{text}");
     assert_eq!(begin().in_scope(|| 7), 7, "nobody listens");
 }
@@ -102,7 +102,7 @@ fn why_there_was_no_answer() {
     let io = Error::Io(io::Error::other("the cable"));
     assert!(io.source().is_some());
     let text = told(|| Trace::failed(&io, Some(&peer())));
-    assert!(text.contains("peer=192.0.2.1:80 reason=the cable"), "{text}");
+    assert!(text.contains(r#"peer="192.0.2.1:80" reason=the cable"#), "{text}");
     let decode = Error::Decode(DecodeError::LeadingZero);
     let text = told(|| Trace::failed(&decode, None));
     assert!(text.contains(&DecodeError::LeadingZero.to_string()), "{text}");

@@ -190,6 +190,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             let poll = || self.in_scope(|| body.poll_chunk(cx));
             match catch_unwind(AssertUnwindSafe(poll)) {
                 Ok(Poll::Ready(chunk)) => {
+                    // Of a reply that flows, nothing waits for a timer.
+                    self.check_deadline().map_err(Failed::Stream)?;
                     return Poll::Ready(chunk.transpose().map_err(Failed::Body));
                 }
                 Ok(Poll::Pending) => {}

@@ -91,6 +91,20 @@ impl<T, C: Clock> Connection<T, C> {
         }
     }
 
+    /// Whether a deadline has passed: where nothing has to wait, no timer tells.
+    ///
+    /// # Errors
+    /// The deadline, after the exchange has acted on it.
+    pub(super) fn check_deadline(&mut self) -> Result<(), Error> {
+        // Asked first, as the time is not for free.
+        if self.exchange.poll_timeout().is_some() {
+            if let Some(timeout) = self.exchange.handle_timeout(self.clock.now()) {
+                return Err(timeout.into());
+            }
+        }
+        Ok(())
+    }
+
     /// Ready when a deadline has passed, after the exchange has acted on it.
     pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
         loop {
@@ -137,7 +151,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             }
             match self.poll_fill(cx)? {
                 Poll::Ready(None) => {}
-                Poll::Ready(chunk) => return Poll::Ready(Ok(chunk)),
+                Poll::Ready(Some(chunk)) => {
+                    self.check_deadline()?;
+                    return Poll::Ready(Ok(Some(chunk)));
+                }
                 Poll::Pending => {
                     if self.poll_evicted(cx).is_ready() {
                         self.exchange.close();
@@ -173,7 +190,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 return Poll::Ready(Ok(None));
             }
             Poll::Ready(Err(_)) => exchange.close(),
-            Poll::Ready(Ok(_)) | Poll::Pending => {}
+            // What is left of the buffer of a head may be large, and hold its memory.
+            Poll::Pending => exchange.release_buffer(),
+            Poll::Ready(Ok(_)) => {}
         }
         read
     }
@@ -199,6 +218,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
+            let held_back = self.outlet.is_unflushed();
             let step = if self.exchange.wants_write() {
                 self.outlet.poll_write(cx, self.exchange.pending()).map_ok(Some)
             } else {
@@ -207,8 +227,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             match step {
                 Poll::Ready(Ok(Some(count))) => self.exchange.handle_written(count),
                 Poll::Ready(Ok(None)) => {
-                    // If that had to wait, its deadline is over.
-                    self.exchange.handle_written(0);
+                    if held_back {
+                        // If that had to wait, its deadline is over.
+                        self.exchange.handle_written(0);
+                    }
                     return Poll::Ready(Ok(()));
                 }
                 Poll::Ready(Err(error)) => {
@@ -243,10 +265,15 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 return Poll::Ready(Ok(()));
             }
             if self.exchange.wants_shutdown() {
-                match ready!(self.outlet.transport.poll_shutdown(cx)) {
-                    Ok(()) => self.exchange.handle_shutdown(self.clock.now()),
+                match self.outlet.transport.poll_shutdown(cx) {
+                    Poll::Ready(Ok(())) => self.exchange.handle_shutdown(self.clock.now()),
                     // The peer is gone already, with or without the reply.
-                    Err(_) => self.exchange.close(),
+                    Poll::Ready(Err(_)) => self.exchange.close(),
+                    Poll::Pending => {
+                        self.exchange.wait_for_write(self.clock.now());
+                        let timeout = ready!(self.poll_deadline(cx));
+                        return Poll::Ready(Err(timeout.into()));
+                    }
                 }
             } else if self.exchange.is_reply_written() {
                 match self.poll_fill(cx) {

@@ -34,7 +34,8 @@ pub fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
 }
 
 /// Gives `read` an empty `Vec` with room for `limit` bytes. What it leaves of that is for the next
-/// one of this thread: a connection that waits holds none, and none is allocated in vain.
+/// one of this thread that wants as much: a connection that waits for a large body holds none, and
+/// none is allocated in vain.
 ///
 /// # Examples
 /// ```
@@ -49,10 +50,12 @@ pub fn with_room<T>(limit: usize, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let mut room = ROOM.take();
     // Not a larger one, as all of it stays while a chunk does.
     if room.capacity() != limit {
+        ROOM.set(room);
         room = Vec::with_capacity(limit);
     }
     let result = read(&mut room);
     room.clear();
-    ROOM.set(room);
+    let other = ROOM.take();
+    ROOM.set(if other.capacity() > room.capacity() { other } else { room });
     result
 }

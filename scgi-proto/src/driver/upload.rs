@@ -47,6 +47,7 @@ impl Upload {
             Demand::Chunk => {}
             Demand::Nothing => {
                 *self = Self::default();
+                connection.exchange.wait_for_no_body();
                 return Poll::Pending;
             }
         }

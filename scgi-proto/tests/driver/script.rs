@@ -36,6 +36,7 @@ struct State {
     write_error: Option<ErrorKind>,
     flush_error: Option<ErrorKind>,
     flush_waits: bool,
+    shutdown_waits: bool,
     flushed: usize,
     /// Bytes that the last read could have taken.
     read_room: usize,
@@ -79,6 +80,11 @@ impl Script {
     /// Whether it cannot pass on what it holds back.
     pub(crate) fn let_flush_wait(&self, waits: bool) {
         self.state().flush_waits = waits;
+    }
+
+    /// Whether it cannot end its write side, as a TLS stream whose peer reads nothing.
+    pub(crate) fn let_shutdown_wait(&self, waits: bool) {
+        self.state().shutdown_waits = waits;
     }
 
     /// How often it was told to pass on what it holds back.
@@ -173,7 +179,11 @@ impl Transport for Script {
     }
 
     fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.state().done.push(Done::ShutDown);
+        let mut state = self.state();
+        if state.shutdown_waits {
+            return Poll::Pending;
+        }
+        state.done.push(Done::ShutDown);
         Poll::Ready(Ok(()))
     }
 }

@@ -38,7 +38,7 @@ async fn hello(_: Request<Body>) -> Result<Response<Body>, BoxError> {
 }
 
 async fn echo(request: Request<Body>) -> Result<Response<Body>, BoxError> {
-    Ok(Response::new(request.into_body().collect(100).await?))
+    echo_body(request.into_body()).await
 }
 
 async fn never(_: Request<Body>) -> Result<Response<Body>, BoxError> {
@@ -315,6 +315,122 @@ fn a_late_body_is_answered_although_the_handler_fails_on_it() {
     script.then([Read::End]);
     assert!(finish(answer).is_ok());
     assert!(script.written().starts_with("Status: 408 Request Timeout\r\n"));
+}
+
+#[test]
+fn each_chunk_gives_the_body_its_time_again() {
+    let script = Script::new([POST]);
+    let mut connection = connection(&script);
+    let mut answer = pin!(connection.answer(echo));
+    for chunk in [&b"cd"[..], b"e", b"fg"] {
+        assert!(poll(answer.as_mut()).is_pending());
+        script.pass(59);
+        script.then([Read::Bytes(chunk)]);
+    }
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(59);
+    script.then([Read::Bytes(b"hi")]);
+    assert!(finish(answer).is_ok());
+    assert!(script.written().ends_with("\r\n\r\nabcdefghi"), "{}", script.written());
+}
+
+#[test]
+fn a_body_that_nobody_wants_any_more_is_not_late() {
+    let script = Script::new([POST]);
+    let mut connection = connection(&script);
+    let gives_up = async |mut request: Request<Body>| {
+        let mut chunk = pin!(poll_fn(|cx| request.body_mut().poll_chunk(cx)));
+        assert!(poll(chunk.as_mut()).is_ready());
+        poll_fn(|cx| Poll::Ready(request.body_mut().poll_chunk(cx).is_pending())).await;
+        // Waits while the connection reads, and then without the body.
+        halt_once().await;
+        drop(request);
+        pending::<Result<Response<Body>, BoxError>>().await
+    };
+    let mut answer = pin!(connection.answer(gives_up));
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(50);
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(50);
+    assert!(poll(answer.as_mut()).is_pending());
+    assert_eq!(script.written(), "", "only the deadline of all is left");
+    script.pass(500);
+    assert!(poll(answer.as_mut()).is_pending());
+    assert!(script.written().starts_with("Status: 503 Service Unavailable\r\n"));
+}
+
+/// Waits until it is polled again.
+async fn halt_once() {
+    let mut polls = 0;
+    poll_fn(|_| {
+        polls += 1;
+        if polls > 1 { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+#[test]
+fn a_connection_that_waits_for_its_body_does_not_hold_what_its_head_took() {
+    let block = format!("CONTENT_LENGTH\x009\x00SCGI\x001\x00A\x00{}\x00", "a".repeat(200_000));
+    let head = format!("{}:{block},", block.len()).leak().as_bytes();
+    let script = Script::new(head.chunks(10_000).map(Read::Bytes));
+    let mut connection = connection(&script);
+    let keeps_the_body = async |request: Request<Body>| echo_body(request.into_body()).await;
+    let mut answer = pin!(connection.answer(keeps_the_body));
+    let counted = allocation_counter::measure(|| assert!(poll(answer.as_mut()).is_pending()));
+    assert_eq!(script.reads_left(), 0);
+    assert!(counted.bytes_max > 200_000 && counted.bytes_current < 20_000, "{counted:?}");
+}
+
+async fn echo_body(body: Body) -> Result<Response<Body>, BoxError> {
+    Ok(Response::new(body.collect(100).await?))
+}
+
+#[test]
+fn what_flows_has_an_end_all_the_same() {
+    let script = Script::new([POST, Read::Bytes(b"c"), Read::Bytes(b"d"), Read::Bytes(b"e")]);
+    let clock = script.clone();
+    let slow = async |mut request: Request<Body>| {
+        while let Some(chunk) = poll_fn(|cx| request.body_mut().poll_chunk(cx)).await {
+            let _ = chunk?;
+            clock.pass(250);
+        }
+        Ok::<_, BoxError>(Response::new("done"))
+    };
+    let mut flowing = connection(&script);
+    let mut answer = pin!(flowing.answer(slow));
+    assert!(poll(answer.as_mut()).is_pending(), "the rest is read away");
+    assert!(script.written().starts_with("Status: 503 Service Unavailable\r\n"));
+    assert_eq!(script.reads_left(), 0);
+    script.then([Read::End]);
+    assert!(finish(answer).is_ok());
+
+    let script = Script::new([GET]);
+    let endless = async |_: Request<Body>| {
+        Ok::<_, BoxError>(Response::new(Body::from_source(Endless(script.clone()), None)))
+    };
+    let result = finish(connection(&script).answer(endless));
+    assert!(matches!(result, Err(Error::Timeout(Timeout::Request))), "{result:?}");
+    assert!(script.was_advised(Advice::ResetOnClose));
+}
+
+/// A body without end that takes a second for each chunk.
+struct Endless(Script);
+
+impl Source for Endless {
+    fn poll_chunk(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        self.0.pass(1);
+        Poll::Ready(Some(Ok("x".into())))
+    }
+}
+
+#[test]
+fn a_write_side_that_does_not_end_has_a_deadline() {
+    let script = Script::new([POST]);
+    script.let_shutdown_wait(true);
+    let timeout = late(&script, connection(&script).answer(hello), 60);
+    assert_eq!(timeout, Timeout::Write);
+    assert!(script.was_advised(Advice::ResetOnClose));
 }
 
 #[test]
