@@ -1,12 +1,13 @@
 //! tokio's streams and timers, as the drivers of the core want them.
 
 use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use scgi_proto::driver;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::io::poll_read_buf;
 
@@ -57,12 +58,14 @@ pub(crate) struct Clock {
     start: Instant,
     /// Made when something first has to wait, then moved from deadline to deadline.
     sleep: Option<Pin<Box<Sleep>>>,
+    /// Whom `sleep` wakes.
+    waker: Option<Waker>,
 }
 
 impl Clock {
     /// A clock that was at zero at `start`.
     pub(crate) fn since(start: Instant) -> Self {
-        Self { start, sleep: None }
+        Self { start, sleep: None, waker: None }
     }
 }
 
@@ -76,25 +79,38 @@ impl driver::Clock for Clock {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(at)));
         if sleep.deadline() > at {
             sleep.as_mut().reset(at);
+            self.waker = None;
         }
-        // A deadline that moved later is looked at when the old one comes: bytes do not move the
-        // timer.
-        ready!(sleep.as_mut().poll(cx));
-        if sleep.deadline() < at {
+        // An upload waits for each chunk, and to tell the timer again whom to wake is a tenth of
+        // what that takes.
+        let is_told = self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        if is_told && !sleep.is_elapsed() {
+            return Poll::Pending;
+        }
+        self.waker = Some(cx.waker().clone());
+        loop {
+            // Also when the task has used up its budget: the timer would not be told then.
+            ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
+            // A deadline that moved later is looked at when the old one comes: bytes do not move
+            // the timer.
+            if sleep.deadline() >= at {
+                break;
+            }
             sleep.as_mut().reset(at);
-            return sleep.as_mut().poll(cx);
         }
-        self.sleep = None;
+        (self.sleep, self.waker) = (None, None);
         Poll::Ready(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Waker;
+    use std::future::poll_fn;
 
     use driver::Clock as _;
     use tokio::runtime::Builder;
+    use tokio::task::coop::consume_budget;
+    use tokio::time::timeout;
 
     use super::*;
 
@@ -117,5 +133,33 @@ mod tests {
         }
         // One that comes closer.
         assert_eq!(timer(&mut clock, 5), (first.0, Duration::from_secs(5)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_wakes_a_task_that_had_used_up_its_budget() {
+        let start = Instant::now();
+        let mut clock = Clock::since(start);
+        let mut has_budget = true;
+        let passes = poll_fn(|cx| {
+            while has_budget {
+                has_budget = pin!(consume_budget()).poll(cx).is_ready();
+            }
+            clock.poll_until(cx, Duration::from_secs(60))
+        });
+        timeout(Duration::from_secs(100), passes).await.expect("it wakes");
+        assert_eq!(start.elapsed().as_secs(), 60);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_wakes_the_task_that_waits_now() {
+        let start = Instant::now();
+        let mut clock = Clock::since(start);
+        let first = clock.poll_until(&mut Context::from_waker(Waker::noop()), Duration::MAX / 2);
+        assert!(first.is_pending());
+        let at = Duration::from_secs(60);
+        assert!(clock.poll_until(&mut Context::from_waker(Waker::noop()), at).is_pending());
+        let passes = tokio::spawn(async move { poll_fn(|cx| clock.poll_until(cx, at)).await });
+        timeout(Duration::from_secs(100), passes).await.expect("it wakes").expect("no panic");
+        assert_eq!(start.elapsed(), at);
     }
 }
