@@ -1,7 +1,7 @@
 //! What systemd gives to a process and is told by it. The environment is that of another process:
 //! a test runs this program again, made as systemd would.
 
-#![cfg(all(feature = "systemd", target_os = "linux"))]
+#![cfg(all(feature = "systemd", target_os = "linux", not(miri)))]
 
 use std::env;
 use std::io::ErrorKind;
