@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use scgi_proto::driver::{self, poll_read_zeroed};
+use scgi_proto::driver::{self, Room};
 
 #[cfg(feature = "net")]
 use crate::stream::Stream;
@@ -63,7 +63,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
     ) -> Poll<io::Result<usize>> {
         match self.read_buf {
             Some(read_buf) => read_buf(&mut self.io, cx, buf),
-            None => poll_read_zeroed(self, cx, buf),
+            None => Room::Own(buf).zeroed(|buf| self.poll_read(cx, buf)),
         }
     }
 

@@ -2,15 +2,16 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::task::Poll;
 
 use bytes::Bytes;
-use scgi_proto::driver::{with_room, with_scratch};
+use scgi_proto::driver::fill;
 use scgi_proto::{
     Address, Call, DecodeError, Error, Limits, RequestEvent, ResponseEvent, ResponseHead,
 };
 
 use crate::body::{Body, Source};
-use crate::connection::{Input, flush, pause, read_at_once, read_buf_at_once, write_at_once};
+use crate::connection::{flush, pause, read_at_once, write_at_once};
 use crate::message::{Request, Response};
 use crate::socket::{AsSocket, Interest, as_socket};
 use crate::stream::Stream;
@@ -127,32 +128,16 @@ impl<IO: Read + Write> Client<IO> {
             Ok(None) => {}
             Err(error) => return Err(self.explain(error)),
         }
-        match self.read_at_once() {
-            Ok(Input::Event(event)) => return Ok(Step::Event(Some(event))),
-            Ok(Input::Buffered) => {}
-            Ok(Input::NotYet) if blocked => self.wait(Interest::Both)?,
-            Ok(Input::NotYet) if more => {}
-            Ok(Input::NotYet) => self.wait(Interest::Read)?,
-            Err(error) => return Err(self.write_error.take().unwrap_or(error).into()),
+        let Self { io, call, socket, .. } = self;
+        match fill(call, |room| read_at_once(io, *socket, room)) {
+            Poll::Ready(Ok(Some(event))) => return Ok(Step::Event(Some(event))),
+            Poll::Ready(Ok(None)) => {}
+            Poll::Pending if blocked => self.wait(Interest::Both)?,
+            Poll::Pending if more => {}
+            Poll::Pending => self.wait(Interest::Read)?,
+            Poll::Ready(Err(error)) => return Err(self.write_error.take().unwrap_or(error).into()),
         }
         Ok(Step::Again)
-    }
-
-    fn read_at_once(&mut self) -> io::Result<Input<ResponseEvent>> {
-        let Self { io, call, socket, .. } = self;
-        if let Some(limit) = call.chunk_limit() {
-            return with_room(limit, |room| {
-                let read = read_buf_at_once(io, *socket, room)?;
-                Ok(Input::of(read.map(|_| call.receive_chunk(room))))
-            });
-        }
-        with_scratch(|buf| {
-            let read = read_at_once(io, *socket, buf)?;
-            Ok(Input::of(read.map(|count| {
-                call.receive_slice(&buf[..count]);
-                None
-            })))
-        })
     }
 
     fn wait(&self, interest: Interest) -> Result<(), Error> {

@@ -5,18 +5,18 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::driver::{with_room, with_scratch};
+use scgi_proto::driver::{Room, fill};
 use scgi_proto::server::Admitted;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
     Config, Counted, Error, Exchange, Memory, Peer, RequestEvent, ResponseEvent, Status,
 };
 
-use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket, read_zeroed};
+use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket, poll};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
@@ -116,13 +116,8 @@ impl<IO> Connection<IO> {
     /// # Errors
     /// The deadline.
     pub(crate) fn check_deadline(&mut self) -> Result<(), Error> {
-        // Asked first, as the time is not for free.
-        if self.exchange.poll_timeout().is_some() {
-            if let Some(timeout) = self.exchange.handle_timeout(self.now()) {
-                return Err(timeout.into());
-            }
-        }
-        Ok(())
+        let Self { exchange, start, .. } = self;
+        exchange.check_timeout(|| start.elapsed()).map_or(Ok(()), |late| Err(late.into()))
     }
 
     /// Breaks the connection if the server has given it up.
@@ -230,22 +225,22 @@ impl<IO: Read + Write> Connection<IO> {
     fn fill(&mut self) -> Result<Option<RequestEvent>, Error> {
         loop {
             match self.read_at_once() {
-                Ok(Input::Event(event)) => {
+                Poll::Ready(Ok(Some(event))) => {
                     // A body that flows need never be waited for, where this is looked at else.
                     self.check_cancel()?;
                     self.check_deadline()?;
                     return Ok(Some(event));
                 }
-                Ok(Input::Buffered) => return Ok(None),
-                Ok(Input::NotYet) if self.become_patient() => {}
-                Ok(Input::NotYet) => {
+                Poll::Ready(Ok(None)) => return Ok(None),
+                Poll::Pending if self.become_patient() => {}
+                Poll::Pending => {
                     if self.exchange.body_remaining().is_some() {
                         // What is left of the buffer of a head may be large, and hold its memory.
                         self.exchange.release_buffer();
                     }
                     self.wait(Interest::Read)?;
                 }
-                Err(error) => {
+                Poll::Ready(Err(error)) => {
                     self.exchange.close();
                     return Err(error.into());
                 }
@@ -263,23 +258,11 @@ impl<IO: Read + Write> Connection<IO> {
         self.is_patient
     }
 
-    fn read_at_once(&mut self) -> io::Result<Input<RequestEvent>> {
+    fn read_at_once(&mut self) -> Poll<io::Result<Option<RequestEvent>>> {
         let Self { io, exchange, socket, is_patient, .. } = self;
-        if let Some(limit) = exchange.chunk_limit() {
-            return with_room(limit, |room| {
-                let read = match socket(io) {
-                    Some(socket) if *is_patient => socket.read_buf_patiently(room)?,
-                    _ => read_buf_at_once(io, *socket, room)?,
-                };
-                Ok(Input::of(read.map(|_| exchange.receive_chunk(room))))
-            });
-        }
-        with_scratch(|buf| {
-            let read = read_at_once(io, *socket, buf)?;
-            Ok(Input::of(read.map(|count| {
-                exchange.receive_slice(&buf[..count]);
-                None
-            })))
+        fill(exchange, |room| match socket(io) {
+            Some(socket) if *is_patient => socket.read_patiently(room),
+            _ => read_at_once(io, *socket, room),
         })
     }
 
@@ -412,53 +395,21 @@ impl<IO: fmt::Debug> fmt::Debug for Connection<IO> {
     }
 }
 
-/// What a read gave.
-pub(crate) enum Input<E> {
-    /// A chunk of a body.
-    Event(E),
-    /// Bytes that are to be decoded, or the end.
-    Buffered,
-    /// It would have to wait.
-    NotYet,
-}
-
-impl<E> Input<E> {
-    pub(crate) fn of(read: Option<Option<E>>) -> Self {
-        match read {
-            Some(Some(event)) => Self::Event(event),
-            Some(None) => Self::Buffered,
-            None => Self::NotYet,
-        }
-    }
-}
-
 thread_local! {
     /// What a server's connection leaves to the next one of its thread.
     static MEMORY: Cell<Memory> = Cell::default();
 }
 
-/// A read that does not wait on a socket; `None` if it would have to.
+/// A read that does not wait on a socket; pending if it would have to.
 pub(crate) fn read_at_once<IO: Read>(
     io: &mut IO,
     socket: AsSocket<IO>,
-    buf: &mut [u8],
-) -> io::Result<Option<usize>> {
-    match socket(io) {
-        Some(socket) => socket.read_at_once(buf),
-        None => at_once(|| io.read(buf)),
+    room: Room<'_>,
+) -> Poll<io::Result<usize>> {
+    if let Some(socket) = socket(io) {
+        return socket.read_at_once(room);
     }
-}
-
-/// As [`read_at_once`], to the capacity that `buf` has to spare.
-pub(crate) fn read_buf_at_once<IO: Read>(
-    io: &mut IO,
-    socket: AsSocket<IO>,
-    buf: &mut Vec<u8>,
-) -> io::Result<Option<usize>> {
-    match socket(io) {
-        Some(socket) => socket.read_buf_at_once(buf),
-        None => read_zeroed(buf, |room| at_once(|| io.read(room))),
-    }
+    room.zeroed(|buf| poll(at_once(|| io.read(buf))))
 }
 
 /// One write of two slices, which does not wait on a socket; `None` if it would have to.

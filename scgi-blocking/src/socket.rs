@@ -9,7 +9,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
-use std::task::{Wake, Waker};
+use std::task::{Poll, Wake, Waker};
+
+use scgi_proto::driver::Room;
 
 use crate::stream::Stream;
 
@@ -95,17 +97,13 @@ pub(crate) fn as_socket<IO: 'static>(io: &IO) -> Option<&dyn Socket> {
     found
 }
 
-/// Reads to the capacity that `buf` has to spare, zeroed first.
-pub(crate) fn read_zeroed(
-    buf: &mut Vec<u8>,
-    read: impl FnOnce(&mut [u8]) -> io::Result<Option<usize>>,
-) -> io::Result<Option<usize>> {
-    let filled = buf.len();
-    buf.resize(buf.capacity(), 0);
-    let read = read(&mut buf[filled..]);
-    let count = if let Ok(Some(count)) = read { count } else { 0 };
-    buf.truncate(filled + count);
-    read
+/// The result of a call that did not wait, as the core wants it.
+pub(crate) fn poll<T>(called: io::Result<Option<T>>) -> Poll<io::Result<T>> {
+    match called {
+        Ok(Some(done)) => Poll::Ready(Ok(done)),
+        Ok(None) => Poll::Pending,
+        Err(error) => Poll::Ready(Err(error)),
+    }
 }
 
 /// Closes a socket under the thread that waits for it.
@@ -124,24 +122,19 @@ impl dyn Socket + '_ {
         Ok(Arc::new(Evictor(self.share()?)).into())
     }
 
-    /// Tries a read; `None` if it would have to wait.
-    pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
-        system::read_at_once(self, buf)
+    /// Tries a read; pending if it would have to wait.
+    pub(crate) fn read_at_once(&self, room: Room<'_>) -> Poll<io::Result<usize>> {
+        system::read_at_once(self, room)
     }
 
-    /// Tries a read to the capacity that `buf` has to spare; `None` if it would have to wait.
-    pub(crate) fn read_buf_at_once(&self, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
-        system::read_buf_at_once(self, buf)
-    }
-
-    /// Lets [`read_buf_patiently`](Self::read_buf_patiently) wait; gives whether it will.
+    /// Lets [`read_patiently`](Self::read_patiently) wait; gives whether it will.
     pub(crate) fn become_patient(&self) -> bool {
         system::become_patient(self)
     }
 
-    /// As [`read_buf_at_once`](Self::read_buf_at_once), but it waits a moment.
-    pub(crate) fn read_buf_patiently(&self, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
-        system::read_buf_patiently(self, buf)
+    /// As [`read_at_once`](Self::read_at_once), but for a chunk it waits a moment.
+    pub(crate) fn read_patiently(&self, room: Room<'_>) -> Poll<io::Result<usize>> {
+        system::read_patiently(self, room)
     }
 
     /// Tries a write of two slices; `None` if it would have to wait.

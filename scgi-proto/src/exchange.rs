@@ -612,6 +612,13 @@ impl Exchange {
         next.is_set().then(|| Duration::from_nanos(next.0))
     }
 
+    /// As [`handle_timeout`](Self::handle_timeout), for where nothing has to wait and no timer
+    /// tells. The time is asked only if there is a deadline, as it is not for free.
+    pub fn check_timeout(&mut self, now: impl FnOnce() -> Duration) -> Option<Timeout> {
+        self.poll_timeout()?;
+        self.handle_timeout(now())
+    }
+
     /// Acts on deadlines that have passed at `now`, and says which.
     ///
     /// A late head or body is answered with 408 while a reply can still start, and with silence

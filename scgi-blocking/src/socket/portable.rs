@@ -4,9 +4,12 @@
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
-use super::{Interest, Socket, read_zeroed};
+use scgi_proto::driver::Room;
+
+use super::{Interest, Socket, poll};
 
 /// The longest wait in one call: how late a cancelled wait notices at most.
 const SLICE: Duration = Duration::from_millis(100);
@@ -15,7 +18,11 @@ fn tcp(socket: &dyn Socket) -> io::Result<&TcpStream> {
     socket.tcp().ok_or_else(|| ErrorKind::Unsupported.into())
 }
 
-pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
+pub(super) fn read_at_once(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
+    room.zeroed(|buf| poll(try_read(socket, buf)))
+}
+
+fn try_read(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
     let mut socket = tcp(socket)?;
     socket.set_nonblocking(true)?;
     let read = at_once(|| socket.read(buf));
@@ -23,23 +30,13 @@ pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Op
     read
 }
 
-pub(super) fn read_buf_at_once(
-    socket: &dyn Socket,
-    buf: &mut Vec<u8>,
-) -> io::Result<Option<usize>> {
-    read_zeroed(buf, |room| read_at_once(socket, room))
-}
-
 /// Waits are bounded in `peek` here.
 pub(super) fn become_patient(_: &dyn Socket) -> bool {
     false
 }
 
-pub(super) fn read_buf_patiently(
-    socket: &dyn Socket,
-    buf: &mut Vec<u8>,
-) -> io::Result<Option<usize>> {
-    read_buf_at_once(socket, buf)
+pub(super) fn read_patiently(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
+    read_at_once(socket, room)
 }
 
 pub(super) fn write_at_once(

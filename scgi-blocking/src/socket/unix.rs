@@ -6,26 +6,24 @@ use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, Shutdown};
 
+use scgi_proto::driver::Room;
 pub(crate) use scgi_proto::socket::{descriptors, unix_peer};
 
-use super::{Interest, Socket};
+use super::{Interest, Socket, poll};
 
-pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
-    scgi_proto::socket::read_at_once(socket.fd(), buf)
-}
-
-pub(super) fn read_buf_at_once(
-    socket: &dyn Socket,
-    buf: &mut Vec<u8>,
-) -> io::Result<Option<usize>> {
-    scgi_proto::socket::read_buf_at_once(socket.fd(), buf)
+pub(super) fn read_at_once(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
+    poll(match room {
+        Room::Shared(buf) => scgi_proto::socket::read_at_once(socket.fd(), buf),
+        Room::Own(buf) => scgi_proto::socket::read_buf_at_once(socket.fd(), buf),
+    })
 }
 
 /// The longest wait of a patient read: long for a stream that flows, short for whoever cancels it.
@@ -35,11 +33,11 @@ pub(super) fn become_patient(socket: &dyn Socket) -> bool {
     set_socket_timeout(socket.fd(), Timeout::Recv, Some(MOMENT)).is_ok()
 }
 
-pub(super) fn read_buf_patiently(
-    socket: &dyn Socket,
-    buf: &mut Vec<u8>,
-) -> io::Result<Option<usize>> {
-    scgi_proto::socket::read_buf(socket.fd(), buf)
+pub(super) fn read_patiently(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
+    match room {
+        Room::Shared(_) => read_at_once(socket, room),
+        Room::Own(buf) => poll(scgi_proto::socket::read_buf(socket.fd(), buf)),
+    }
 }
 
 pub(super) fn write_at_once(
@@ -69,9 +67,9 @@ pub(super) fn wait(
     let waited = match cancel {
         Some(cancel) => {
             let cancel = PollFd::new(&cancel.receiver, PollFlags::IN);
-            poll(&mut [socket, cancel], timeout.as_ref())
+            rustix::event::poll(&mut [socket, cancel], timeout.as_ref())
         }
-        None => poll(&mut [socket], timeout.as_ref()),
+        None => rustix::event::poll(&mut [socket], timeout.as_ref()),
     };
     match waited {
         Ok(_) | Err(Errno::INTR) => Ok(()),
@@ -90,7 +88,7 @@ pub(super) fn set_linger_zero(socket: &TcpStream) -> io::Result<()> {
 /// Waits until a connection waits to be accepted; gives whether that came in time.
 pub(crate) fn is_connection_waiting(listener: &impl AsFd, timeout: Duration) -> bool {
     let timeout = Timespec::try_from(timeout).ok();
-    let waited = poll(&mut [PollFd::new(listener, PollFlags::IN)], timeout.as_ref());
+    let waited = rustix::event::poll(&mut [PollFd::new(listener, PollFlags::IN)], timeout.as_ref());
     waited.is_ok_and(|count| count > 0)
 }
 

@@ -5,9 +5,9 @@ use core::task::{Context, Poll, ready};
 use std::io;
 
 use super::body::BodyWrapper;
-use super::scratch::{with_room, with_scratch};
+use super::intake::fill;
 use super::transfer::Transfer;
-use super::transport::{Outlet, Transport};
+use super::transport::{Outlet, Transport, poll_read_to};
 use crate::call::Call;
 use crate::error::{DecodeError, EncodeError, Error};
 use crate::event::{RequestEvent, ResponseEvent};
@@ -101,18 +101,7 @@ impl<T: Transport> Client<T> {
     /// One read: to the event of a chunk of the body, or into the call.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<ResponseEvent>>> {
         let Self { outlet: Outlet { transport, .. }, call, .. } = self;
-        if let Some(limit) = call.chunk_limit() {
-            return with_room(limit, |room| {
-                transport.poll_read_buf(cx, room).map_ok(|_| call.receive_chunk(room))
-            });
-        }
-        with_scratch(|buf| {
-            let read = transport.poll_read(cx, buf);
-            read.map_ok(|count| {
-                call.receive_slice(&buf[..count]);
-                None
-            })
-        })
+        fill(call, |room| poll_read_to(transport, cx, room))
     }
 
     /// That there is no response is the consequence of a failed write, if one failed.

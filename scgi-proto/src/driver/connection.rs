@@ -9,8 +9,8 @@ use std::io;
 use bytes::BytesMut;
 
 use super::arrival::Arrival;
-use super::scratch::{with_room, with_scratch};
-use super::transport::{Advice, Clock, Outlet, Transport};
+use super::intake::fill;
+use super::transport::{Advice, Clock, Outlet, Transport, poll_read_to};
 use crate::config::Config;
 use crate::counters::Counted;
 use crate::error::{EncodeError, Error, Timeout};
@@ -96,13 +96,7 @@ impl<T, C: Clock> Connection<T, C> {
     /// # Errors
     /// The deadline, after the exchange has acted on it.
     pub(super) fn check_deadline(&mut self) -> Result<(), Error> {
-        // Asked first, as the time is not for free.
-        if self.exchange.poll_timeout().is_some() {
-            if let Some(timeout) = self.exchange.handle_timeout(self.clock.now()) {
-                return Err(timeout.into());
-            }
-        }
-        Ok(())
+        self.exchange.check_timeout(|| self.clock.now()).map_or(Ok(()), |late| Err(late.into()))
     }
 
     /// Ready when a deadline has passed, after the exchange has acted on it.
@@ -171,19 +165,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// One read: to the event of a chunk of the body, or into the exchange.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RequestEvent>>> {
         let Self { outlet: Outlet { transport, .. }, exchange, .. } = self;
-        let read = if let Some(limit) = exchange.chunk_limit() {
-            with_room(limit, |room| {
-                transport.poll_read_buf(cx, room).map_ok(|_| exchange.receive_chunk(room))
-            })
-        } else {
-            with_scratch(|buf| {
-                let read = transport.poll_read(cx, buf);
-                read.map_ok(|count| {
-                    exchange.receive_slice(&buf[..count]);
-                    None
-                })
-            })
-        };
+        let read = fill(exchange, |room| poll_read_to(transport, cx, room));
         match &read {
             // A signal came: nothing was read, and the caller reads again.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {

@@ -36,17 +36,7 @@ pub fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
 /// Gives `read` an empty `Vec` with room for `limit` bytes. What it leaves of that is for the next
 /// one of this thread that wants as much: a connection that waits for a large body holds none, and
 /// none is allocated in vain.
-///
-/// # Examples
-/// ```
-/// use scgi_proto::driver::with_room;
-/// let chunk = with_room(4096, |room| {
-///     room.extend_from_slice(b"hello");
-///     std::mem::take(room)
-/// });
-/// assert_eq!(chunk.capacity(), 4096);
-/// ```
-pub fn with_room<T>(limit: usize, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+pub(super) fn with_room<T>(limit: usize, read: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let mut room = ROOM.take();
     // Not a larger one, as all of it stays while a chunk does.
     if room.capacity() != limit {

@@ -5,6 +5,8 @@ use core::time::Duration;
 use std::io;
 use std::vec::Vec;
 
+use super::intake::Room;
+
 /// A stream of bytes in both directions, in the form that the drivers want of any runtime.
 ///
 /// A call that is interrupted by a signal ([`io::ErrorKind::Interrupted`]) is repeated.
@@ -13,13 +15,13 @@ pub trait Transport {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
     /// As [`poll_read`](Self::poll_read), behind what is in `buf`, which has capacity to spare. By
-    /// default as [`poll_read_zeroed`]; what can do without is faster by a quarter.
+    /// default as [`Room::zeroed`].
     fn poll_read_buf(
         &mut self,
         cx: &mut Context<'_>,
         buf: &mut Vec<u8>,
     ) -> Poll<io::Result<usize>> {
-        poll_read_zeroed(self, cx, buf)
+        Room::Own(buf).zeroed(|buf| self.poll_read(cx, buf))
     }
 
     /// Writes some of `first`, which is not empty, and then of `second`, which may be, in one
@@ -38,18 +40,16 @@ pub trait Transport {
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// Reads behind what is in `buf`, into all its spare capacity, which is zeroed first.
-pub fn poll_read_zeroed<T: Transport + ?Sized>(
+/// One read to where it goes.
+pub(super) fn poll_read_to<T: Transport>(
     transport: &mut T,
     cx: &mut Context<'_>,
-    buf: &mut Vec<u8>,
+    room: Room<'_>,
 ) -> Poll<io::Result<usize>> {
-    let filled = buf.len();
-    buf.resize(buf.capacity(), 0);
-    let read = transport.poll_read(cx, &mut buf[filled..]);
-    let count = if let Poll::Ready(Ok(count)) = &read { *count } else { 0 };
-    buf.truncate(filled + count);
-    read
+    match room {
+        Room::Shared(buf) => transport.poll_read(cx, buf),
+        Room::Own(buf) => transport.poll_read_buf(cx, buf),
+    }
 }
 
 /// What a socket can be told about the rest of its life.
