@@ -1,0 +1,154 @@
+//! What is late.
+
+use std::io::{ErrorKind, Read, Write};
+use std::thread::{self, sleep};
+use std::time::{Duration, Instant};
+
+use scgi_blocking::{Address, Config, Error, Request, Response, Status, Stream, Summary};
+
+use crate::harness::{MS, echo, get, head, on_each, read_all, wait_until};
+
+#[test]
+fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
+    let config = Config::default().with_head_timeout(300 * MS);
+    on_each(
+        "slow",
+        &echo,
+        |s| s.with_config(config),
+        |server| {
+            let mut stream = server.connect();
+            let begun = Instant::now();
+            let mut sent = 0;
+            // The rest is read away after the reply, so writing goes on working for a while.
+            for byte in head(0) {
+                if stream.write_all(&[byte]).is_err() || begun.elapsed() > 600 * MS {
+                    break;
+                }
+                sent += 1;
+                sleep(20 * MS);
+            }
+            assert!(sent >= 10, "{sent}");
+            assert!(read_all(&mut stream).starts_with("Status: 408 "));
+            drop(stream);
+            let begun = Instant::now();
+            assert_eq!(read_all(&mut server.connect()), "", "silence is answered with silence");
+            let took = begun.elapsed();
+            assert!(took >= 300 * MS && took < 1000 * MS, "{took:?}");
+            wait_until(|| server.counters.refused(Status::REQUEST_TIMEOUT) == 1);
+            server.stop();
+        },
+    );
+}
+
+#[test]
+fn a_body_that_stops_and_a_handler_that_takes_too_long() {
+    let config = Config::default().with_body_timeout(200 * MS).with_request_timeout(600 * MS);
+    let handler = |mut request: Request| -> Result<_, Error> {
+        if request.head().content_length() == 0 {
+            sleep(700 * MS);
+        }
+        request.body_mut().discard()?;
+        Ok(Response::new("done"))
+    };
+    on_each(
+        "late",
+        &handler,
+        |s| s.with_config(config),
+        |server| {
+            let begun = Instant::now();
+            let reply = server.exchange(&[&head(10)[..], b"hello"].concat());
+            assert!(reply.starts_with("Status: 408 "), "{reply}");
+            assert!(begun.elapsed() >= 200 * MS && begun.elapsed() < 590 * MS);
+
+            let response = server.request(&get(), "").expect("a response");
+            assert_eq!(response.status(), Status::SERVICE_UNAVAILABLE);
+            server.stop();
+        },
+    );
+}
+
+/// Sends a long body, a piece every `pause`, until the server has had enough.
+fn send(stream: &mut Stream, piece: &[u8], pause: Duration) {
+    stream.write_all(&head(1 << 40)).expect("written");
+    let begun = Instant::now();
+    while stream.write_all(piece).is_ok() {
+        assert!(begun.elapsed() < 5000 * MS, "it goes on for ever");
+        sleep(pause);
+    }
+}
+
+/// What a read alone waits for, and what need never be waited for.
+const FLOWS: [(&[u8], Duration); 2] =
+    [(b"x", Duration::from_millis(2)), (&[b'x'; 100_000], Duration::ZERO)];
+
+#[test]
+fn a_body_that_flows_has_an_end_all_the_same() {
+    let config = Config::default()
+        .with_body_timeout(5000 * MS)
+        .with_request_timeout(300 * MS)
+        .with_drain_timeout(100 * MS);
+    let handler = |mut request: Request| -> Result<_, Error> {
+        while request.body_mut().chunk()?.is_some() {
+            sleep(MS);
+        }
+        Ok(Response::new("done"))
+    };
+    on_each(
+        "flow",
+        &handler,
+        |s| s.with_config(config),
+        |server| {
+            for (piece, pause) in FLOWS {
+                let begun = Instant::now();
+                send(&mut server.connect(), piece, pause);
+                assert!(begun.elapsed() >= 300 * MS && begun.elapsed() < 2000 * MS);
+            }
+            wait_until(|| server.counters.refused(Status::SERVICE_UNAVAILABLE) == 2);
+            server.stop();
+        },
+    );
+    on_each(
+        "flow",
+        &handler,
+        |s| s.with_shutdown_deadline(50 * MS),
+        |server| {
+            let senders = FLOWS.map(|(piece, pause)| {
+                let mut stream = server.connect();
+                thread::spawn(move || send(&mut stream, piece, pause))
+            });
+            wait_until(|| server.counters.active() == 2);
+            sleep(100 * MS);
+            server.shutdown.stop();
+            let summary = server.thread.join().expect("no panic").expect("a summary");
+            assert_eq!(summary, Summary { served: 2, finished: 0, aborted: 2 });
+            for sender in senders {
+                sender.join().expect("the server closed");
+            }
+        },
+    );
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_dropped_at_the_deadline() {
+    let config = Config::default().with_write_timeout(200 * MS);
+    let large = |_: Request| Response::new(vec![b'x'; 32 << 20]);
+    on_each(
+        "unread",
+        &large,
+        |s| s.with_config(config),
+        |server| {
+            let mut stream = server.connect();
+            stream.write_all(b"0:,").expect("written");
+            let begun = Instant::now();
+            wait_until(|| server.counters.accepted() == 1 && server.counters.active() == 0);
+            assert!(begun.elapsed() >= 200 * MS && begun.elapsed() < 2000 * MS);
+            let mut all = Vec::new();
+            let end = stream.read_to_end(&mut all);
+            assert!(all.len() < 32 << 20);
+            if matches!(server.address, Address::Tcp(_)) {
+                assert_eq!(end.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
+            }
+            server.stop();
+        },
+    );
+}

@@ -1,0 +1,6 @@
+//! `serve` over real sockets.
+
+mod deadlines;
+mod harness;
+mod requests;
+mod shutdown;
