@@ -210,31 +210,26 @@ fn chunks(size: u64) -> impl Iterator<Item = Result<Bytes, Infallible>> {
     (0..size / BUFFER as u64).map(move |_| Ok(chunk.clone()))
 }
 
-async fn answer(
-    task: Task,
-    mut request: scgi_tokio::Request,
-) -> Result<scgi_tokio::Response, scgi_tokio::Error> {
-    while request.body_mut().chunk().await?.is_some() {}
-    if task.job == Job::Download {
-        let body = scgi_tokio::Body::from_stream(stream::iter(chunks(task.size)));
-        return Ok(scgi_tokio::Response::new(body.with_len(task.size)));
-    }
-    let text = hello(request.head().request_uri().unwrap_or_default());
-    Ok(scgi_tokio::Response::new(text).with_field("Content-Type", "text/plain"))
+/// The handler on an adapter whose bodies are waited for.
+macro_rules! answer {
+    ($name:ident, $adapter:ident) => {
+        async fn $name(
+            task: Task,
+            mut request: $adapter::Request,
+        ) -> Result<$adapter::Response, $adapter::Error> {
+            while request.body_mut().chunk().await?.is_some() {}
+            if task.job == Job::Download {
+                let body = $adapter::Body::from_stream(stream::iter(chunks(task.size)));
+                return Ok($adapter::Response::new(body.with_len(task.size)));
+            }
+            let text = hello(request.head().request_uri().unwrap_or_default());
+            Ok($adapter::Response::new(text).with_field("Content-Type", "text/plain"))
+        }
+    };
 }
 
-async fn answer_smol(
-    task: Task,
-    mut request: scgi_async_std::Request,
-) -> Result<scgi_async_std::Response, scgi_async_std::Error> {
-    while request.body_mut().chunk().await?.is_some() {}
-    if task.job == Job::Download {
-        let body = scgi_async_std::Body::from_stream(stream::iter(chunks(task.size)));
-        return Ok(scgi_async_std::Response::new(body.with_len(task.size)));
-    }
-    let text = hello(request.head().request_uri().unwrap_or_default());
-    Ok(scgi_async_std::Response::new(text).with_field("Content-Type", "text/plain"))
-}
+answer!(answer, scgi_tokio);
+answer!(answer_smol, scgi_async_std);
 
 fn answer_blocking(
     task: Task,
@@ -281,19 +276,17 @@ async fn bare_tcp(task: Task, listener: tokio::net::TcpListener) -> Result<(), B
 
 async fn bare_smol(task: Task, bound: Bound) -> Result<(), BoxError> {
     let reply = reply().leak();
+    macro_rules! accept {
+        ($listener:expr) => {{
+            let listener = smol::Async::new($listener)?;
+            loop {
+                smol::spawn(bare_transfer(task, listener.accept().await?.0, reply)).detach();
+            }
+        }};
+    }
     match bound {
-        Bound::Tcp(listener) => {
-            let listener = smol::Async::new(listener)?;
-            loop {
-                smol::spawn(bare_transfer(task, listener.accept().await?.0, reply)).detach();
-            }
-        }
-        Bound::Unix(listener, _file) => {
-            let listener = smol::Async::new(listener)?;
-            loop {
-                smol::spawn(bare_transfer(task, listener.accept().await?.0, reply)).detach();
-            }
-        }
+        Bound::Tcp(listener) => accept!(listener),
+        Bound::Unix(listener, _file) => accept!(listener),
     }
 }
 

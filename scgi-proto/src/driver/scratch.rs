@@ -49,3 +49,25 @@ pub(super) fn with_room<T>(limit: usize, read: impl FnOnce(&mut Vec<u8>) -> T) -
     ROOM.set(if other.capacity() > room.capacity() { other } else { room });
     result
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn room_is_used_again_for_as_much_and_a_small_one_does_not_take_its_place() {
+        let place = |limit| {
+            with_room(limit, |room| {
+                assert!(room.is_empty() && room.capacity() == limit);
+                room.extend_from_slice(b"of another");
+                room.as_ptr()
+            })
+        };
+        let large = place(64 * 1024);
+        assert_eq!(place(64 * 1024), large);
+        place(100);
+        assert_eq!(place(64 * 1024), large);
+        with_room(64 * 1024, |room| drop(core::mem::take(room)));
+        assert_eq!(ROOM.take().capacity(), 0, "what was taken is not kept");
+    }
+}
