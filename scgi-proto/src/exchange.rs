@@ -357,6 +357,12 @@ impl Exchange {
         }
     }
 
+    /// Whether a read has to wait, under a deadline.
+    #[cfg(feature = "std")]
+    pub(crate) fn waits_for_input(&self) -> bool {
+        self.deadlines.input.is_set()
+    }
+
     /// Says that the program wants no more of the body, which ends the deadline of a read that had
     /// to wait for it.
     pub fn wait_for_no_body(&mut self) {

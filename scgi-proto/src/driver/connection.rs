@@ -131,22 +131,24 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestEvent>, Error>> {
         loop {
-            if let Some(event) = self.exchange.next_event()? {
-                if let RequestEvent::Head(head) = &event {
-                    self.trace = Some(Trace::begin(head, self.peer.as_deref()));
-                    if let Some(counted) = &mut self.counted {
-                        counted.keep();
-                    }
+            // Of a body that flows, nothing is in the buffer.
+            if self.exchange.chunk_limit().is_none() {
+                if let Some(event) = self.exchange.next_event()? {
+                    self.begin_trace(&event);
+                    return Poll::Ready(Ok(Some(event)));
                 }
-                return Poll::Ready(Ok(Some(event)));
+                if self.exchange.is_request_over() {
+                    return Poll::Ready(Ok(None));
+                }
             }
-            if self.exchange.is_request_over() {
-                return Poll::Ready(Ok(None));
-            }
+            let had_to_wait = self.exchange.waits_for_input();
             match self.poll_fill(cx)? {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(chunk)) => {
-                    self.check_deadline()?;
+                    // The timer tells of what passed while it waited.
+                    if !had_to_wait {
+                        self.check_deadline()?;
+                    }
                     return Poll::Ready(Ok(Some(chunk)));
                 }
                 Poll::Pending => {
@@ -159,6 +161,15 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     return Poll::Ready(Err(timeout.into()));
                 }
             }
+        }
+    }
+
+    /// Takes note of the head, if it is one.
+    fn begin_trace(&mut self, event: &RequestEvent) {
+        let RequestEvent::Head(head) = event else { return };
+        self.trace = Some(Trace::begin(head, self.peer.as_deref()));
+        if let Some(counted) = &mut self.counted {
+            counted.keep();
         }
     }
 

@@ -16,6 +16,8 @@ use crate::exchange::Exchange;
 pub(super) struct Upload {
     /// `None` once the body is handed over or nobody wants it.
     pipe: Option<PipeWriter>,
+    /// The handler waits for a chunk.
+    wanted: bool,
 }
 
 impl Upload {
@@ -33,7 +35,7 @@ impl Upload {
             _ => Bytes::new(),
         };
         let (writer, reader) = body_pipe();
-        (Body::from_pipe(first, reader, len), Self { pipe: Some(writer) })
+        (Body::from_pipe(first, reader, len), Self { pipe: Some(writer), wanted: false })
     }
 
     /// Serves the handler's demand once; ready if it may go on with what it got.
@@ -44,14 +46,27 @@ impl Upload {
     ) -> Poll<()> {
         let Some(pipe) = &mut self.pipe else { return Poll::Pending };
         match ready!(pipe.poll_demand(cx)) {
-            Demand::Chunk => {}
+            Demand::Chunk => self.wanted = true,
             Demand::Nothing => {
                 *self = Self::default();
                 connection.exchange.wait_for_no_body();
                 return Poll::Pending;
             }
         }
-        match ready!(connection.poll_next_event(cx)) {
+        self.poll_wanted(connection, cx)
+    }
+
+    /// Serves a demand that is known from before, as the handler would be polled in vain until it
+    /// is; ready if it was.
+    pub(super) fn poll_wanted<T: Transport, C: Clock>(
+        &mut self,
+        connection: &mut Connection<T, C>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let Some(pipe) = self.pipe.as_mut().filter(|_| self.wanted) else { return Poll::Pending };
+        let event = ready!(connection.poll_next_event(cx));
+        self.wanted = false;
+        match event {
             Ok(Some(RequestEvent::Body(chunk))) => pipe.send(chunk),
             Ok(_) => {
                 pipe.end(Ok(()));

@@ -145,6 +145,24 @@ fn a_body_comes_in_any_pieces() {
 }
 
 #[test]
+fn a_handler_that_waits_for_its_body_is_polled_once_for_each_chunk() {
+    let chunks = [Read::Wait, Read::Bytes(b"cde"), Read::Wait, Read::Bytes(b"fghi")];
+    let script = Script::new([POST].into_iter().chain(chunks));
+    let mut polled = 0;
+    let counts = async |request| {
+        let mut echo = pin!(echo(request));
+        poll_fn(|cx| {
+            polled += 1;
+            echo.as_mut().poll(cx)
+        })
+        .await
+    };
+    assert!(finish(connection(&script).answer(counts)).is_ok());
+    assert!(script.written().ends_with("abcdefghi"));
+    assert_eq!(polled, 4, "at first, with each of two chunks, and at the end");
+}
+
+#[test]
 fn a_body_is_read_only_on_demand() {
     let script = Script::new([POST, Read::Bytes(b"cdefghi")]);
     let mut connection = connection(&script);
