@@ -91,12 +91,18 @@ fn head_of_bytes(size: usize) -> Vec<u8> {
     encode(head(size.saturating_sub(least)))
 }
 
-/// Decodes a head that comes in pieces; the buffer goes on being used.
-fn decode(buf: &mut BytesMut, head: &[u8], piece: usize, policy: Policy) {
+/// Decodes a head that comes in pieces, with each of them or with the last one; the buffer goes on
+/// being used.
+fn decode(buf: &mut BytesMut, head: &[u8], piece: usize, policy: Policy, each: bool) {
     let mut decoder = RequestDecoder::new(Limits::default(), policy);
+    let mut left = head.len();
     let mut event = None;
     for piece in head.chunks(piece) {
         buf.extend_from_slice(black_box(piece));
+        left -= piece.len();
+        if !each && left > 0 {
+            continue;
+        }
         // As a read loop does: what is moved is an event, not that there is none.
         if let Some(whole) = decoder.decode(buf).expect("a legal head") {
             event = Some(whole);
@@ -112,15 +118,6 @@ fn append(buf: &mut BytesMut, head: &[u8], piece: usize) {
     }
     black_box(&buf);
     buf.clear();
-}
-
-/// The twin of `decode` that decodes once, when all pieces have been appended.
-fn append_then_decode(buf: &mut BytesMut, head: &[u8], piece: usize) {
-    let mut decoder = RequestDecoder::default();
-    for piece in head.chunks(piece) {
-        buf.extend_from_slice(black_box(piece));
-    }
-    assert!(black_box(decoder.decode(buf)).is_ok_and(|event| event.is_some()), "a whole head");
 }
 
 /// As `decode`, with pieces that are read from a socket.
@@ -145,7 +142,7 @@ fn receive(buf: &mut BytesMut, pair: &mut (UnixStream, UnixStream), piece: usize
 /// Nanoseconds of decoding without those of the copy to the buffer, one figure for each round.
 fn net(buf: &mut BytesMut, head: &[u8], policy: Policy) -> f64 {
     let copy = time(|| append(buf, head, usize::MAX));
-    time(|| decode(buf, head, usize::MAX, policy)) - copy
+    time(|| decode(buf, head, usize::MAX, policy, true)) - copy
 }
 
 /// The cost of each head with the default and the strict policy, per `unit` of it.
@@ -182,8 +179,8 @@ fn print_pieces(rounds: usize) {
     let mut pair = UnixStream::pair().expect("a pair of sockets");
     for _ in 0..rounds {
         for (piece, [appended, own, read]) in PIECES.into_iter().zip(&mut times) {
-            let each = time(|| decode(&mut buf, TYPICAL, piece, Policy::default()));
-            let once = time(|| append_then_decode(&mut buf, TYPICAL, piece));
+            let [each, once] = [true, false]
+                .map(|each| time(|| decode(&mut buf, TYPICAL, piece, Policy::default(), each)));
             appended.push(each / once);
             own.push((each - once) / (TYPICAL.len().div_ceil(piece)) as f64);
             let each = time(|| receive(&mut buf, &mut pair, piece, true));

@@ -123,6 +123,25 @@ impl RequestDecoder {
         Ok(Some(RequestEvent::Head(head)))
     }
 
+    /// The next event, from bytes that have to be looked at.
+    fn step(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
+        match &self.state {
+            State::Length | State::Block { .. } => {
+                let head = self.head(src);
+                if let Err(error) = &head {
+                    self.state = State::Failed(error.clone());
+                }
+                head
+            }
+            State::Body { remaining } => Ok(self.body(src, *remaining)),
+            State::Done => {
+                self.discard(src);
+                Ok(None)
+            }
+            State::Failed(error) => Err(error.clone()),
+        }
+    }
+
     fn body(&mut self, src: &mut BytesMut, remaining: u64) -> Option<RequestEvent> {
         if remaining == 0 {
             self.state = State::Done;
@@ -169,29 +188,14 @@ impl Decode for RequestDecoder {
 
     #[inline]
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
-        match &mut self.state {
-            // A head may come in many reads: most of them have nothing to be looked at.
-            State::Block { prefix, buffered } if src.len() <= prefix.comma() => {
+        // A head may come in many reads: most of them have nothing to be looked at.
+        if let State::Block { prefix, buffered } = &mut self.state {
+            if src.len() <= prefix.comma() {
                 *buffered = src.len();
-                Ok(None)
+                return Ok(None);
             }
-            State::Length | State::Block { .. } => {
-                let head = self.head(src);
-                if let Err(error) = &head {
-                    self.state = State::Failed(error.clone());
-                }
-                head
-            }
-            State::Body { remaining } => {
-                let remaining = *remaining;
-                Ok(self.body(src, remaining))
-            }
-            State::Done => {
-                self.discard(src);
-                Ok(None)
-            }
-            State::Failed(error) => Err(error.clone()),
         }
+        self.step(src)
     }
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
