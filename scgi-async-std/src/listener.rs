@@ -65,9 +65,12 @@ impl Listener {
     /// # Cancel safety
     /// Safe: what was bound is given up, and the file of a Unix socket removed.
     pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
-        let (address, options) = (address.clone(), *options);
-        // Resolving a name blocks.
-        let bound = blocking::unblock(move || scgi_proto::bind_with(&address, &options)).await?;
+        let bound = if address.is_host_name() {
+            let (address, options) = (address.clone(), *options);
+            blocking::unblock(move || scgi_proto::bind_with(&address, &options)).await?
+        } else {
+            scgi_proto::bind_with(address, options)?
+        };
         match bound {
             Bound::Tcp(listener) => {
                 SockRef::from(&listener).listen(options.backlog())?;

@@ -42,6 +42,22 @@ impl Address {
             Err(_) => !address.starts_with("localhost:"),
         }
     }
+
+    /// Whether it is a host name, which has to be resolved first: that may take long, and blocks.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::Address;
+    /// assert!("localhost:4000".parse::<Address>()?.is_host_name());
+    /// assert!(!"[::1]:4000".parse::<Address>()?.is_host_name());
+    /// assert!(!"unix:app.sock".parse::<Address>()?.is_host_name());
+    /// # Ok::<(), scgi_proto::AddressError>(())
+    /// ```
+    #[must_use]
+    pub fn is_host_name(&self) -> bool {
+        let Self::Tcp(address) = self else { return false };
+        address.parse::<SocketAddr>().is_err()
+    }
 }
 
 impl FromStr for Address {

@@ -71,10 +71,13 @@ impl Listener {
     /// # Cancel safety
     /// Safe: what was bound is given up, and the file of a Unix socket removed.
     pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
-        let (address, options) = (address.clone(), *options);
-        // Resolving a name blocks.
-        let bound = move || scgi_proto::bind_with(&address, &options);
-        let bound = tokio::task::spawn_blocking(bound).await??;
+        let bound = if address.is_host_name() {
+            let (address, options) = (address.clone(), *options);
+            tokio::task::spawn_blocking(move || scgi_proto::bind_with(&address, &options)).await??
+        } else {
+            // System calls are cheaper in a process that never had a second thread.
+            scgi_proto::bind_with(address, options)?
+        };
         match bound {
             Bound::Tcp(listener) => {
                 SockRef::from(&listener).listen(options.backlog())?;

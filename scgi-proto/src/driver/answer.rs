@@ -90,7 +90,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         B: BodyWrapper,
         F: Future<Output: IntoResponse<B>>,
     {
-        let _ = upload.poll_wanted(self, cx);
+        upload.poll_wanted(self, cx);
         loop {
             let poll = || self.in_scope(|| call.as_mut().poll(cx).map(F::Output::into_response));
             match catch_unwind(AssertUnwindSafe(poll)) {
@@ -154,7 +154,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         streaming: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        let _ = upload.poll_wanted(self, cx);
+        upload.poll_wanted(self, cx);
         loop {
             let event = match ready!(self.poll_response(upload, body, streaming, cx)) {
                 Ok(Some(chunk)) => ResponseEvent::Body(chunk),

@@ -53,17 +53,28 @@ impl Upload {
                 return Poll::Pending;
             }
         }
-        self.poll_wanted(connection, cx)
+        self.poll_chunk(connection, cx)
     }
 
     /// Serves a demand that is known from before, as the handler would be polled in vain until it
-    /// is; ready if it was.
+    /// is.
+    #[inline]
     pub(super) fn poll_wanted<T: Transport, C: Clock>(
         &mut self,
         connection: &mut Connection<T, C>,
         cx: &mut Context<'_>,
+    ) {
+        if self.wanted {
+            let _ = self.poll_chunk(connection, cx);
+        }
+    }
+
+    fn poll_chunk<T: Transport, C: Clock>(
+        &mut self,
+        connection: &mut Connection<T, C>,
+        cx: &mut Context<'_>,
     ) -> Poll<()> {
-        let Some(pipe) = self.pipe.as_mut().filter(|_| self.wanted) else { return Poll::Pending };
+        let Some(pipe) = &mut self.pipe else { return Poll::Pending };
         let event = ready!(connection.poll_next_event(cx));
         self.wanted = false;
         match event {
