@@ -357,10 +357,10 @@ impl Exchange {
         }
     }
 
-    /// Whether a read has to wait, under a deadline.
+    /// Whether a read of the body has to wait, under its deadline.
     #[cfg(feature = "std")]
-    pub(crate) fn waits_for_input(&self) -> bool {
-        self.deadlines.input.is_set()
+    pub(crate) fn waits_for_body(&self) -> bool {
+        self.head_seen && self.phase == Phase::Open && self.deadlines.input.is_set()
     }
 
     /// Says that the program wants no more of the body, which ends the deadline of a read that had

@@ -141,7 +141,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     return Poll::Ready(Ok(None));
                 }
             }
-            let had_to_wait = self.exchange.waits_for_input();
+            let had_to_wait = self.exchange.waits_for_body();
             match self.poll_fill(cx)? {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(chunk)) => {

@@ -16,8 +16,6 @@ use crate::exchange::Exchange;
 pub(super) struct Upload {
     /// `None` once the body is handed over or nobody wants it.
     pipe: Option<PipeWriter>,
-    /// The handler waits for a chunk.
-    wanted: bool,
 }
 
 impl Upload {
@@ -35,7 +33,7 @@ impl Upload {
             _ => Bytes::new(),
         };
         let (writer, reader) = body_pipe();
-        (Body::from_pipe(first, reader, len), Self { pipe: Some(writer), wanted: false })
+        (Body::from_pipe(first, reader, len), Self { pipe: Some(writer) })
     }
 
     /// Serves the handler's demand once; ready if it may go on with what it got.
@@ -46,7 +44,7 @@ impl Upload {
     ) -> Poll<()> {
         let Some(pipe) = &mut self.pipe else { return Poll::Pending };
         match ready!(pipe.poll_demand(cx)) {
-            Demand::Chunk => self.wanted = true,
+            Demand::Chunk => {}
             Demand::Nothing => {
                 *self = Self::default();
                 connection.exchange.wait_for_no_body();
@@ -56,15 +54,14 @@ impl Upload {
         self.poll_chunk(connection, cx)
     }
 
-    /// Serves a demand that is known from before, as the handler would be polled in vain until it
-    /// is.
+    /// Serves a demand that had to wait, as the handler would be polled in vain until it is.
     #[inline]
     pub(super) fn poll_wanted<T: Transport, C: Clock>(
         &mut self,
         connection: &mut Connection<T, C>,
         cx: &mut Context<'_>,
     ) {
-        if self.wanted {
+        if connection.exchange.waits_for_body() {
             let _ = self.poll_chunk(connection, cx);
         }
     }
@@ -75,9 +72,7 @@ impl Upload {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let Some(pipe) = &mut self.pipe else { return Poll::Pending };
-        let event = ready!(connection.poll_next_event(cx));
-        self.wanted = false;
-        match event {
+        match ready!(connection.poll_next_event(cx)) {
             Ok(Some(RequestEvent::Body(chunk))) => pipe.send(chunk),
             Ok(_) => {
                 pipe.end(Ok(()));
