@@ -66,6 +66,7 @@ impl Upload {
         }
     }
 
+    /// Serves a demand; ready if it was.
     fn poll_chunk<T: Transport, C: Clock>(
         &mut self,
         connection: &mut Connection<T, C>,
