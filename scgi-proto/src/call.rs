@@ -1,7 +1,5 @@
 //! One call of a backend: the client side of a connection, without I/O.
 
-use alloc::vec::Vec;
-
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::decode::{HEAD_READ, ResponseDecoder};
@@ -236,7 +234,7 @@ impl Call {
 
     /// Takes what was read past the buffer, and gives its event; see
     /// [`Receiver::receive_chunk`].
-    pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<ResponseEvent> {
+    pub fn receive_chunk(&mut self, read: Bytes) -> Option<ResponseEvent> {
         self.receiver.receive_chunk(read)
     }
 

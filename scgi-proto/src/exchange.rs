@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use alloc::format;
 use alloc::string::ToString;
-use alloc::vec::Vec;
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -319,9 +318,9 @@ impl Exchange {
     /// Takes what was read past the buffer, and gives its event; see
     /// [`Receiver::receive_chunk`]. If nobody waits for it any more, it is taken as by
     /// [`receive_slice`](Self::receive_slice).
-    pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<RequestEvent> {
-        if self.chunk_limit().is_none() {
-            self.receive_slice(read);
+    pub fn receive_chunk(&mut self, read: Bytes) -> Option<RequestEvent> {
+        if self.is_request_over() {
+            self.receive_slice(&read);
             return None;
         }
         self.input_came(read.len());

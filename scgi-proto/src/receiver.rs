@@ -1,14 +1,9 @@
 //! The driver that every adapter's read loop is built on: a decoder and its buffer.
 
-use alloc::vec::Vec;
-
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::decode::{Decode, RequestDecoder};
 use crate::error::DecodeError;
-
-/// The memory that a chunk of a body may hold, for each byte of it.
-const WASTE: usize = 8;
 
 /// A decoder, its read buffer, and whether the input is over.
 ///
@@ -121,28 +116,20 @@ impl<D: Decode> Receiver<D> {
 
     /// Takes what was read past the buffer, and gives its event; nothing is the end of input. What
     /// is beyond the limit, as all of it is if there is none, is copied to the buffer.
-    ///
-    /// The chunk keeps the memory of `read`, unless it is few bytes: they are copied, as whoever
-    /// collects chunks would else hold much more than came.
-    pub fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<D::Event> {
+    pub fn receive_chunk(&mut self, mut read: Bytes) -> Option<D::Event> {
         if read.is_empty() {
             self.eof = true;
             return None;
         }
         let Some(limit) = self.chunk_limit() else {
-            self.receive_slice(read);
+            self.receive_slice(&read);
             return None;
         };
         if read.len() > limit {
             self.receive_slice(&read[limit..]);
             read.truncate(limit);
         }
-        let chunk = if read.len() < read.capacity() / WASTE {
-            Bytes::copy_from_slice(read)
-        } else {
-            core::mem::take(read).into()
-        };
-        Some(self.decoder.chunk(chunk))
+        Some(self.decoder.chunk(read))
     }
 
     /// Takes bytes that were read elsewhere; the first ones are not copied.
@@ -323,16 +310,12 @@ mod tests {
     fn a_chunk_is_read_past_the_buffer() {
         let mut receiver = before_body(70_000);
         assert_eq!(receiver.chunk_limit(), Some(64 * 1024));
-        for (len, kept) in [(8191, 64 * 1024), (8192, 0)] {
-            let mut read = Vec::with_capacity(64 * 1024);
-            read.resize(len, b'x');
-            let event = receiver.receive_chunk(&mut read);
-            assert_eq!(event, Some(RequestEvent::Body(alloc::vec![b'x'; len].into())));
-            assert_eq!(read.capacity(), kept, "few bytes hold no more than they need");
-        }
-        assert_eq!(receiver.decoder().body_remaining(), Some(70_000 - 8191 - 8192));
+        let chunk = Bytes::from(alloc::vec![b'x'; 10_000]);
+        let event = receiver.receive_chunk(chunk.clone());
+        assert_eq!(event, Some(RequestEvent::Body(chunk)));
+        assert_eq!(receiver.decoder().body_remaining(), Some(60_000));
         assert_eq!(receiver.next_event(), Ok(None));
-        assert_eq!(receiver.receive_chunk(&mut Vec::new()), None);
+        assert_eq!(receiver.receive_chunk(Bytes::new()), None);
         assert_eq!(receiver.chunk_limit(), None);
         assert!(receiver.next_event().is_err(), "its input has ended");
     }
@@ -344,7 +327,7 @@ mod tests {
         assert_eq!(receiver.chunk_limit(), None);
         assert_eq!(receiver.next_event(), Ok(Some(RequestEvent::Body("he".into()))));
         assert_eq!(receiver.chunk_limit(), Some(3));
-        let event = receiver.receive_chunk(&mut b"llo, and more".to_vec());
+        let event = receiver.receive_chunk("llo, and more".into());
         assert_eq!(event, Some(RequestEvent::Body("llo".into())));
         assert_eq!(receiver.chunk_limit(), None);
         assert_eq!(receiver.next_event(), Ok(Some(RequestEvent::End)));
@@ -364,7 +347,7 @@ mod tests {
             assert!(matches!(receiver.next_event(), Ok(Some(ResponseEvent::Head(_)))));
             assert_eq!(receiver.chunk_limit(), limit, "{head:?}");
             if limit.is_some() {
-                let event = receiver.receive_chunk(&mut b"body".to_vec());
+                let event = receiver.receive_chunk("body".into());
                 assert_eq!(event, Some(ResponseEvent::Body("body".into())));
                 receiver.advance(0);
             }

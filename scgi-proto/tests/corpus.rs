@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use scgi_proto::{
     Decode, DecodeError, Part, Receiver, RequestDecoder, RequestEncoder, RequestEvent, RequestHead,
     ResponseDecoder, ResponseEvent, ResponseHead,
@@ -105,11 +105,8 @@ fn receive(mut input: &[u8], read: Read, max: usize) -> Decoded {
                         room[..count].copy_from_slice(&input[..count]);
                     }
                     Read::Chunks if receiver.chunk_limit().is_some() => {
-                        let mut chunk = input[..count].to_vec();
-                        receiver
-                            .receive_chunk(&mut chunk)
-                            .into_iter()
-                            .for_each(|event| message.add(event));
+                        let chunk = Bytes::copy_from_slice(&input[..count]);
+                        receiver.receive_chunk(chunk).into_iter().for_each(|it| message.add(it));
                         input = &input[count..];
                         continue;
                     }

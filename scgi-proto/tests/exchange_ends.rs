@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use scgi_proto::{
     Config, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status, Timeout,
 };
@@ -180,10 +180,10 @@ fn begun(config: &Config) -> Exchange {
 fn a_chunk_is_taken_past_the_buffer_and_counted() {
     let mut exchange = begun(&Config::default());
     assert_eq!(exchange.chunk_limit(), Some(3));
-    let event = exchange.receive_chunk(&mut b"cd".to_vec());
+    let event = exchange.receive_chunk("cd".into());
     assert_eq!(event, Some(RequestEvent::Body("cd".into())));
     assert_eq!(exchange.traffic(), (25, 0));
-    assert_eq!(exchange.receive_chunk(&mut Vec::new()), None);
+    assert_eq!(exchange.receive_chunk(Bytes::new()), None);
     assert!(exchange.next_event().is_err(), "the input has ended too early");
     assert!(write_all(&mut exchange).starts_with("Status: 400 "));
 }
@@ -199,7 +199,7 @@ fn nobody_waits_for_a_chunk_once_the_reply_has_ended_or_the_body_was_late() {
     assert_eq!(late.handle_timeout(Duration::from_secs(60)), Some(Timeout::Body));
     for exchange in [&mut answered, &mut late] {
         assert_eq!(exchange.chunk_limit(), None);
-        assert_eq!(exchange.receive_chunk(&mut b"c".to_vec()), None, "one that was on its way");
+        assert_eq!(exchange.receive_chunk("c".into()), None, "one that was on its way");
         assert_eq!(exchange.traffic().0, 24);
     }
 }

@@ -16,9 +16,9 @@ fuzz_target!(|data: &[u8]| {
         match action % 12 {
             0..=3 if exchange.wants_read() => {
                 let len = usize::from(script.next().unwrap_or(0)) + 1;
-                let mut bytes: Vec<u8> = script.by_ref().take(len).collect();
+                let bytes: Vec<u8> = script.by_ref().take(len).collect();
                 if action < 128 && exchange.chunk_limit().is_some() {
-                    exchange.receive_chunk(&mut bytes);
+                    exchange.receive_chunk(bytes.into());
                 } else {
                     exchange.buffer_mut().extend_from_slice(&bytes);
                     exchange.handle_read(bytes.len());

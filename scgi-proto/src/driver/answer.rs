@@ -111,12 +111,21 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 break;
             }
         }
+        if self.waits_for_body() {
+            return Poll::Pending;
+        }
         if let Poll::Ready(error) = self.poll_gone(cx) {
             return Poll::Ready(Err(error));
         }
         // The exchange itself has replied, to a request that took too long.
         ready!(self.poll_deadline(cx));
         Poll::Ready(Ok(None))
+    }
+
+    /// Whether a chunk is wanted that is not there: the read that waits for it has been polled, and
+    /// with it what else can end the wait.
+    fn waits_for_body(&self) -> bool {
+        self.exchange.waits_for_body()
     }
 
     /// Queues the head of a response and gives its body, if the head can be sent.
@@ -209,6 +218,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             if upload.poll(self, cx).is_pending() {
                 break;
             }
+        }
+        if self.waits_for_body() {
+            return Poll::Pending;
         }
         if let Poll::Ready(error) = self.poll_gone(cx) {
             return Poll::Ready(Err(Failed::Stream(error)));

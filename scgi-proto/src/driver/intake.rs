@@ -4,7 +4,9 @@ use core::task::Poll;
 use std::io;
 use std::vec::Vec;
 
-use super::scratch::{with_room, with_scratch};
+use super::scratch::{read_chunk, with_scratch};
+use bytes::Bytes;
+
 use crate::call::Call;
 use crate::event::{RequestEvent, ResponseEvent};
 use crate::exchange::Exchange;
@@ -48,7 +50,7 @@ pub trait Intake {
     fn chunk_limit(&self) -> Option<usize>;
 
     /// See [`Exchange::receive_chunk`].
-    fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<Self::Event>;
+    fn receive_chunk(&mut self, read: Bytes) -> Option<Self::Event>;
 
     /// See [`Exchange::receive_slice`].
     fn receive_slice(&mut self, bytes: &[u8]);
@@ -61,7 +63,7 @@ impl Intake for Exchange {
         self.chunk_limit()
     }
 
-    fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<RequestEvent> {
+    fn receive_chunk(&mut self, read: Bytes) -> Option<RequestEvent> {
         self.receive_chunk(read)
     }
 
@@ -77,7 +79,7 @@ impl Intake for Call {
         self.chunk_limit()
     }
 
-    fn receive_chunk(&mut self, read: &mut Vec<u8>) -> Option<ResponseEvent> {
+    fn receive_chunk(&mut self, read: Bytes) -> Option<ResponseEvent> {
         self.receive_chunk(read)
     }
 
@@ -113,9 +115,8 @@ pub fn fill<M: Intake>(
     read: impl FnOnce(Room<'_>) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<Option<M::Event>>> {
     match machine.chunk_limit() {
-        Some(limit) => {
-            with_room(limit, |room| read(Room::Own(room)).map_ok(|_| machine.receive_chunk(room)))
-        }
+        Some(limit) => read_chunk(limit, |room| read(Room::Own(room)))
+            .map_ok(|chunk| machine.receive_chunk(chunk)),
         None => with_scratch(|buf| {
             read(Room::Shared(buf)).map_ok(|count| {
                 machine.receive_slice(&buf[..count]);
