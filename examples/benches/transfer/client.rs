@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 
-use allocation_counter::{AllocationInfo, measure, opt_out};
 use scgi_examples::BoxError;
 use scgi_proto::{Address, RequestHead};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -91,47 +90,20 @@ where
     stream.read_to_end(buf).await
 }
 
-/// One way to ask, and what each round took: microseconds of this thread, allocations.
-#[derive(Default)]
-struct Case {
-    cpu: Vec<f64>,
-    allocations: Vec<f64>,
-}
-
-impl Case {
-    fn round(
-        &mut self,
-        requests: usize,
-        mut ask: impl FnMut(RequestHead) -> Result<usize, BoxError>,
-    ) -> Result<(), BoxError> {
-        // What is sent is there before, as it is for the bare one.
-        let heads = |count| (0..count).map(|_| head()).collect::<Vec<_>>();
-        let mut ask_all =
-            |heads: Vec<_>| heads.into_iter().try_for_each(|head| ask(head).map(drop));
-        // Counting takes time, so what is timed is not counted.
-        let (mut result, counted_heads) = (Ok(()), heads(100));
-        let counted: AllocationInfo = measure(|| result = ask_all(counted_heads));
-        result?;
-        self.allocations.push(counted.count_total as f64 / 100.0);
-        let timed_heads = heads(requests);
-        let start = cpu()?;
-        let mut result = Ok(());
-        opt_out(|| result = ask_all(timed_heads));
-        result?;
-        self.cpu.push((cpu()? - start) / 1000.0 / requests as f64);
-        Ok(())
-    }
+/// Asks so often, and gives how many microseconds of this thread one time took.
+fn round(
+    requests: usize,
+    mut ask: impl FnMut(RequestHead) -> Result<usize, BoxError>,
+) -> Result<f64, BoxError> {
+    // What is sent is there before, as it is for the bare one.
+    let heads: Vec<_> = (0..requests).map(|_| head()).collect();
+    let start = cpu()?;
+    heads.into_iter().try_for_each(|head| ask(head).map(drop))?;
+    Ok((cpu()? - start) / 1000.0 / requests as f64)
 }
 
 pub(crate) fn print(requests: usize, rounds: usize) -> Result<(), BoxError> {
-    header(&[
-        "a small request",
-        "client CPU us",
-        "bare: us",
-        "x bare",
-        "allocations",
-        "bare: allocations",
-    ]);
+    header(&["a small request", "client CPU us", "bare: us", "x bare"]);
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut buf = Vec::with_capacity(LIMIT);
     for runtime in [Runtime::Tokio, Runtime::Smol, Runtime::Blocking] {
@@ -144,32 +116,36 @@ pub(crate) fn print(requests: usize, rounds: usize) -> Result<(), BoxError> {
                 size: 0,
             };
             let Server { address, .. } = &Server::start(task, transport)?;
-            let (mut ours, mut bare) = (Case::default(), Case::default());
+            let (mut ours, mut bare) = (Vec::new(), Vec::new());
             for _ in 0..rounds {
                 match runtime {
                     Runtime::Tokio => {
-                        ours.round(requests, |head| tokio.block_on(ours_tokio(address, head)))?;
-                        bare.round(requests, |_| {
+                        ours.push(round(requests, |head| {
+                            tokio.block_on(ours_tokio(address, head))
+                        })?);
+                        bare.push(round(requests, |_| {
                             Ok(tokio.block_on(bare_tokio(address, &mut buf))?)
-                        })?;
+                        })?);
                     }
                     Runtime::Smol => {
-                        ours.round(requests, |head| smol::block_on(ours_smol(address, head)))?;
-                        bare.round(requests, |_| smol::block_on(bare_smol(address, &mut buf)))?;
+                        ours.push(round(requests, |head| {
+                            smol::block_on(ours_smol(address, head))
+                        })?);
+                        bare.push(round(requests, |_| {
+                            smol::block_on(bare_smol(address, &mut buf))
+                        })?);
                     }
                     Runtime::Blocking => {
-                        ours.round(requests, |head| ours_blocking(address, head))?;
-                        bare.round(requests, |_| bare_blocking(address, &mut buf))?;
+                        ours.push(round(requests, |head| ours_blocking(address, head))?);
+                        bare.push(round(requests, |_| bare_blocking(address, &mut buf))?);
                     }
                 }
             }
             row(&[
                 &format!("{runtime:?}, {transport:?}"),
-                &cell(&ours.cpu, 2),
-                &cell(&bare.cpu, 2),
-                &ratio(&ours.cpu, &bare.cpu),
-                &cell(&ours.allocations, 2),
-                &cell(&bare.allocations, 2),
+                &cell(&ours, 2),
+                &cell(&bare, 2),
+                &ratio(&ours, &bare),
             ]);
         }
     }
