@@ -135,6 +135,7 @@ impl Body {
         Poll::Ready(chunk)
     }
 
+    #[inline]
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
             let chunk = match &mut self.more {

@@ -9,7 +9,7 @@ use std::io;
 use bytes::BytesMut;
 
 use super::arrival::Arrival;
-use super::intake::fill;
+use super::intake::fill_to;
 use super::transport::{Advice, Clock, Outlet, Transport, poll_read_to};
 use crate::config::Config;
 use crate::counters::Counted;
@@ -132,7 +132,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestEvent>, Error>> {
         loop {
             // Of a body that flows, nothing is in the buffer.
-            if self.exchange.chunk_limit().is_none() {
+            let chunk_limit = self.exchange.chunk_limit();
+            if chunk_limit.is_none() {
                 if let Some(event) = self.exchange.next_event()? {
                     self.begin_trace(&event);
                     return Poll::Ready(Ok(Some(event)));
@@ -142,7 +143,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 }
             }
             let had_to_wait = self.exchange.waits_for_body();
-            match self.poll_fill(cx)? {
+            match self.poll_fill(chunk_limit, cx)? {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(chunk)) => {
                     // The timer tells of what passed while it waited.
@@ -174,9 +175,13 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// One read: to the event of a chunk of the body, or into the exchange.
-    fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<RequestEvent>>> {
+    fn poll_fill(
+        &mut self,
+        chunk_limit: Option<usize>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Option<RequestEvent>>> {
         let Self { outlet: Outlet { transport, .. }, exchange, .. } = self;
-        let read = fill(exchange, |room| poll_read_to(transport, cx, room));
+        let read = fill_to(chunk_limit, exchange, |room| poll_read_to(transport, cx, room));
         match &read {
             // A signal came: nothing was read, and the caller reads again.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
@@ -269,7 +274,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     }
                 }
             } else if self.exchange.is_reply_written() {
-                match self.poll_fill(cx) {
+                match self.poll_fill(None, cx) {
                     // While draining, nobody is left to be told of a failure.
                     Poll::Ready(_) => {}
                     Poll::Pending if self.poll_evicted(cx).is_ready() => self.exchange.close(),
@@ -287,7 +292,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// While the program works: whether the peer has closed or broken the connection.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
         while self.exchange.may_watch() {
-            if let Err(error) = ready!(self.poll_fill(cx)) {
+            if let Err(error) = ready!(self.poll_fill(None, cx)) {
                 return Poll::Ready(error.into());
             }
         }

@@ -114,7 +114,16 @@ pub fn fill<M: Intake>(
     machine: &mut M,
     read: impl FnOnce(Room<'_>) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<Option<M::Event>>> {
-    match machine.chunk_limit() {
+    fill_to(machine.chunk_limit(), machine, read)
+}
+
+/// As [`fill`], of a machine whose limit of a chunk is known.
+pub(super) fn fill_to<M: Intake>(
+    chunk_limit: Option<usize>,
+    machine: &mut M,
+    read: impl FnOnce(Room<'_>) -> Poll<io::Result<usize>>,
+) -> Poll<io::Result<Option<M::Event>>> {
+    match chunk_limit {
         Some(limit) => read_chunk(limit, |room| read(Room::Own(room)))
             .map_ok(|chunk| machine.receive_chunk(chunk)),
         None => with_scratch(|buf| {
