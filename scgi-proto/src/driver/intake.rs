@@ -4,9 +4,9 @@ use core::task::Poll;
 use std::io;
 use std::vec::Vec;
 
-use super::scratch::{read_chunk, with_scratch};
 use bytes::Bytes;
 
+use super::scratch::{read_chunk, with_scratch};
 use crate::call::Call;
 use crate::event::{RequestEvent, ResponseEvent};
 use crate::exchange::Exchange;

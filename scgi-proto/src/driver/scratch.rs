@@ -20,7 +20,8 @@ const REUSED: usize = 16 * 1024;
 
 std::thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static ROOM: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// `None` in a thread that has not read a body: it keeps nothing of others.
+    static ROOM: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// Gives `read` 16 KiB that all connections of this thread share.
@@ -54,7 +55,7 @@ pub(super) fn read_chunk(
     limit: usize,
     read: impl FnOnce(&mut Vec<u8>) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<Bytes>> {
-    let mut room = ROOM.take();
+    let mut room = ROOM.replace(Some(Vec::new())).unwrap_or_default();
     // Not a larger one, as all of it stays while a chunk does.
     if room.capacity() != limit {
         keep(room);
@@ -81,8 +82,9 @@ fn keep(mut room: Vec<u8>) {
     room.clear();
     // A thread that ends keeps nothing.
     let _ = ROOM.try_with(|kept| {
-        let other = kept.take();
-        kept.set(if other.capacity() > room.capacity() { other } else { room });
+        if let Some(other) = kept.take() {
+            kept.set(Some(if other.capacity() > room.capacity() { other } else { room }));
+        }
     });
 }
 
@@ -153,7 +155,7 @@ mod tests {
         drop(rest);
         assert_eq!(waits(LARGE), place);
         drop(second);
-        assert_eq!(ROOM.take().capacity(), LARGE);
+        assert_eq!(ROOM.take().map(|room| room.capacity()), Some(LARGE), "one of both");
     }
 
     #[test]
@@ -164,10 +166,14 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_may_outlive_its_thread() {
+    fn a_chunk_may_outlive_its_thread_and_one_that_reads_none_keeps_none() {
         let chunk = std::thread::spawn(|| chunk(LARGE, LARGE).0).join().expect("no panic");
+        drop(chunk.clone());
         assert_eq!(chunk.len(), LARGE);
         drop(chunk);
-        assert_eq!(ROOM.take().capacity(), LARGE);
+        assert_eq!(ROOM.take(), None);
+        waits(100);
+        drop(std::thread::spawn(|| self::chunk(LARGE, LARGE).0).join().expect("no panic"));
+        assert_eq!(ROOM.take().map(|room| room.capacity()), Some(LARGE));
     }
 }
