@@ -12,28 +12,37 @@ use crate::server::{
 };
 use crate::table::{cell, header, ratio, row};
 
-/// One server, and what each round took of it.
-struct Case {
-    server: Server,
-    /// MiB per second, and seconds of the server's processor.
+/// Rounds that a server lives. By where its memory lies, one is faster than the next for all its
+/// life, by some hundredths.
+const LIFE: usize = 4;
+
+/// What each round took of a server: MiB per second, and seconds of its processor.
+#[derive(Default)]
+struct Figures {
     speed: Vec<f64>,
     cpu: Vec<f64>,
 }
 
-impl Case {
-    fn start(task: Task, transport: Transport) -> Result<Self, BoxError> {
-        let server = Server::start(task, transport)?;
-        Ok(Self { server, speed: Vec::new(), cpu: Vec::new() })
-    }
-
-    fn round(&mut self, job: Job, size: u64) -> Result<(), BoxError> {
-        let (cpu, start) = (self.server.cpu()?, Instant::now());
-        transfer(&self.server, job, size)?;
+impl Figures {
+    fn round(&mut self, server: &Server, job: Job, size: u64) -> Result<(), BoxError> {
+        let (cpu, start) = (server.cpu()?, Instant::now());
+        transfer(server, job, size)?;
         self.speed.push((size >> 20) as f64 / start.elapsed().as_secs_f64());
-        let cpu = self.server.cpu()?.checked_sub(cpu).ok_or("a thread of the server has ended")?;
+        let cpu = server.cpu()?.checked_sub(cpu).ok_or("a thread of the server has ended")?;
         self.cpu.push(cpu.as_secs_f64());
         Ok(())
     }
+}
+
+/// Starts a server, which has then worked once.
+fn start(task: Task, transport: Transport, processors: &Processors) -> Result<Server, BoxError> {
+    // The server inherits it.
+    sched_setaffinity(None, &processors.server)?;
+    let server = Server::start(task, transport)?;
+    sched_setaffinity(None, &processors.client)?;
+    // The bare loop ends after that many bytes, so a warm-up is a whole transfer.
+    transfer(&server, task.job, task.size)?;
+    Ok(server)
 }
 
 /// Server and client each have a processor of their own, the first and the last: the same transfer
@@ -103,22 +112,21 @@ fn compare(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> {
     for runtime in [Runtime::Tokio, Runtime::Smol, Runtime::Blocking] {
         for transport in [Transport::Unix, Transport::Tcp] {
             let task = |bare| Task { runtime, job, shape: Shape::One, bare, size };
-            // The servers inherit it.
-            sched_setaffinity(None, &processors.server)?;
-            let mut ours = Case::start(task(false), transport)?;
-            let mut bare = Case::start(task(true), transport)?;
-            sched_setaffinity(None, &processors.client)?;
-            // The bare loop ends after that many bytes, so a warm-up is a whole transfer.
-            transfer(&ours.server, job, size)?;
-            transfer(&bare.server, job, size)?;
-            let before = ours.server.peak()?;
-            for round in 0..rounds {
-                // In turn first, as the second may find a warmer or busier machine.
-                let order =
-                    if round % 2 == 0 { [&mut ours, &mut bare] } else { [&mut bare, &mut ours] };
-                for case in order {
-                    case.round(job, size)?;
+            let (mut ours, mut bare) = (Figures::default(), Figures::default());
+            let (mut before, mut after) = (Vec::new(), Vec::new());
+            for life in (0..rounds).step_by(LIFE) {
+                let our_server = start(task(false), transport, &processors)?;
+                let bare_server = start(task(true), transport, &processors)?;
+                before.push(our_server.peak()?);
+                for round in life..rounds.min(life + LIFE) {
+                    let mut cases = [(&mut ours, &our_server), (&mut bare, &bare_server)];
+                    // In turn first, as the second may find a warmer or busier machine.
+                    cases.rotate_left(round % 2);
+                    for (figures, server) in cases {
+                        figures.round(server, job, size)?;
+                    }
                 }
+                after.push(our_server.peak()?);
             }
             row(&[
                 &format!("{runtime:?}, {transport:?}"),
@@ -128,7 +136,7 @@ fn compare(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> {
                 &cell(&ours.cpu, 3),
                 &cell(&bare.cpu, 3),
                 &ratio(&bare.cpu, &ours.cpu),
-                &format!("{before:.0}, {:.0}", ours.server.peak()?),
+                &format!("{}, {}", cell(&before, 0), cell(&after, 0)),
             ]);
         }
     }
