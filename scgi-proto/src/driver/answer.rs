@@ -14,7 +14,7 @@ use super::body::{Body, BodyWrapper};
 use super::connection::Connection;
 use super::transport::{Clock, Transport};
 use super::upload::Upload;
-use crate::error::Error;
+use crate::error::{Error, Timeout};
 use crate::event::{RequestEvent, ResponseEvent};
 use crate::message::{IntoResponse, Request, Response};
 use crate::request::RequestHead;
@@ -111,21 +111,21 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 break;
             }
         }
-        if self.waits_for_body() {
+        // The exchange itself has replied, to a request that took too long.
+        ready!(self.poll_ended(cx))?;
+        Poll::Ready(Ok(None))
+    }
+
+    /// What ends a wait for the program: a deadline, or that the peer is gone.
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<Timeout, Error>> {
+        // If it is the program that waits, for a chunk, the read has been polled under its deadline.
+        if self.exchange.waits_for_body() {
             return Poll::Pending;
         }
         if let Poll::Ready(error) = self.poll_gone(cx) {
             return Poll::Ready(Err(error));
         }
-        // The exchange itself has replied, to a request that took too long.
-        ready!(self.poll_deadline(cx));
-        Poll::Ready(Ok(None))
-    }
-
-    /// Whether a chunk is wanted that is not there: the read that waits for it has been polled, and
-    /// with it what else can end the wait.
-    fn waits_for_body(&self) -> bool {
-        self.exchange.waits_for_body()
+        self.poll_deadline(cx).map(Ok)
     }
 
     /// Queues the head of a response and gives its body, if the head can be sent.
@@ -219,14 +219,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 break;
             }
         }
-        if self.waits_for_body() {
-            return Poll::Pending;
-        }
-        if let Poll::Ready(error) = self.poll_gone(cx) {
-            return Poll::Ready(Err(Failed::Stream(error)));
-        }
-        let timeout = ready!(self.poll_deadline(cx));
-        Poll::Ready(Err(Failed::Stream(timeout.into())))
+        let error = ready!(self.poll_ended(cx)).map_or_else(|gone| gone, Error::from);
+        Poll::Ready(Err(Failed::Stream(error)))
     }
 }
 

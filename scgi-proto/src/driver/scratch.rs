@@ -61,20 +61,18 @@ pub(super) fn read_chunk(
         keep(room);
         room = Vec::with_capacity(limit);
     }
-    match read(&mut room) {
-        // Whoever collects chunks would else hold much more than came.
-        Poll::Ready(Ok(_)) if room.len() < limit / WASTE => {
-            let chunk = Bytes::copy_from_slice(&room);
-            keep(room);
-            Poll::Ready(Ok(chunk))
-        }
-        Poll::Ready(Ok(_)) if limit < REUSED => Poll::Ready(Ok(room.into())),
-        Poll::Ready(Ok(_)) => Poll::Ready(Ok(Bytes::from_owner(Chunk(room)))),
-        other => {
-            keep(room);
-            other.map_ok(|_| Bytes::new())
-        }
-    }
+    let read = read(&mut room);
+    let chunk = if room.len() < limit / WASTE {
+        // Nothing, or few bytes: whoever collects chunks would else hold much more than came.
+        let few = Bytes::copy_from_slice(&room);
+        keep(room);
+        few
+    } else if limit < REUSED {
+        room.into()
+    } else {
+        Bytes::from_owner(Chunk(room))
+    };
+    read.map_ok(|_| chunk)
 }
 
 /// Keeps memory for the next chunk, the larger one if there is some.
