@@ -48,7 +48,7 @@ impl Client<Stream> {
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> Result<Self, Error> {
-        let transport = Transport::of_socket(Stream::connect(address).await?);
+        let transport = Transport(Stream::connect(address).await?);
         Ok(Self { driver: driver::Client::new(transport, Limits::default()) })
     }
 }
@@ -56,7 +56,7 @@ impl Client<Stream> {
 impl<IO> Client<IO> {
     /// The client side of a fresh stream; `limits` bound the response's head.
     pub fn new(io: IO, limits: Limits) -> Self {
-        Self { driver: driver::Client::new(Transport::new(io), limits) }
+        Self { driver: driver::Client::new(Transport(io), limits) }
     }
 }
 

@@ -45,7 +45,7 @@ impl<IO> Connection<IO> {
     /// The server side of a connection that was just accepted, without a timer.
     pub fn new(io: IO, config: &Config) -> Self {
         let clock = Clock::since(Instant::now(), None);
-        Self { driver: driver::Connection::new(Transport::new(io), clock, config) }
+        Self { driver: driver::Connection::new(Transport(io), clock, config) }
     }
 
     /// Enforces the deadlines with the runtime's timer.

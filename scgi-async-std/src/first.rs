@@ -50,7 +50,7 @@ impl<F: Future<Output = ()> + Send + 'static> First<F> {
     ) where
         Fut: Future<Output = ()> + Send + 'static,
     {
-        let bytes = match read_first(fresh.transport().io()) {
+        let bytes = match read_first(&fresh.transport().0) {
             Ok(Some(bytes)) if !bytes.is_empty() => bytes,
             Ok(None) => {
                 tasks.spawn(late(fresh));
@@ -102,7 +102,7 @@ pub(crate) fn answer<H: Handler<M>, M: 'static>(
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the future, which would hold its parts as well.
     let mut connection = Connection::received(fresh, &shared.settings.config, bytes);
-    connection.set_advice(|transport, advice| transport.io().advise(advice));
+    connection.set_advice(|transport, advice| transport.0.advise(advice));
     async move {
         // An error of one connection concerns nobody else; its peer was told.
         let _ = connection.answer(|request| shared.handler.call(request)).await;

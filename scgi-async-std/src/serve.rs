@@ -198,7 +198,7 @@ async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summa
                 backoff.accepted();
                 let Some(admitted) = settings.admit(|| stream.peer()) else { continue };
                 let clock = Clock::since(Instant::now(), Some(timer));
-                let fresh = Fresh::new(Transport::of_socket(stream), clock, admitted);
+                let fresh = Fresh::new(Transport(stream), clock, admitted);
                 summary.served += 1;
                 let late = |fresh| late(fresh, Arc::clone(&shared));
                 let answer = |fresh, bytes| answer(fresh, bytes, Arc::clone(&shared));

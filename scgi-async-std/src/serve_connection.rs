@@ -38,6 +38,6 @@ where
     H: Handler<M>,
 {
     let clock = Clock::since(Instant::now(), None);
-    let mut connection = Connection::new(Transport::new(io), clock, config);
+    let mut connection = Connection::new(Transport(io), clock, config);
     connection.answer(|request| handler.call(request)).await
 }

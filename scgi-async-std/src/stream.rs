@@ -18,9 +18,7 @@ use scgi_proto::{Address, Peer};
 use socket2::SockRef;
 
 #[cfg(unix)]
-use scgi_proto::socket::{
-    Accepted, read_at_once, read_buf_at_once, shutdown_write, unix_peer, write_at_once,
-};
+use scgi_proto::socket::{Accepted, read_at_once, shutdown_write, unix_peer, write_at_once};
 
 /// A connected TCP or Unix socket.
 ///
@@ -88,27 +86,6 @@ impl Stream {
         match read {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
             read => read.map(Some),
-        }
-    }
-
-    /// Reads behind what is in `buf`, which has capacity to spare.
-    #[cfg(unix)]
-    pub(crate) fn poll_read_buf(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut Vec<u8>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            let read = match &self.inner {
-                Inner::Accepted(socket) => read_buf_at_once(socket, buf)?,
-                Inner::Tcp(stream) => read_buf_at_once(stream, buf)?,
-                Inner::Unix(stream) => read_buf_at_once(stream, buf)?,
-                Inner::Gone => return Poll::Ready(Err(gone())),
-            };
-            if let Some(count) = read {
-                return Poll::Ready(Ok(count));
-            }
-            ready!(self.poll_readable(cx))?;
         }
     }
 

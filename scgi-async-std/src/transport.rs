@@ -1,70 +1,20 @@
 //! The streams of futures-io and a runtime's timer, as the drivers of the core want them.
 
-use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use scgi_proto::driver::{self, Room};
-
-#[cfg(feature = "net")]
-use crate::stream::Stream;
+use scgi_proto::driver;
 
 /// A stream of futures-io.
-pub(crate) struct Transport<IO> {
-    io: IO,
-    /// How to read a body without zeroing the memory first, which these streams cannot do unless
-    /// they are sockets.
-    read_buf: Option<ReadBuf<IO>>,
-}
-
-pub(crate) type ReadBuf<IO> =
-    fn(&mut IO, &mut Context<'_>, &mut Vec<u8>) -> Poll<io::Result<usize>>;
-
-impl<IO> Transport<IO> {
-    pub(crate) fn new(io: IO) -> Self {
-        Self { io, read_buf: None }
-    }
-
-    #[cfg(feature = "net")]
-    pub(crate) fn io(&self) -> &IO {
-        &self.io
-    }
-}
-
-#[cfg(feature = "net")]
-impl Transport<Stream> {
-    pub(crate) fn of_socket(io: Stream) -> Self {
-        #[cfg(unix)]
-        let read_buf: Option<ReadBuf<Stream>> = Some(Stream::poll_read_buf);
-        #[cfg(not(unix))]
-        let read_buf = None;
-        Self { io, read_buf }
-    }
-}
-
-impl<IO: fmt::Debug> fmt::Debug for Transport<IO> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Transport").field(&self.io).finish()
-    }
-}
+#[derive(Debug)]
+pub(crate) struct Transport<IO>(pub(crate) IO);
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-
-    fn poll_read_buf(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut Vec<u8>,
-    ) -> Poll<io::Result<usize>> {
-        match self.read_buf {
-            Some(read_buf) => read_buf(&mut self.io, cx, buf),
-            None => Room::Own(buf).zeroed(|buf| self.poll_read(cx, buf)),
-        }
+        Pin::new(&mut self.0).poll_read(cx, buf)
     }
 
     fn poll_write(
@@ -73,7 +23,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.io);
+        let io = Pin::new(&mut self.0);
         match second {
             [] => io.poll_write(cx, first),
             _ => io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
@@ -81,11 +31,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        Pin::new(&mut self.0).poll_flush(cx)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_close(cx)
+        Pin::new(&mut self.0).poll_close(cx)
     }
 }
 

@@ -129,7 +129,8 @@ impl<IO: Read + Write> Client<IO> {
             Err(error) => return Err(self.explain(error)),
         }
         let Self { io, call, socket, .. } = self;
-        match fill(call, |room| read_at_once(io, *socket, room)) {
+        let chunk_limit = call.chunk_limit();
+        match fill(call, chunk_limit, |buf| read_at_once(io, *socket, buf)) {
             Poll::Ready(Ok(Some(event))) => return Ok(Step::Event(Some(event))),
             Poll::Ready(Ok(None)) => {}
             Poll::Pending if blocked => self.wait(Interest::Both)?,

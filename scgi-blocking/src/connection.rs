@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::driver::{Room, fill};
+use scgi_proto::driver::fill;
 use scgi_proto::server::Admitted;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
@@ -197,34 +197,42 @@ impl<IO: Read + Write> Connection<IO> {
     fn wait_for_event(&mut self) -> Result<Option<RequestEvent>, Error> {
         let mut reads = 0;
         loop {
-            if let Some(event) = self.exchange.next_event()? {
-                if let RequestEvent::Head(head) = &event {
-                    self.trace = Some(Trace::begin(head, self.peer.as_deref()));
-                    if let Some(counted) = &mut self.counted {
-                        counted.keep();
-                        self.evictor = None;
-                    }
+            // Of a body that flows, nothing is in the buffer.
+            let chunk_limit = self.exchange.chunk_limit();
+            if chunk_limit.is_none() {
+                if let Some(event) = self.exchange.next_event()? {
+                    self.begin_trace(&event);
+                    return Ok(Some(event));
                 }
-                return Ok(Some(event));
-            }
-            if self.exchange.is_request_over() {
-                return Ok(None);
+                if self.exchange.is_request_over() {
+                    return Ok(None);
+                }
             }
             // Where reads wait by themselves, this is all that can be done about time.
             if reads > 0 {
                 self.check_deadline()?;
             }
-            if let Some(event) = self.fill()? {
+            if let Some(event) = self.fill(chunk_limit)? {
                 return Ok(Some(event));
             }
             reads += 1;
         }
     }
 
+    /// Takes note of the head, if it is one.
+    fn begin_trace(&mut self, event: &RequestEvent) {
+        let RequestEvent::Head(head) = event else { return };
+        self.trace = Some(Trace::begin(head, self.peer.as_deref()));
+        if let Some(counted) = &mut self.counted {
+            counted.keep();
+            self.evictor = None;
+        }
+    }
+
     /// One read: to the event of a chunk of the body, or into the exchange.
-    fn fill(&mut self) -> Result<Option<RequestEvent>, Error> {
+    fn fill(&mut self, chunk_limit: Option<usize>) -> Result<Option<RequestEvent>, Error> {
         loop {
-            match self.read_at_once() {
+            match self.read_at_once(chunk_limit) {
                 Poll::Ready(Ok(Some(event))) => {
                     // A body that flows need never be waited for, where this is looked at else.
                     self.check_cancel()?;
@@ -232,7 +240,7 @@ impl<IO: Read + Write> Connection<IO> {
                     return Ok(Some(event));
                 }
                 Poll::Ready(Ok(None)) => return Ok(None),
-                Poll::Pending if self.become_patient() => {}
+                Poll::Pending if chunk_limit.is_some() && self.become_patient() => {}
                 Poll::Pending => {
                     if self.exchange.body_remaining().is_some() {
                         // What is left of the buffer of a head may be large, and hold its memory.
@@ -251,18 +259,23 @@ impl<IO: Read + Write> Connection<IO> {
     /// From the first time that a body has to be waited for, its reads wait a moment themselves:
     /// one system call for each chunk instead of three. What takes longer is waited for as ever.
     fn become_patient(&mut self) -> bool {
-        if self.is_patient || self.exchange.chunk_limit().is_none() {
+        if self.is_patient {
             return false;
         }
         self.is_patient = (self.socket)(&self.io).is_some_and(<dyn Socket>::become_patient);
         self.is_patient
     }
 
-    fn read_at_once(&mut self) -> Poll<io::Result<Option<RequestEvent>>> {
+    fn read_at_once(
+        &mut self,
+        chunk_limit: Option<usize>,
+    ) -> Poll<io::Result<Option<RequestEvent>>> {
         let Self { io, exchange, socket, is_patient, .. } = self;
-        fill(exchange, |room| match socket(io) {
-            Some(socket) if *is_patient => socket.read_patiently(room),
-            _ => read_at_once(io, *socket, room),
+        // Patience is for a body that flows; what else is read is waited for as ever.
+        let is_patient = *is_patient && chunk_limit.is_some();
+        fill(exchange, chunk_limit, |buf| match socket(io) {
+            Some(socket) if is_patient => socket.read_patiently(buf),
+            _ => read_at_once(io, *socket, buf),
         })
     }
 
@@ -358,7 +371,7 @@ impl<IO: Read + Write> Connection<IO> {
             } else if self.exchange.is_reply_written() {
                 // While draining, nobody is left to be told of a failure, and its deadline is
                 // none: the reply was sent. Either closes the exchange.
-                if self.check_deadline().and_then(|()| self.fill()).is_err() {
+                if self.check_deadline().and_then(|()| self.fill(None)).is_err() {
                     self.exchange.close();
                 }
             } else {
@@ -404,12 +417,12 @@ thread_local! {
 pub(crate) fn read_at_once<IO: Read>(
     io: &mut IO,
     socket: AsSocket<IO>,
-    room: Room<'_>,
+    buf: &mut [u8],
 ) -> Poll<io::Result<usize>> {
     if let Some(socket) = socket(io) {
-        return socket.read_at_once(room);
+        return socket.read_at_once(buf);
     }
-    room.zeroed(|buf| poll(at_once(|| io.read(buf))))
+    poll(at_once(|| io.read(buf)))
 }
 
 /// One write of two slices, which does not wait on a socket; `None` if it would have to.

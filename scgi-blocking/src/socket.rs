@@ -11,8 +11,6 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::task::{Poll, Wake, Waker};
 
-use scgi_proto::driver::Room;
-
 use crate::stream::Stream;
 
 #[cfg(not(unix))]
@@ -123,8 +121,8 @@ impl dyn Socket + '_ {
     }
 
     /// Tries a read; pending if it would have to wait.
-    pub(crate) fn read_at_once(&self, room: Room<'_>) -> Poll<io::Result<usize>> {
-        system::read_at_once(self, room)
+    pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        system::read_at_once(self, buf)
     }
 
     /// Lets [`read_patiently`](Self::read_patiently) wait; gives whether it will.
@@ -132,9 +130,9 @@ impl dyn Socket + '_ {
         system::become_patient(self)
     }
 
-    /// As [`read_at_once`](Self::read_at_once), but for a chunk it waits a moment.
-    pub(crate) fn read_patiently(&self, room: Room<'_>) -> Poll<io::Result<usize>> {
-        system::read_patiently(self, room)
+    /// As [`read_at_once`](Self::read_at_once), but it waits a moment.
+    pub(crate) fn read_patiently(&self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        system::read_patiently(self, buf)
     }
 
     /// Tries a write of two slices; `None` if it would have to wait.

@@ -6,9 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::vec::Vec;
 
-use rustix::buffer::spare_capacity;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
@@ -42,34 +40,11 @@ const SEND: SendFlags = SendFlags::DONTWAIT;
 /// # Ok::<(), std::io::Error>(())
 /// ```
 pub fn read_at_once(socket: impl AsFd, buf: &mut [u8]) -> io::Result<Option<usize>> {
-    let socket = socket.as_fd();
-    at_once(|| rustix::net::recv(socket, &mut *buf, RecvFlags::DONTWAIT).map(|(_, count)| count))
+    recv(socket.as_fd(), buf, RecvFlags::DONTWAIT)
 }
 
-/// As [`read_at_once`], behind what is in `buf`, which has capacity to spare. It need not be
-/// initialised: for bodies, where zeroing takes as much as a quarter of the whole time.
-///
-/// # Errors
-/// If the socket failed.
-///
-/// # Examples
-/// ```
-/// use std::io::Write;
-/// use std::os::unix::net::UnixStream;
-///
-/// let (mut near, far) = UnixStream::pair()?;
-/// near.write_all(b"hello")?;
-/// let mut chunk = Vec::with_capacity(64 * 1024);
-/// assert_eq!(scgi_proto::socket::read_buf_at_once(&far, &mut chunk)?, Some(5));
-/// assert_eq!(chunk, b"hello");
-/// # Ok::<(), std::io::Error>(())
-/// ```
-pub fn read_buf_at_once(socket: impl AsFd, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
-    recv_buf(socket.as_fd(), buf, RecvFlags::DONTWAIT)
-}
-
-/// As [`read_buf_at_once`], but it waits as long as the socket is set to (SO_RCVTIMEO), if it is not
-/// in non-blocking mode.
+/// As [`read_at_once`], but it waits as long as the socket is set to (SO_RCVTIMEO), if it is not in
+/// non-blocking mode.
 ///
 /// # Errors
 /// If the socket failed.
@@ -81,22 +56,18 @@ pub fn read_buf_at_once(socket: impl AsFd, buf: &mut Vec<u8>) -> io::Result<Opti
 ///
 /// let (near, far) = UnixStream::pair()?;
 /// far.set_read_timeout(Some(Duration::from_millis(10)))?;
-/// let mut chunk = Vec::with_capacity(64 * 1024);
-/// assert_eq!(scgi_proto::socket::read_buf(&far, &mut chunk)?, None);
+/// let mut buf = [0; 8];
+/// assert_eq!(scgi_proto::socket::read(&far, &mut buf)?, None);
 /// drop(near);
-/// assert_eq!(scgi_proto::socket::read_buf(&far, &mut chunk)?, Some(0));
+/// assert_eq!(scgi_proto::socket::read(&far, &mut buf)?, Some(0));
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn read_buf(socket: impl AsFd, buf: &mut Vec<u8>) -> io::Result<Option<usize>> {
-    recv_buf(socket.as_fd(), buf, RecvFlags::empty())
+pub fn read(socket: impl AsFd, buf: &mut [u8]) -> io::Result<Option<usize>> {
+    recv(socket.as_fd(), buf, RecvFlags::empty())
 }
 
-fn recv_buf(
-    socket: BorrowedFd<'_>,
-    buf: &mut Vec<u8>,
-    flags: RecvFlags,
-) -> io::Result<Option<usize>> {
-    at_once(|| rustix::net::recv(socket, spare_capacity(buf), flags).map(|(_, count)| count))
+fn recv(socket: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<Option<usize>> {
+    at_once(|| rustix::net::recv(socket, &mut *buf, flags).map(|(_, count)| count))
 }
 
 /// Writes what there is room for, in one system call; `None` if there is none.

@@ -9,7 +9,6 @@ use scgi_proto::driver;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_util::io::poll_read_buf;
 
 /// A stream of tokio.
 #[derive(Debug)]
@@ -20,14 +19,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
         let mut buf = ReadBuf::new(buf);
         ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
         Poll::Ready(Ok(buf.filled().len()))
-    }
-
-    fn poll_read_buf(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut Vec<u8>,
-    ) -> Poll<io::Result<usize>> {
-        poll_read_buf(Pin::new(&mut self.0), cx, buf)
     }
 
     fn poll_write(

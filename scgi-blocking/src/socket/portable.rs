@@ -7,8 +7,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use scgi_proto::driver::Room;
-
 use super::{Interest, Socket, poll};
 
 /// The longest wait in one call: how late a cancelled wait notices at most.
@@ -18,8 +16,8 @@ fn tcp(socket: &dyn Socket) -> io::Result<&TcpStream> {
     socket.tcp().ok_or_else(|| ErrorKind::Unsupported.into())
 }
 
-pub(super) fn read_at_once(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
-    room.zeroed(|buf| poll(try_read(socket, buf)))
+pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    poll(try_read(socket, buf))
 }
 
 fn try_read(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
@@ -35,8 +33,8 @@ pub(super) fn become_patient(_: &dyn Socket) -> bool {
     false
 }
 
-pub(super) fn read_patiently(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
-    read_at_once(socket, room)
+pub(super) fn read_patiently(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    read_at_once(socket, buf)
 }
 
 pub(super) fn write_at_once(

@@ -14,16 +14,12 @@ use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{RecvFlags, Shutdown};
 
-use scgi_proto::driver::Room;
 pub(crate) use scgi_proto::socket::{descriptors, unix_peer};
 
 use super::{Interest, Socket, poll};
 
-pub(super) fn read_at_once(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
-    poll(match room {
-        Room::Shared(buf) => scgi_proto::socket::read_at_once(socket.fd(), buf),
-        Room::Own(buf) => scgi_proto::socket::read_buf_at_once(socket.fd(), buf),
-    })
+pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    poll(scgi_proto::socket::read_at_once(socket.fd(), buf))
 }
 
 /// The longest wait of a patient read: long for a stream that flows, short for whoever cancels it.
@@ -33,11 +29,8 @@ pub(super) fn become_patient(socket: &dyn Socket) -> bool {
     set_socket_timeout(socket.fd(), Timeout::Recv, Some(MOMENT)).is_ok()
 }
 
-pub(super) fn read_patiently(socket: &dyn Socket, room: Room<'_>) -> Poll<io::Result<usize>> {
-    match room {
-        Room::Shared(_) => read_at_once(socket, room),
-        Room::Own(buf) => poll(scgi_proto::socket::read_buf(socket.fd(), buf)),
-    }
+pub(super) fn read_patiently(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    poll(scgi_proto::socket::read(socket.fd(), buf))
 }
 
 pub(super) fn write_at_once(

@@ -71,7 +71,7 @@ pub trait Decode {
 }
 
 /// Reads of a body are at most this long: what front servers write at once.
-const BODY_READ: usize = 64 * 1024;
+pub(crate) const BODY_READ: usize = 64 * 1024;
 
 /// The length of a read that is worth it while so many bytes of body are missing.
 fn body_read(remaining: u64) -> usize {

@@ -7,7 +7,7 @@ use std::io;
 use super::body::BodyWrapper;
 use super::intake::fill;
 use super::transfer::Transfer;
-use super::transport::{Outlet, Transport, poll_read_to};
+use super::transport::{Outlet, Transport};
 use crate::call::Call;
 use crate::error::{DecodeError, EncodeError, Error};
 use crate::event::{RequestEvent, ResponseEvent};
@@ -101,7 +101,8 @@ impl<T: Transport> Client<T> {
     /// One read: to the event of a chunk of the body, or into the call.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<ResponseEvent>>> {
         let Self { outlet: Outlet { transport, .. }, call, .. } = self;
-        fill(call, |room| poll_read_to(transport, cx, room))
+        let chunk_limit = call.chunk_limit();
+        fill(call, chunk_limit, |buf| transport.poll_read(cx, buf))
     }
 
     /// That there is no response is the consequence of a failed write, if one failed.

@@ -9,8 +9,8 @@ use std::io;
 use bytes::BytesMut;
 
 use super::arrival::Arrival;
-use super::intake::fill_to;
-use super::transport::{Advice, Clock, Outlet, Transport, poll_read_to};
+use super::intake::fill;
+use super::transport::{Advice, Clock, Outlet, Transport};
 use crate::config::Config;
 use crate::counters::Counted;
 use crate::error::{EncodeError, Error, Timeout};
@@ -181,7 +181,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<RequestEvent>>> {
         let Self { outlet: Outlet { transport, .. }, exchange, .. } = self;
-        let read = fill_to(chunk_limit, exchange, |room| poll_read_to(transport, cx, room));
+        let read = fill(exchange, chunk_limit, |buf| transport.poll_read(cx, buf));
         match &read {
             // A signal came: nothing was read, and the caller reads again.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {

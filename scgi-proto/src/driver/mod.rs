@@ -96,7 +96,7 @@ pub use client::Client;
 pub use collector::Collector;
 pub use connection::Connection;
 pub use first_poll::{FirstPoll, Rest};
-pub use intake::{Intake, Room, fill};
+pub use intake::{Intake, fill};
 pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};
 pub use scratch::with_scratch;
 pub use transport::{Advice, Clock, Transport};

@@ -5,23 +5,22 @@ use core::task::Poll;
 use std::io;
 use std::vec::Vec;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+
+use crate::decode::BODY_READ;
 
 /// Heads are read into memory that all connections of a thread share, and only what came is
 /// kept: one that waits holds no more than it got.
 const LEN: usize = 16 * 1024;
 
-/// The memory in bytes that a chunk of a body may hold, for each byte of it.
-const WASTE: usize = 8;
-
-/// Chunks of this size in bytes give their memory back; for smaller ones, that an allocator has
-/// at hand, it takes more than it saves.
-const REUSED: usize = 16 * 1024;
+/// Chunks shorter than this are copied, as whoever collects them would else hold much more than
+/// came.
+const FEW: usize = BODY_READ / 8;
 
 std::thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// `None` in a thread that has not read a body: it keeps nothing of others.
-    static ROOM: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
+    /// The memory of the chunk that this thread has read last, which may be in use.
+    static LAST: Cell<Bytes> = const { Cell::new(Bytes::new()) };
 }
 
 /// Gives `read` 16 KiB that all connections of this thread share.
@@ -45,75 +44,61 @@ pub fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     result
 }
 
-/// One read of at most `limit` bytes of a body, straight to where they stay. `read` gets an empty
-/// `Vec` with room for as many.
+/// One read of at most `limit` bytes of a body, to where they stay.
 ///
-/// What it leaves of that is for the next one of this thread that wants as much: a connection that
-/// waits for a large body holds none, and none is allocated in vain. A chunk that is dropped gives
-/// its memory back too: an upload that flows allocates none.
+/// Once a chunk is dropped, the next one of its thread is read into the same memory: an upload that
+/// flows allocates none and zeroes none, and a connection that waits for a body holds none.
 pub(super) fn read_chunk(
     limit: usize,
-    read: impl FnOnce(&mut Vec<u8>) -> Poll<io::Result<usize>>,
+    read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<Bytes>> {
-    let mut room = ROOM.replace(Some(Vec::new())).unwrap_or_default();
-    // Not a larger one, as all of it stays while a chunk does.
-    if room.capacity() != limit {
-        keep(room);
-        room = Vec::with_capacity(limit);
+    // For small bodies a thread need not keep the memory of large ones.
+    if limit <= LEN {
+        return with_scratch(|buf| {
+            read(&mut buf[..limit]).map_ok(|count| Bytes::copy_from_slice(&buf[..count]))
+        });
     }
-    let read = read(&mut room);
-    let chunk = if room.len() < limit / WASTE {
-        // Nothing, or few bytes: whoever collects chunks would else hold much more than came.
-        let few = Bytes::copy_from_slice(&room);
-        keep(room);
-        few
-    } else if limit < REUSED {
-        room.into()
-    } else {
-        Bytes::from_owner(Chunk(room))
-    };
-    read.map_ok(|_| chunk)
-}
-
-/// Keeps memory for the next chunk, the larger one if there is some.
-fn keep(mut room: Vec<u8>) {
-    room.clear();
-    // A thread that ends keeps nothing.
-    let _ = ROOM.try_with(|kept| {
-        if let Some(other) = kept.take() {
-            kept.set(Some(if other.capacity() > room.capacity() { other } else { room }));
+    LAST.with(|last| {
+        let mut memory = last.take().try_into_mut().unwrap_or_else(|_| new_memory());
+        let limit = limit.min(BODY_READ);
+        let read = read(&mut memory[..limit]);
+        let mut chunk = memory.freeze();
+        let Poll::Ready(Ok(count)) = read else {
+            last.set(chunk);
+            return read.map_ok(|_| Bytes::new());
+        };
+        // What is less than a chunk may be holds no more than it needs.
+        if limit < BODY_READ || count < FEW {
+            let few = Bytes::copy_from_slice(&chunk[..count]);
+            last.set(chunk);
+            return Poll::Ready(Ok(few));
         }
-    });
+        last.set(chunk.clone());
+        chunk.truncate(count);
+        Poll::Ready(Ok(chunk))
+    })
 }
 
-/// The memory of a chunk, of which all clones are counted elsewhere.
-struct Chunk(Vec<u8>);
-
-impl AsRef<[u8]> for Chunk {
-    fn as_ref(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl Drop for Chunk {
-    fn drop(&mut self) {
-        keep(core::mem::take(&mut self.0));
-    }
+#[cold]
+fn new_memory() -> BytesMut {
+    let mut memory = BytesMut::zeroed(BODY_READ);
+    // Memory that was split counts its users for good; else each chunk would allocate a place for
+    // that.
+    drop(memory.split_to(0));
+    memory
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const LARGE: usize = 64 * 1024;
-
-    /// A chunk of `len` bytes, and where its memory was.
+    /// A chunk of `len` bytes, and where it was read to.
     fn chunk(limit: usize, len: usize) -> (Bytes, *const u8) {
         let mut place = core::ptr::null();
-        let read = read_chunk(limit, |room| {
-            assert!(room.is_empty() && room.capacity() == limit);
-            room.resize(len, b'x');
-            place = room.as_ptr();
+        let read = read_chunk(limit, |buf| {
+            assert_eq!(buf.len(), limit);
+            place = buf.as_ptr();
+            buf[..len].fill(b'x');
             Poll::Ready(Ok(len))
         });
         let Poll::Ready(Ok(chunk)) = read else { panic!("it has read") };
@@ -121,57 +106,68 @@ mod tests {
         (chunk, place)
     }
 
-    fn waits(limit: usize) -> *const u8 {
+    /// Where `result`, which is no chunk, would have read one to.
+    fn no_chunk(result: Poll<io::Result<usize>>) -> *const u8 {
         let mut place = core::ptr::null();
-        assert!(
-            read_chunk(limit, |room| {
-                place = room.as_ptr();
-                Poll::Pending
-            })
-            .is_pending()
-        );
+        let read = read_chunk(BODY_READ, |buf| {
+            place = buf.as_ptr();
+            result
+        });
+        assert!(!matches!(read, Poll::Ready(Ok(_))));
         place
     }
 
     #[test]
-    fn room_of_a_read_that_waits_is_used_again_and_a_small_one_does_not_take_its_place() {
-        let large = waits(LARGE);
-        assert_eq!(waits(LARGE), large);
-        waits(100);
-        chunk(100, 100);
-        assert_eq!(chunk(LARGE, LARGE).1, large);
-    }
-
-    #[test]
-    fn a_chunk_holds_its_memory_until_all_of_it_is_dropped() {
-        let (first, place) = chunk(LARGE, LARGE / WASTE);
+    fn a_chunk_is_read_to_where_the_last_one_was_once_that_is_dropped() {
+        let (first, place) = chunk(BODY_READ, FEW);
         assert_eq!(first.as_ptr(), place, "not copied");
         let rest = first.slice(10..);
         drop(first);
-        let (second, other) = chunk(LARGE, LARGE);
+        let (second, other) = chunk(BODY_READ, BODY_READ);
         assert_ne!(other, place, "it is in use");
-        drop(rest);
-        assert_eq!(waits(LARGE), place);
-        drop(second);
-        assert_eq!(ROOM.take().map(|room| room.capacity()), Some(LARGE), "one of both");
+        assert_eq!(rest, std::vec![b'x'; FEW - 10]);
+        drop((rest, second));
+        assert_eq!(chunk(BODY_READ, BODY_READ).1, other);
     }
 
     #[test]
-    fn few_bytes_hold_no_more_than_they_need() {
-        let (few, place) = chunk(LARGE, LARGE / WASTE - 1);
-        assert_eq!(waits(LARGE), place);
-        drop(few);
+    fn a_read_that_waits_or_fails_leaves_its_memory_to_the_next() {
+        let place = no_chunk(Poll::Pending);
+        assert_eq!(no_chunk(Poll::Ready(Err(io::ErrorKind::Interrupted.into()))), place);
+        assert_eq!(chunk(BODY_READ, 0).1, place);
+        assert_eq!(chunk(BODY_READ, BODY_READ).1, place);
     }
 
     #[test]
-    fn a_chunk_may_outlive_its_thread_and_one_that_reads_none_keeps_none() {
-        let chunk = std::thread::spawn(|| chunk(LARGE, LARGE).0).join().expect("no panic");
-        drop(chunk.clone());
-        assert_eq!(chunk.len(), LARGE);
-        drop(chunk);
-        assert_eq!(ROOM.take(), None);
-        waits(100);
-        drop(std::thread::spawn(|| self::chunk(LARGE, LARGE).0).join().expect("no panic"));
-        assert_eq!(ROOM.take().map(|room| room.capacity()), Some(LARGE));
+    fn what_is_less_than_a_chunk_holds_no_more_than_it_needs() {
+        let place = no_chunk(Poll::Pending);
+        for (limit, len) in [(BODY_READ, FEW - 1), (BODY_READ - 1, BODY_READ - 1), (LEN, LEN)] {
+            let (few, read_to) = chunk(limit, len);
+            assert_eq!(read_to == place, limit > LEN);
+            assert_ne!(few.as_ptr(), read_to);
+            assert_eq!(few.try_into_mut().map(|few| few.capacity()), Ok(len));
+        }
+    }
+
+    #[test]
+    fn a_thread_that_reads_small_bodies_keeps_no_memory_of_large_ones() {
+        chunk(LEN, LEN);
+        assert!(LAST.take().is_empty());
+        chunk(LEN + 1, 1);
+        assert_eq!(LAST.take().len(), BODY_READ);
+    }
+
+    #[test]
+    fn a_chunk_may_outlive_its_thread() {
+        let chunk = std::thread::spawn(|| chunk(BODY_READ, BODY_READ).0).join().expect("no panic");
+        assert_eq!(chunk.len(), BODY_READ);
+        assert!(chunk.is_unique());
+        assert!(LAST.take().is_empty(), "of another thread");
+    }
+
+    #[test]
+    fn a_machine_that_would_take_more_gets_a_chunk() {
+        let read = read_chunk(usize::MAX, |buf| Poll::Ready(Ok(buf.len())));
+        assert!(matches!(read, Poll::Ready(Ok(chunk)) if chunk.len() == BODY_READ));
     }
 }

@@ -3,9 +3,6 @@
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
-use std::vec::Vec;
-
-use super::intake::Room;
 
 /// A stream of bytes in both directions, in the form that the drivers want of any runtime.
 ///
@@ -13,16 +10,6 @@ use super::intake::Room;
 pub trait Transport {
     /// Reads into `buf`, which is not empty, and gives how much; 0 is the end of input.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
-
-    /// As [`poll_read`](Self::poll_read), behind what is in `buf`, which has capacity to spare. By
-    /// default as [`Room::zeroed`].
-    fn poll_read_buf(
-        &mut self,
-        cx: &mut Context<'_>,
-        buf: &mut Vec<u8>,
-    ) -> Poll<io::Result<usize>> {
-        Room::Own(buf).zeroed(|buf| self.poll_read(cx, buf))
-    }
 
     /// Writes some of `first`, which is not empty, and then of `second`, which may be, in one
     /// call of the system if that is possible. Gives how much.
@@ -38,18 +25,6 @@ pub trait Transport {
 
     /// Shuts down the write side: the peer sees the end, and can still send.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
-}
-
-/// One read to where it goes.
-pub(super) fn poll_read_to<T: Transport>(
-    transport: &mut T,
-    cx: &mut Context<'_>,
-    room: Room<'_>,
-) -> Poll<io::Result<usize>> {
-    match room {
-        Room::Shared(buf) => transport.poll_read(cx, buf),
-        Room::Own(buf) => transport.poll_read_buf(cx, buf),
-    }
 }
 
 /// What a socket can be told about the rest of its life.
