@@ -2,9 +2,10 @@
 
 #![cfg(feature = "std")]
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -236,6 +237,95 @@ fn a_pipe_in_one_task_wakes_nobody() {
     assert_eq!(woken(&count), 1);
 }
 
+/// A task that nobody runs any more: to wake it, or to drop its waker, is to drop what it holds.
+struct Dropped<T>(Mutex<Option<T>>);
+
+impl<T: Send> Wake for Dropped<T> {
+    fn wake(self: Arc<Self>) {
+        let held = self.0.lock().expect("no panic").take();
+        drop(held);
+    }
+}
+
+impl<T> Dropped<T> {
+    /// A waker of a task that will hold what is put into its place.
+    fn waker() -> (Waker, Arc<Self>)
+    where
+        T: Send + 'static,
+    {
+        let task = Arc::new(Self(Mutex::new(None)));
+        (Arc::clone(&task).into(), task)
+    }
+}
+
+#[test]
+fn an_end_of_a_pipe_may_be_dropped_with_the_waker_of_its_task() {
+    within_seconds(|| {
+        for how in ["send", "end", "drop"] {
+            let (mut writer, mut reader) = body_pipe();
+            let (waker, task) = Dropped::waker();
+            assert!(reader.poll_chunk(&mut Context::from_waker(&waker)).is_pending());
+            task.0.lock().expect("no panic").replace(reader);
+            match how {
+                "send" => writer.send(Bytes::new()),
+                "end" => writer.end(Ok(())),
+                _ => drop(writer),
+            }
+            assert!(task.0.lock().expect("no panic").is_none(), "{how}");
+        }
+        for how in ["ask", "drop"] {
+            let (mut writer, mut reader) = body_pipe();
+            let (waker, task) = Dropped::waker();
+            assert!(writer.poll_demand(&mut Context::from_waker(&waker)).is_pending());
+            task.0.lock().expect("no panic").replace(writer);
+            match how {
+                "ask" => {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    assert!(reader.poll_chunk(&mut cx).is_pending());
+                }
+                _ => drop(reader),
+            }
+            assert!(task.0.lock().expect("no panic").is_none(), "{how}");
+        }
+    });
+}
+
+#[test]
+fn an_end_of_a_pipe_may_be_dropped_as_another_waker_takes_the_place_of_its_own() {
+    within_seconds(|| {
+        let noop = &mut Context::from_waker(Waker::noop());
+        let (mut writer, mut reader) = body_pipe();
+        let (waker, task) = Dropped::waker();
+        assert!(reader.poll_chunk(&mut Context::from_waker(&waker)).is_pending());
+        task.0.lock().expect("no panic").replace(writer);
+        drop((waker, task));
+        // The waker held the last of the task, which held the writer.
+        assert!(reader.poll_chunk(noop).is_pending());
+        assert!(matches!(reader.poll_chunk(noop), Poll::Ready(Some(Err(Error::Closed)))));
+
+        (writer, reader) = body_pipe();
+        let (waker, task) = Dropped::waker();
+        assert!(writer.poll_demand(&mut Context::from_waker(&waker)).is_pending());
+        task.0.lock().expect("no panic").replace(reader);
+        drop((waker, task));
+        assert!(writer.poll_demand(noop).is_pending());
+        assert_eq!(writer.poll_demand(noop), Poll::Ready(Demand::Nothing));
+    });
+}
+
+/// Runs what would hang if it failed.
+fn within_seconds(run: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        run();
+        let _ = done.send(());
+    });
+    if is_done.recv_timeout(Duration::from_secs(10)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("it hangs");
+    }
+    thread.join().expect("no panic");
+}
+
 #[test]
 fn a_pipe_whose_writer_is_gone() {
     let (count, waker) = waker();
@@ -293,7 +383,7 @@ impl Clock for Sleeper {
     }
 
     fn poll_until(&mut self, _: &mut Context<'_>, at: Duration) -> Poll<()> {
-        std::thread::sleep(at - self.slept);
+        thread::sleep(at - self.slept);
         self.slept = at;
         Poll::Ready(())
     }

@@ -78,11 +78,12 @@ pub struct PipeWriter {
 impl PipeWriter {
     /// Waits until the reader wants a chunk or is gone.
     pub fn poll_demand(&mut self, cx: &mut Context<'_>) -> Poll<Demand> {
+        let _replaced;
         let mut shared = lock(&self.shared);
         if shared.reader_gone {
             return Poll::Ready(Demand::Nothing);
         }
-        register(&mut shared.writer, cx);
+        _replaced = register(&mut shared.writer, cx);
         if shared.wanted && shared.chunk.is_none() && shared.end.is_none() {
             return Poll::Ready(Demand::Chunk);
         }
@@ -96,7 +97,9 @@ impl PipeWriter {
         shared.chunk = Some(chunk);
         shared.wanted = false;
         if !shared.is_one_task() {
-            wake(&mut shared.reader);
+            let reader = shared.reader.take();
+            drop(shared);
+            wake(reader);
         }
     }
 
@@ -104,7 +107,9 @@ impl PipeWriter {
     pub fn end(&mut self, result: Result<(), Error>) {
         let mut shared = lock(&self.shared);
         shared.end.get_or_insert(result);
-        wake(&mut shared.reader);
+        let reader = shared.reader.take();
+        drop(shared);
+        wake(reader);
     }
 }
 
@@ -126,6 +131,7 @@ impl PipeReader {
     /// # Errors
     /// What went wrong with the connection, once; [`Error::Closed`] afterwards.
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let _replaced;
         let mut shared = lock(&self.shared);
         if let Some(chunk) = shared.chunk.take() {
             return Poll::Ready(Some(Ok(chunk)));
@@ -138,11 +144,13 @@ impl PipeReader {
             }
             None => {}
         }
-        register(&mut shared.reader, cx);
+        _replaced = register(&mut shared.reader, cx);
         if !shared.wanted {
             shared.wanted = true;
             if !shared.is_one_task() {
-                wake(&mut shared.writer);
+                let writer = shared.writer.take();
+                drop(shared);
+                wake(writer);
             }
         }
         Poll::Pending
@@ -153,19 +161,25 @@ impl Drop for PipeReader {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         shared.reader_gone = true;
-        wake(&mut shared.writer);
+        let writer = shared.writer.take();
+        drop(shared);
+        wake(writer);
     }
 }
 
-fn register(place: &mut Option<Waker>, cx: &Context<'_>) {
+/// Gives the waker whose place was taken, to be dropped without the lock; see [`wake`].
+#[must_use]
+fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match place {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *place = Some(cx.waker().clone()),
+        Some(waker) if waker.will_wake(cx.waker()) => None,
+        _ => place.replace(cx.waker().clone()),
     }
 }
 
-fn wake(place: &mut Option<Waker>) {
-    if let Some(waker) = place.take() {
+/// Not under the lock: a task that nobody runs any more may be dropped with its waker, and with it
+/// the other end.
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
         waker.wake();
     }
 }
