@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::pin::pin;
 
 use scgi_proto::driver::{Advice, Body};
-use scgi_proto::{DecodeError, Error, Request};
+use scgi_proto::{BoxError, DecodeError, Error, Request, Response};
 
 use super::{GET, HELLO, POST, connection, echo, echo_body, hello, never, wrote};
 use crate::script::{Done, Read, Script, finish, poll};
@@ -57,6 +57,30 @@ fn a_connection_that_waits_for_its_body_does_not_hold_what_its_head_took() {
     let counted = allocation_counter::measure(|| assert!(poll(answer.as_mut()).is_pending()));
     assert_eq!(script.reads_left(), 0);
     assert!(counted.bytes_max > 200_000 && counted.bytes_current < 20_000, "{counted:?}");
+}
+
+#[test]
+fn an_upload_that_flows_allocates_as_much_as_a_short_one() {
+    let upload = |chunks: usize| {
+        const CHUNK: &[u8] = &[b'x'; 64 * 1024];
+        let block = format!("CONTENT_LENGTH\x00{}\x00SCGI\x001\x00", chunks * CHUNK.len());
+        let head = format!("{}:{block},", block.len()).leak().as_bytes();
+        let chunks = [Read::Wait, Read::Bytes(CHUNK)].into_iter().cycle().take(2 * chunks);
+        let script = Script::new([Read::Bytes(head)].into_iter().chain(chunks));
+        let mut connection = connection(&script);
+        let discards = async |request: Request<Body>| {
+            request.into_body().discard().await?;
+            Ok::<_, BoxError>(Response::new("hello"))
+        };
+        let mut answer = pin!(connection.answer(discards));
+        let counted = allocation_counter::measure(|| {
+            assert!((0..5000).any(|_| poll(answer.as_mut()).is_ready()));
+        });
+        assert_eq!((script.reads_left(), script.done()), (0, vec![wrote(HELLO)]));
+        (counted.count_total, counted.bytes_max)
+    };
+    upload(1);
+    assert_eq!(upload(2), upload(1000));
 }
 
 #[test]
