@@ -97,9 +97,7 @@ impl PipeWriter {
         shared.chunk = Some(chunk);
         shared.wanted = false;
         if !shared.is_one_task() {
-            let reader = shared.reader.take();
-            drop(shared);
-            wake(reader);
+            wake(shared, |shared| &mut shared.reader);
         }
     }
 
@@ -107,9 +105,7 @@ impl PipeWriter {
     pub fn end(&mut self, result: Result<(), Error>) {
         let mut shared = lock(&self.shared);
         shared.end.get_or_insert(result);
-        let reader = shared.reader.take();
-        drop(shared);
-        wake(reader);
+        wake(shared, |shared| &mut shared.reader);
     }
 }
 
@@ -148,9 +144,7 @@ impl PipeReader {
         if !shared.wanted {
             shared.wanted = true;
             if !shared.is_one_task() {
-                let writer = shared.writer.take();
-                drop(shared);
-                wake(writer);
+                wake(shared, |shared| &mut shared.writer);
             }
         }
         Poll::Pending
@@ -161,9 +155,7 @@ impl Drop for PipeReader {
     fn drop(&mut self) {
         let mut shared = lock(&self.shared);
         shared.reader_gone = true;
-        let writer = shared.writer.take();
-        drop(shared);
-        wake(writer);
+        wake(shared, |shared| &mut shared.writer);
     }
 }
 
@@ -176,9 +168,11 @@ fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     }
 }
 
-/// Not under the lock: a task that nobody runs any more may be dropped with its waker, and with it
-/// the other end.
-fn wake(waker: Option<Waker>) {
+/// Wakes a task once the lock is given back: one that nobody runs any more may be dropped with its
+/// waker, and with it the other end.
+fn wake(mut shared: MutexGuard<'_, Shared>, whom: fn(&mut Shared) -> &mut Option<Waker>) {
+    let waker = whom(&mut shared).take();
+    drop(shared);
     if let Some(waker) = waker {
         waker.wake();
     }
