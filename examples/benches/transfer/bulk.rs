@@ -16,11 +16,14 @@ use crate::table::{cell, header, ratio, row};
 /// life, by some hundredths.
 const LIFE: usize = 4;
 
-/// What each round took of a server: MiB per second, and seconds of its processor.
+/// What each round took of a server: MiB per second, and seconds of its processor. And the most KiB
+/// that each server had held before its rounds, and after.
 #[derive(Default)]
 struct Figures {
     speed: Vec<f64>,
     cpu: Vec<f64>,
+    before: Vec<f64>,
+    after: Vec<f64>,
 }
 
 impl Figures {
@@ -45,15 +48,19 @@ fn start(task: Task, transport: Transport, processors: &Processors) -> Result<Se
     Ok(server)
 }
 
-/// Server and client each have a processor of their own, the first and the last: the same transfer
-/// takes half as long or twice, as the system puts them together or moves them.
+/// Where server and client run: the same transfer takes half as long or twice, as the system puts
+/// them together or moves them.
 struct Processors {
+    name: &'static str,
     server: CpuSet,
     client: CpuSet,
 }
 
 impl Processors {
-    fn find() -> Result<Self, BoxError> {
+    /// Apart, on the first and the last, as fast as it gets; over TCP even a bare loop is then 0.5 or
+    /// 2 x itself from round to round, by who waits for whom. Together on the first, they take turns,
+    /// and what the server takes of it repeats.
+    fn find() -> Result<Vec<Self>, BoxError> {
         let usable = sched_getaffinity(None)?;
         let mut usable = (0..CpuSet::MAX_CPU).filter(|&cpu| usable.is_set(cpu)).map(|cpu| {
             let mut one = CpuSet::new();
@@ -61,7 +68,9 @@ impl Processors {
             one
         });
         let server = usable.next().ok_or("no processor")?;
-        Ok(Self { server, client: usable.next_back().unwrap_or(server) })
+        let apart = usable.next_back().map(|client| Self { name: "apart", server, client });
+        let together = Self { name: "together", server, client: server };
+        Ok(apart.into_iter().chain([together]).collect())
     }
 }
 
@@ -98,7 +107,6 @@ pub(crate) fn print(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> 
 }
 
 fn compare(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> {
-    let processors = Processors::find()?;
     header(&[
         &format!("{job:?} of {} MiB", size >> 20),
         "MiB/s",
@@ -109,36 +117,54 @@ fn compare(job: Job, size: u64, rounds: usize) -> Result<(), BoxError> {
         "bare CPU / CPU",
         "peak KiB, before and after",
     ]);
-    for runtime in [Runtime::Tokio, Runtime::Smol, Runtime::Blocking] {
-        for transport in [Transport::Unix, Transport::Tcp] {
-            let task = |bare| Task { runtime, job, shape: Shape::One, bare, size };
-            let (mut ours, mut bare) = (Figures::default(), Figures::default());
-            let (mut before, mut after) = (Vec::new(), Vec::new());
-            for life in (0..rounds).step_by(LIFE) {
-                let our_server = start(task(false), transport, &processors)?;
-                let bare_server = start(task(true), transport, &processors)?;
-                before.push(our_server.peak()?);
-                for round in life..rounds.min(life + LIFE) {
-                    let mut cases = [(&mut ours, &our_server), (&mut bare, &bare_server)];
-                    // In turn first, as the second may find a warmer or busier machine.
-                    cases.rotate_left(round % 2);
-                    for (figures, server) in cases {
-                        figures.round(server, job, size)?;
-                    }
+    for processors in Processors::find()? {
+        for runtime in [Runtime::Tokio, Runtime::Smol, Runtime::Blocking] {
+            for transport in [Transport::Unix, Transport::Tcp] {
+                let task = |bare| Task { runtime, job, shape: Shape::One, bare, size };
+                let (mut ours, mut bare) = (Figures::default(), Figures::default());
+                for life in 0..rounds.div_ceil(LIFE) {
+                    let mut tasks = [(&mut ours, task(false)), (&mut bare, task(true))];
+                    // In turn first, here and in each round, as the second may find a warmer machine.
+                    tasks.rotate_left(life % 2);
+                    live(tasks, transport, &processors, LIFE.min(rounds - life * LIFE))?;
                 }
-                after.push(our_server.peak()?);
+                row(&[
+                    &format!("{runtime:?}, {transport:?}, {}", processors.name),
+                    &cell(&ours.speed, 0),
+                    &cell(&bare.speed, 0),
+                    &ratio(&ours.speed, &bare.speed),
+                    &cell(&ours.cpu, 3),
+                    &cell(&bare.cpu, 3),
+                    &ratio(&bare.cpu, &ours.cpu),
+                    &format!("{}, {}", cell(&ours.before, 0), cell(&ours.after, 0)),
+                ]);
             }
-            row(&[
-                &format!("{runtime:?}, {transport:?}"),
-                &cell(&ours.speed, 0),
-                &cell(&bare.speed, 0),
-                &ratio(&ours.speed, &bare.speed),
-                &cell(&ours.cpu, 3),
-                &cell(&bare.cpu, 3),
-                &ratio(&bare.cpu, &ours.cpu),
-                &format!("{}, {}", cell(&before, 0), cell(&after, 0)),
-            ]);
         }
+    }
+    Ok(())
+}
+
+/// Starts both servers and lets them work in turn.
+fn live(
+    tasks: [(&mut Figures, Task); 2],
+    transport: Transport,
+    processors: &Processors,
+    rounds: usize,
+) -> Result<(), BoxError> {
+    let mut cases = Vec::new();
+    for (figures, task) in tasks {
+        let server = start(task, transport, processors)?;
+        figures.before.push(server.peak()?);
+        cases.push((figures, task, server));
+    }
+    for _ in 0..rounds {
+        for (figures, task, server) in &mut cases {
+            figures.round(server, task.job, task.size)?;
+        }
+        cases.reverse();
+    }
+    for (figures, _, server) in cases {
+        figures.after.push(server.peak()?);
     }
     Ok(())
 }
