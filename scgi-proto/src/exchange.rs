@@ -500,7 +500,10 @@ impl Exchange {
         self.deadlines.write = Nanos::NEVER;
         self.sent += count as u64;
         let first = count.min(self.out.len());
-        self.out.advance(first);
+        // Of a reply that flows, there is only the chunk.
+        if first > 0 {
+            self.out.advance(first);
+        }
         self.chunk.advance(count - first);
         if self.out.is_empty() && self.chunk.is_empty() {
             self.flush = false;

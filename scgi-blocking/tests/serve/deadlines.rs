@@ -152,3 +152,49 @@ fn a_peer_that_does_not_read_is_dropped_at_the_deadline() {
         },
     );
 }
+
+/// Takes a long reply, a piece every two milliseconds, until the server has had enough.
+fn take(stream: &mut Stream) {
+    stream.write_all(b"0:,").expect("written");
+    let begun = Instant::now();
+    let mut piece = vec![0; 32 * 1024];
+    let mut taken = 0;
+    while let Ok(count @ 1..) = stream.read(&mut piece) {
+        assert!(begun.elapsed() < 5000 * MS, "it goes on for ever");
+        taken += count;
+        sleep(2 * MS);
+    }
+    assert!(taken < 128 << 20, "all of it");
+}
+
+#[test]
+fn a_reply_that_flows_has_an_end_all_the_same() {
+    let config = Config::default().with_request_timeout(300 * MS);
+    let large = |_: Request| Response::new(vec![b'x'; 128 << 20]);
+    on_each(
+        "taken",
+        &large,
+        |s| s.with_config(config),
+        |server| {
+            let begun = Instant::now();
+            take(&mut server.connect());
+            assert!(begun.elapsed() >= 300 * MS && begun.elapsed() < 2000 * MS);
+            server.stop();
+        },
+    );
+    on_each(
+        "taken",
+        &large,
+        |s| s.with_shutdown_deadline(50 * MS),
+        |server| {
+            let mut stream = server.connect();
+            let taker = thread::spawn(move || take(&mut stream));
+            wait_until(|| server.counters.active() == 1);
+            sleep(100 * MS);
+            server.shutdown.stop();
+            let summary = server.thread.join().expect("no panic").expect("a summary");
+            assert_eq!(summary, Summary { served: 1, finished: 0, aborted: 1 });
+            taker.join().expect("the server closed");
+        },
+    );
+}
