@@ -54,14 +54,8 @@ pub struct Connection<IO> {
     /// Boxed, as few servers ask.
     peer: Option<Box<Peer>>,
     trace: Option<Trace>,
-    patience: Patience,
-}
-
-/// Which calls on the socket wait a moment themselves: reads of the body, and writes.
-#[derive(Default)]
-struct Patience {
-    reads: bool,
-    writes: bool,
+    /// Whether reads of the body wait a moment themselves.
+    is_patient: bool,
 }
 
 impl<IO: 'static> Connection<IO> {
@@ -78,7 +72,7 @@ impl<IO: 'static> Connection<IO> {
             evictor: None,
             peer: None,
             trace: None,
-            patience: Patience::default(),
+            is_patient: false,
         }
     }
 
@@ -246,7 +240,7 @@ impl<IO: Read + Write> Connection<IO> {
                     return Ok(Some(event));
                 }
                 Poll::Ready(Ok(None)) => return Ok(None),
-                Poll::Pending if chunk_limit.is_some() && self.become_patient(Interest::Read) => {}
+                Poll::Pending if chunk_limit.is_some() && self.become_patient() => {}
                 Poll::Pending => {
                     if self.exchange.body_remaining().is_some() {
                         // What is left of the buffer of a head may be large, and hold its memory.
@@ -262,27 +256,23 @@ impl<IO: Read + Write> Connection<IO> {
         }
     }
 
-    /// From the first time that the peer has to be waited for, calls wait a moment themselves: one
-    /// for each chunk instead of three. What takes longer is waited for as ever.
-    fn become_patient(&mut self, interest: Interest) -> bool {
-        let is_patient = match interest {
-            Interest::Write => &mut self.patience.writes,
-            Interest::Read | Interest::Both => &mut self.patience.reads,
-        };
-        if *is_patient {
+    /// From the first time that a body has to be waited for, its reads wait a moment themselves:
+    /// one system call for each chunk instead of three. What takes longer is waited for as ever.
+    fn become_patient(&mut self) -> bool {
+        if self.is_patient {
             return false;
         }
-        *is_patient = (self.socket)(&self.io).is_some_and(|io| io.become_patient(interest));
-        *is_patient
+        self.is_patient = (self.socket)(&self.io).is_some_and(<dyn Socket>::become_patient);
+        self.is_patient
     }
 
     fn read_at_once(
         &mut self,
         chunk_limit: Option<usize>,
     ) -> Poll<io::Result<Option<RequestEvent>>> {
-        let Self { io, exchange, socket, patience, .. } = self;
+        let Self { io, exchange, socket, is_patient, .. } = self;
         // Patience is for a body that flows; what else is read is waited for as ever.
-        let is_patient = patience.reads && chunk_limit.is_some();
+        let is_patient = *is_patient && chunk_limit.is_some();
         fill(exchange, chunk_limit, |buf| match socket(io) {
             Some(socket) if is_patient => socket.read_patiently(buf),
             _ => read_at_once(io, *socket, buf),
@@ -316,14 +306,8 @@ impl<IO: Read + Write> Connection<IO> {
         }
         while self.exchange.wants_write() {
             self.check_cancel()?;
-            let is_patient = self.patience.writes;
-            if is_patient {
-                // Where writes wait by themselves, this is all that can be done about time.
-                self.check_deadline()?;
-            }
-            match write_some(&mut self.io, self.socket, is_patient, self.exchange.pending()) {
+            match write_at_once(&mut self.io, self.socket, self.exchange.pending()) {
                 Ok(Some(count)) => self.exchange.handle_written(count),
-                Ok(None) if self.become_patient(Interest::Write) => {}
                 Ok(None) => self.wait(Interest::Write)?,
                 Err(error) => {
                     self.exchange.close();
@@ -441,17 +425,14 @@ pub(crate) fn read_at_once<IO: Read>(
     poll(at_once(|| io.read(buf)))
 }
 
-/// One write of two slices, which on a socket does not wait, or a moment if it is patient; `None` if
-/// it would have to.
-pub(crate) fn write_some<IO: Write>(
+/// One write of two slices, which does not wait on a socket; `None` if it would have to.
+pub(crate) fn write_at_once<IO: Write>(
     io: &mut IO,
     socket: AsSocket<IO>,
-    is_patient: bool,
     (first, second): (&[u8], &[u8]),
 ) -> io::Result<Option<usize>> {
     let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
     let written = match socket(io) {
-        Some(socket) if is_patient => socket.write_patiently((first, second)),
         Some(socket) => socket.write_at_once((first, second)),
         None if second.is_empty() => at_once(|| io.write(first)),
         None => at_once(|| io.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])),

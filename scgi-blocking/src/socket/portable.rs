@@ -29,7 +29,7 @@ fn try_read(socket: &dyn Socket, buf: &mut [u8]) -> io::Result<Option<usize>> {
 }
 
 /// Waits are bounded in `peek` here.
-pub(super) fn become_patient(_: &dyn Socket, _: Interest) -> bool {
+pub(super) fn become_patient(_: &dyn Socket) -> bool {
     false
 }
 
@@ -44,13 +44,6 @@ pub(super) fn write_at_once(
     let mut socket = tcp(socket)?;
     socket.set_write_timeout(Some(SLICE))?;
     at_once(|| socket.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]))
-}
-
-pub(super) fn write_patiently(
-    socket: &dyn Socket,
-    pending: (&[u8], &[u8]),
-) -> io::Result<Option<usize>> {
-    write_at_once(socket, pending)
 }
 
 /// Repeats a call that was interrupted, and tells one that would wait.

@@ -22,19 +22,11 @@ pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Resu
     poll(scgi_proto::socket::read_at_once(socket.fd(), buf))
 }
 
-/// The longest wait of a patient call: long for a stream that flows, short for whoever cancels it.
+/// The longest wait of a patient read: long for a stream that flows, short for whoever cancels it.
 const MOMENT: Duration = Duration::from_millis(10);
 
-/// The most bytes of a patient write, which may wait for room several times.
-const PATIENT_WRITE: usize = 64 * 1024;
-
-pub(super) fn become_patient(socket: &dyn Socket, interest: Interest) -> bool {
-    let timeout = match interest {
-        Interest::Read => Timeout::Recv,
-        Interest::Write => Timeout::Send,
-        Interest::Both => return false,
-    };
-    set_socket_timeout(socket.fd(), timeout, Some(MOMENT)).is_ok()
+pub(super) fn become_patient(socket: &dyn Socket) -> bool {
+    set_socket_timeout(socket.fd(), Timeout::Recv, Some(MOMENT)).is_ok()
 }
 
 pub(super) fn read_patiently(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -43,24 +35,11 @@ pub(super) fn read_patiently(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Re
 
 pub(super) fn write_at_once(
     socket: &dyn Socket,
-    pending: (&[u8], &[u8]),
-) -> io::Result<Option<usize>> {
-    with_slices(pending, |bufs| scgi_proto::socket::write_at_once(socket.fd(), bufs))
-}
-
-pub(super) fn write_patiently(
-    socket: &dyn Socket,
     (first, second): (&[u8], &[u8]),
 ) -> io::Result<Option<usize>> {
-    let first = &first[..first.len().min(PATIENT_WRITE)];
-    let second = &second[..second.len().min(PATIENT_WRITE - first.len())];
-    with_slices((first, second), |bufs| scgi_proto::socket::write(socket.fd(), bufs))
-}
-
-/// Gives what there is of both, the first of which is not empty.
-fn with_slices<R>((first, second): (&[u8], &[u8]), write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
     let both = [IoSlice::new(first), IoSlice::new(second)];
-    write(if second.is_empty() { &both[..1] } else { &both })
+    let bufs = if second.is_empty() { &both[..1] } else { &both };
+    scgi_proto::socket::write_at_once(socket.fd(), bufs)
 }
 
 pub(super) fn wait(
