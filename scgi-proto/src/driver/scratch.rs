@@ -52,23 +52,22 @@ pub(super) fn read_chunk(
     limit: usize,
     read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<Bytes>> {
-    // For small bodies a thread need not keep the memory of large ones.
-    if limit <= LEN {
+    // For small bodies, each of a server's many threads need not keep the memory of large ones.
+    if limit < BODY_READ {
         return with_scratch(|buf| {
+            let limit = limit.min(LEN);
             read(&mut buf[..limit]).map_ok(|count| Bytes::copy_from_slice(&buf[..count]))
         });
     }
     LAST.with(|last| {
         let mut memory = last.take().try_into_mut().unwrap_or_else(|_| new_memory());
-        let limit = limit.min(BODY_READ);
-        let read = read(&mut memory[..limit]);
+        let read = read(&mut memory);
         let mut chunk = memory.freeze();
         let Poll::Ready(Ok(count)) = read else {
             last.set(chunk);
             return read.map_ok(|_| Bytes::new());
         };
-        // What is less than a chunk may be holds no more than it needs.
-        if limit < BODY_READ || count < FEW {
+        if count < FEW {
             let few = Bytes::copy_from_slice(&chunk[..count]);
             last.set(chunk);
             return Poll::Ready(Ok(few));
@@ -96,7 +95,7 @@ mod tests {
     fn chunk(limit: usize, len: usize) -> (Bytes, *const u8) {
         let mut place = core::ptr::null();
         let read = read_chunk(limit, |buf| {
-            assert_eq!(buf.len(), limit);
+            assert_eq!(buf.len(), if limit < BODY_READ { limit.min(LEN) } else { BODY_READ });
             place = buf.as_ptr();
             buf[..len].fill(b'x');
             Poll::Ready(Ok(len))
@@ -141,9 +140,9 @@ mod tests {
     #[test]
     fn what_is_less_than_a_chunk_holds_no_more_than_it_needs() {
         let place = no_chunk(Poll::Pending);
-        for (limit, len) in [(BODY_READ, FEW - 1), (BODY_READ - 1, BODY_READ - 1), (LEN, LEN)] {
+        for (limit, len) in [(BODY_READ, FEW - 1), (BODY_READ - 1, LEN), (10, 10)] {
             let (few, read_to) = chunk(limit, len);
-            assert_eq!(read_to == place, limit > LEN);
+            assert_eq!(read_to == place, limit == BODY_READ);
             assert_ne!(few.as_ptr(), read_to);
             assert_eq!(few.try_into_mut().map(|few| few.capacity()), Ok(len));
         }
@@ -151,9 +150,9 @@ mod tests {
 
     #[test]
     fn a_thread_that_reads_small_bodies_keeps_no_memory_of_large_ones() {
-        chunk(LEN, LEN);
+        chunk(BODY_READ - 1, LEN);
         assert!(LAST.take().is_empty());
-        chunk(LEN + 1, 1);
+        chunk(BODY_READ, 1);
         assert_eq!(LAST.take().len(), BODY_READ);
     }
 
