@@ -11,7 +11,7 @@ use scgi_proto::{
 };
 
 use crate::body::{Body, Source};
-use crate::connection::{flush, pause, read_at_once, write_at_once};
+use crate::connection::{flush, pause, read_at_once, write_some};
 use crate::message::{Request, Response};
 use crate::socket::{AsSocket, Interest, as_socket};
 use crate::stream::Stream;
@@ -169,7 +169,7 @@ impl<IO: Read + Write> Client<IO> {
     fn write_at_once(&mut self) -> bool {
         let begun = self.call.wants_write();
         while self.call.wants_write() {
-            match write_at_once(&mut self.io, self.socket, self.call.pending()) {
+            match write_some(&mut self.io, self.socket, false, self.call.pending()) {
                 Ok(Some(count)) => self.call.handle_written(count),
                 Ok(None) => return false,
                 Err(error) => self.fail(error),

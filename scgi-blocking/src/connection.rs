@@ -54,7 +54,7 @@ pub struct Connection<IO> {
     /// Boxed, as few servers ask.
     peer: Option<Box<Peer>>,
     trace: Option<Trace>,
-    /// Whether reads of the body wait a moment themselves.
+    /// Whether reads of the body and writes wait a moment themselves.
     is_patient: bool,
 }
 
@@ -256,8 +256,9 @@ impl<IO: Read + Write> Connection<IO> {
         }
     }
 
-    /// From the first time that a body has to be waited for, its reads wait a moment themselves:
-    /// one system call for each chunk instead of three. What takes longer is waited for as ever.
+    /// From the first time that a body has to be waited for, or room for a reply, calls wait a
+    /// moment themselves: one for each chunk instead of three. What takes longer is waited for as
+    /// ever.
     fn become_patient(&mut self) -> bool {
         if self.is_patient {
             return false;
@@ -304,16 +305,23 @@ impl<IO: Read + Write> Connection<IO> {
         if !self.exchange.wants_write() {
             return Ok(());
         }
-        while self.exchange.wants_write() {
+        loop {
             self.check_cancel()?;
-            match write_at_once(&mut self.io, self.socket, self.exchange.pending()) {
-                Ok(Some(count)) => self.exchange.handle_written(count),
+            let Self { io, exchange, socket, is_patient, .. } = self;
+            match write_some(io, *socket, *is_patient, exchange.pending()) {
+                Ok(Some(count)) => exchange.handle_written(count),
+                Ok(None) if self.become_patient() => {}
                 Ok(None) => self.wait(Interest::Write)?,
                 Err(error) => {
                     self.exchange.close();
                     return Err(error.into());
                 }
             }
+            if !self.exchange.wants_write() {
+                break;
+            }
+            // Where writes wait by themselves, this is all that can be done about time.
+            self.check_deadline()?;
         }
         if let Err(error) = flush(&mut self.io, self.socket) {
             self.exchange.close();
@@ -425,14 +433,17 @@ pub(crate) fn read_at_once<IO: Read>(
     poll(at_once(|| io.read(buf)))
 }
 
-/// One write of two slices, which does not wait on a socket; `None` if it would have to.
-pub(crate) fn write_at_once<IO: Write>(
+/// One write of two slices, which on a socket does not wait, or a moment if it is patient; `None` if
+/// it would have to.
+pub(crate) fn write_some<IO: Write>(
     io: &mut IO,
     socket: AsSocket<IO>,
+    is_patient: bool,
     (first, second): (&[u8], &[u8]),
 ) -> io::Result<Option<usize>> {
     let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
     let written = match socket(io) {
+        Some(socket) if is_patient => socket.write_patiently((first, second)),
         Some(socket) => socket.write_at_once((first, second)),
         None if second.is_empty() => at_once(|| io.write(first)),
         None => at_once(|| io.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])),

@@ -125,7 +125,8 @@ impl dyn Socket + '_ {
         system::read_at_once(self, buf)
     }
 
-    /// Lets [`read_patiently`](Self::read_patiently) wait; gives whether it will.
+    /// Lets [`read_patiently`](Self::read_patiently) or
+    /// [`write_patiently`](Self::write_patiently) wait; gives whether it will.
     pub(crate) fn become_patient(&self) -> bool {
         system::become_patient(self)
     }
@@ -138,6 +139,11 @@ impl dyn Socket + '_ {
     /// Tries a write of two slices; `None` if it would have to wait.
     pub(crate) fn write_at_once(&self, pending: (&[u8], &[u8])) -> io::Result<Option<usize>> {
         system::write_at_once(self, pending)
+    }
+
+    /// As [`write_at_once`](Self::write_at_once), but it waits a moment.
+    pub(crate) fn write_patiently(&self, pending: (&[u8], &[u8])) -> io::Result<Option<usize>> {
+        system::write_patiently(self, pending)
     }
 
     /// Waits until a read or write may succeed, or `timeout` is over, or `cancel` is set. May

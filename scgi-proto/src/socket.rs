@@ -14,10 +14,10 @@ use crate::peer::Peer;
 
 /// A peer that is gone must give an error, not a signal.
 #[cfg(not(target_vendor = "apple"))]
-const SEND: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+const QUIET: SendFlags = SendFlags::NOSIGNAL;
 /// There is no such flag here; a Rust program ignores the signal from its start.
 #[cfg(target_vendor = "apple")]
-const SEND: SendFlags = SendFlags::DONTWAIT;
+const QUIET: SendFlags = SendFlags::empty();
 
 /// Reads what is there; `None` if nothing is.
 ///
@@ -75,10 +75,42 @@ fn recv(socket: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<
 /// # Errors
 /// If the socket failed; a peer that is gone is no signal.
 pub fn write_at_once(socket: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-    let socket = socket.as_fd();
+    send(socket.as_fd(), bufs, QUIET | SendFlags::DONTWAIT)
+}
+
+/// As [`write_at_once`], but it waits as long as the socket is set to (SO_SNDTIMEO), if it is not in
+/// non-blocking mode.
+///
+/// # Errors
+/// If the socket failed; a peer that is gone is no signal.
+///
+/// # Examples
+/// ```
+/// use std::io::IoSlice;
+/// use std::os::unix::net::UnixStream;
+/// use std::time::Duration;
+///
+/// let (near, far) = UnixStream::pair()?;
+/// near.set_write_timeout(Some(Duration::from_millis(10)))?;
+/// let chunk = [b'x'; 64 * 1024];
+/// // Until the peer has no room for more.
+/// while scgi_proto::socket::write(&near, &[IoSlice::new(&chunk)])?.is_some() {}
+/// drop(far);
+/// assert!(scgi_proto::socket::write(&near, &[IoSlice::new(&chunk)]).is_err());
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn write(socket: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    send(socket.as_fd(), bufs, QUIET)
+}
+
+fn send(
+    socket: BorrowedFd<'_>,
+    bufs: &[IoSlice<'_>],
+    flags: SendFlags,
+) -> io::Result<Option<usize>> {
     at_once(|| match bufs {
-        [buf] => rustix::net::send(socket, buf, SEND),
-        _ => rustix::net::sendmsg(socket, bufs, &mut Default::default(), SEND),
+        [buf] => rustix::net::send(socket, buf, flags),
+        _ => rustix::net::sendmsg(socket, bufs, &mut Default::default(), flags),
     })
 }
 

@@ -46,6 +46,13 @@ pub(super) fn write_at_once(
     at_once(|| socket.write_vectored(&[IoSlice::new(first), IoSlice::new(second)]))
 }
 
+pub(super) fn write_patiently(
+    socket: &dyn Socket,
+    pending: (&[u8], &[u8]),
+) -> io::Result<Option<usize>> {
+    write_at_once(socket, pending)
+}
+
 /// Repeats a call that was interrupted, and tells one that would wait.
 fn at_once(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
     loop {
