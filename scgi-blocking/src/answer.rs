@@ -145,21 +145,18 @@ fn send<IO: Read + Write, C: Held<IO>>(held: &mut C, response: Response) -> Resu
     if let Some(write) = body.take_writer() {
         return send_written(held, write);
     }
-    let mut chunks = 0;
     loop {
-        let event = match catch_unwind(AssertUnwindSafe(|| body.chunk())) {
-            Ok(Ok(Some(chunk))) => ResponseEvent::Body(chunk),
-            Ok(Ok(None)) => ResponseEvent::End,
+        let chunk = match catch_unwind(AssertUnwindSafe(|| body.chunk())) {
+            Ok(Ok(Some(chunk))) => chunk,
+            Ok(Ok(None)) => return queue(held, ResponseEvent::End).map(drop),
             Ok(Err(error)) => return held.with(|connection| connection.program_failed(&error)),
             Err(panic) => return held.with(|connection| connection.program_panicked(&*panic)),
         };
-        let last = event == ResponseEvent::End;
-        if !queue(held, event)? || last {
+        if !queue(held, ResponseEvent::Body(chunk))? {
             return Ok(());
         }
         if streamed {
-            chunks += 1;
-            held.with(|connection| flush_streamed(connection, chunks))??;
+            held.with(flush_streamed)??;
         }
     }
 }
@@ -175,16 +172,9 @@ fn queue<IO: Read + Write, C: Held<IO>>(held: &mut C, event: ResponseEvent) -> R
     })
 }
 
-/// Writes a chunk of a streamed reply, the `nth` from 1 on.
-fn flush_streamed<IO: Read + Write>(
-    connection: &mut Connection<IO>,
-    nth: u64,
-) -> Result<(), Error> {
+/// Writes a chunk of a streamed reply.
+fn flush_streamed<IO: Read + Write>(connection: &mut Connection<IO>) -> Result<(), Error> {
     connection.check_deadline()?;
-    if nth == 2 {
-        // The chunks come one by one: each should leave at once. The first does in any case.
-        connection.send_at_once();
-    }
     connection.write_pending()
 }
 
@@ -194,7 +184,7 @@ fn send_written<IO: Read + Write, C: Held<IO>>(
     write: WriteBody,
 ) -> Result<(), Error> {
     let mut writer =
-        ReplyWriter { held, chunks: 0, buf: BytesMut::new(), error: None, io: Default::default() };
+        ReplyWriter { held, buf: BytesMut::new(), error: None, io: Default::default() };
     let written = catch_unwind(AssertUnwindSafe(|| {
         write(&mut writer)?;
         writer.hand_over()
@@ -212,7 +202,6 @@ fn send_written<IO: Read + Write, C: Held<IO>>(
 /// Sends what is written to it as chunks of a response.
 struct ReplyWriter<'a, IO, C> {
     held: &'a mut C,
-    chunks: u64,
     buf: BytesMut,
     /// Why the connection failed; the writer's caller is told in the form of `io::Error`.
     error: Option<Error>,
@@ -233,11 +222,9 @@ impl<IO: Read + Write, C: Held<IO>> ReplyWriter<'_, IO, C> {
             return Err(Error::Closed.into());
         }
         self.hand_over()?;
-        self.chunks += 1;
-        let chunks = self.chunks;
         let flushed = self.held.with(|connection| {
             connection.exchange().flush();
-            flush_streamed(connection, chunks)
+            flush_streamed(connection)
         });
         flushed.and_then(|flushed| flushed).map_err(|error| {
             let told = io::Error::new(io::ErrorKind::BrokenPipe, error.to_string());

@@ -169,13 +169,6 @@ impl<IO> Connection<IO> {
         self.check_evicted()?;
         self.check_cancel()
     }
-
-    /// Lets each chunk of a streamed reply leave at once.
-    pub(crate) fn send_at_once(&self) {
-        if let Some(socket) = (self.socket)(&self.io) {
-            socket.send_at_once();
-        }
-    }
 }
 
 impl<IO: Read + Write> Connection<IO> {
@@ -307,6 +300,11 @@ impl<IO: Read + Write> Connection<IO> {
         }
         loop {
             self.check_cancel()?;
+            if self.exchange.wants_no_delay() {
+                if let Some(socket) = (self.socket)(&self.io) {
+                    socket.send_at_once();
+                }
+            }
             let Self { io, exchange, socket, is_patient, .. } = self;
             match write_some(io, *socket, *is_patient, exchange.pending()) {
                 Ok(Some(count)) => exchange.handle_written(count),

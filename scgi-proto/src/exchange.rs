@@ -25,8 +25,8 @@ use crate::response::{ResponseHead, Status};
 ///
 /// - [`wants_read`](Self::wants_read): read into [`buffer_mut`](Self::buffer_mut) or
 ///   [`unfilled`](Self::unfilled), then [`handle_read`](Self::handle_read);
-/// - [`wants_write`](Self::wants_write): write [`pending`](Self::pending), then
-///   [`handle_written`](Self::handle_written);
+/// - [`wants_write`](Self::wants_write): write [`pending`](Self::pending), after a look at
+///   [`wants_no_delay`](Self::wants_no_delay), then [`handle_written`](Self::handle_written);
 /// - [`wants_shutdown`](Self::wants_shutdown): shut down the write side, then
 ///   [`handle_shutdown`](Self::handle_shutdown);
 /// - [`is_closed`](Self::is_closed): drop the stream;
@@ -78,6 +78,8 @@ pub struct Exchange {
     /// The program goes on although the peer is gone.
     run_on: bool,
     flush: bool,
+    /// The stream was told to send each piece at once.
+    no_delay: bool,
     received: u64,
     sent: u64,
 }
@@ -176,6 +178,7 @@ impl Exchange {
             expects_surplus: false,
             run_on: config.run_on,
             flush: false,
+            no_delay: false,
             received: 0,
             sent: 0,
         }
@@ -376,6 +379,8 @@ impl Exchange {
     /// # Errors
     /// If the piece cannot be sent, or not now. Nothing of it is queued; answer with
     /// [`fail`](Self::fail).
+    // Inlined, a chunk is not put into an event and taken out again.
+    #[inline]
     pub fn send(&mut self, event: ResponseEvent) -> Result<(), EncodeError> {
         match event {
             ResponseEvent::Head(head) => self.send_head(&head),
@@ -407,18 +412,24 @@ impl Exchange {
             return Ok(());
         }
         self.flush = true;
-        if !self.chunk.is_empty() {
-            // Adapters write what is pending first; one that does not pays with a copy.
-            let mut joined = BytesMut::with_capacity(self.chunk.len() + chunk.len());
-            joined.extend_from_slice(&self.chunk);
-            joined.extend_from_slice(&chunk);
-            self.chunk = joined.freeze();
-        } else if chunk.len() <= COPY_BELOW {
-            self.out.extend_from_slice(&chunk);
-        } else {
+        if self.chunk.is_empty() && chunk.len() > COPY_BELOW {
             self.chunk = chunk;
+        } else {
+            self.copy_body(&chunk);
         }
         Ok(())
+    }
+
+    fn copy_body(&mut self, chunk: &[u8]) {
+        if self.chunk.is_empty() {
+            self.out.extend_from_slice(chunk);
+            return;
+        }
+        // Adapters write what is pending first; one that does not pays with a copy.
+        let mut joined = BytesMut::with_capacity(self.chunk.len() + chunk.len());
+        joined.extend_from_slice(&self.chunk);
+        joined.extend_from_slice(chunk);
+        self.chunk = joined.freeze();
     }
 
     fn send_end(&mut self) -> Result<(), EncodeError> {
@@ -486,6 +497,16 @@ impl Exchange {
             && (self.out.has_remaining() || self.chunk.has_remaining())
     }
 
+    /// Whether the stream has to be told, before the next write, to send each piece at once
+    /// (TCP_NODELAY): a part of the reply has left, and more follows. True once.
+    ///
+    /// Without that, the end of each piece waits until the peer has acknowledged the one before.
+    pub fn wants_no_delay(&mut self) -> bool {
+        let wants = !self.no_delay && self.sent > 0 && self.reply == Reply::Open;
+        self.no_delay |= wants;
+        wants
+    }
+
     /// The bytes to write, in two slices, for one vectored write.
     #[must_use]
     pub fn pending(&self) -> (&[u8], &[u8]) {
@@ -498,6 +519,9 @@ impl Exchange {
     /// If `count` is more than is pending.
     pub fn handle_written(&mut self, count: usize) {
         self.deadlines.write = Nanos::NEVER;
+        if count == 0 {
+            return;
+        }
         self.sent += count as u64;
         let first = count.min(self.out.len());
         // Of a reply that flows, there is only the chunk.
@@ -610,21 +634,24 @@ impl Exchange {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
+        let next = self.next_deadline();
+        next.is_set().then(|| Duration::from_nanos(next.0))
+    }
+
+    fn next_deadline(&self) -> Nanos {
         let Deadlines { input, write, request } = self.deadlines;
-        let next = match self.phase {
+        match self.phase {
             Phase::Open => input.min(write).min(request),
             Phase::Drain => input,
             // A stream may still hold back the end of the reply.
             Phase::Shutdown | Phase::Closed { .. } => write,
-        };
-        next.is_set().then(|| Duration::from_nanos(next.0))
+        }
     }
 
     /// As [`handle_timeout`](Self::handle_timeout), for where nothing has to wait and no timer
     /// tells. The time is asked only if there is a deadline, as it is not for free.
     pub fn check_timeout(&mut self, now: impl FnOnce() -> Duration) -> Option<Timeout> {
-        self.poll_timeout()?;
-        self.handle_timeout(now())
+        if self.next_deadline().is_set() { self.handle_timeout(now()) } else { None }
     }
 
     /// Acts on deadlines that have passed at `now`, and says which.

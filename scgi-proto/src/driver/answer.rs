@@ -65,8 +65,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// Sends the body of the response, if there is one, and ends the connection.
     async fn reply(&mut self, mut upload: Upload, body: Option<Body>) -> Result<(), Error> {
         if let Some(mut body) = body {
-            let mut streaming = false;
-            poll_fn(|cx| self.poll_send(&mut upload, &mut body, &mut streaming, cx)).await?;
+            poll_fn(|cx| self.poll_send(&mut upload, &mut body, cx)).await?;
         }
         drop(upload);
         poll_fn(|cx| self.poll_finish(cx)).await
@@ -160,12 +159,11 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         &mut self,
         upload: &mut Upload,
         body: &mut Body,
-        streaming: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         upload.poll_wanted(self, cx);
         loop {
-            let event = match ready!(self.poll_response(upload, body, streaming, cx)) {
+            let event = match ready!(self.poll_response(upload, body, cx)) {
                 Ok(Some(chunk)) => ResponseEvent::Body(chunk),
                 Ok(None) => ResponseEvent::End,
                 Err(Failed::Body(error)) => {
@@ -190,7 +188,6 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         &mut self,
         upload: &mut Upload,
         body: &mut Body,
-        streaming: &mut bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Failed>> {
         loop {
@@ -207,11 +204,6 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 }
                 Ok(Poll::Pending) => {}
                 Err(panic) => return Poll::Ready(Err(Failed::Panic(panic))),
-            }
-            if !*streaming {
-                // The chunks come one by one: each should leave at once.
-                *streaming = true;
-                self.send_at_once();
             }
             self.exchange.flush();
             ready!(self.poll_flush(cx)).map_err(Failed::Stream)?;

@@ -67,10 +67,6 @@ impl<T, C: Clock> Connection<T, C> {
         &mut self.clock
     }
 
-    pub(super) fn send_at_once(&self) {
-        (self.advise)(&self.outlet.transport, Advice::SendAtOnce);
-    }
-
     pub(super) fn peer(&self) -> Option<Peer> {
         self.peer.as_deref().copied()
     }
@@ -218,6 +214,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         loop {
             let held_back = self.outlet.is_unflushed();
             let step = if self.exchange.wants_write() {
+                if self.exchange.wants_no_delay() {
+                    (self.advise)(&self.outlet.transport, Advice::SendAtOnce);
+                }
                 self.outlet.poll_write(cx, self.exchange.pending()).map_ok(Some)
             } else {
                 self.outlet.poll_flush(cx).map_ok(|()| None)
