@@ -145,6 +145,7 @@ impl Body {
     /// # Errors
     /// What went wrong with the connection or with the source of the body, once;
     /// [`Error::Closed`] afterwards.
+    #[inline]
     pub fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         if !self.rest.is_empty() {
             return Ok(Some(std::mem::take(&mut self.rest)));

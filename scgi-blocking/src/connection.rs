@@ -433,6 +433,7 @@ pub(crate) fn read_at_once<IO: Read>(
 
 /// One write of two slices, which on a socket does not wait, or a moment if it is patient; `None` if
 /// it would have to.
+#[inline]
 pub(crate) fn write_some<IO: Write>(
     io: &mut IO,
     socket: AsSocket<IO>,

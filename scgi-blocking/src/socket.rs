@@ -137,11 +137,13 @@ impl dyn Socket + '_ {
     }
 
     /// Tries a write of two slices; `None` if it would have to wait.
+    #[inline]
     pub(crate) fn write_at_once(&self, pending: (&[u8], &[u8])) -> io::Result<Option<usize>> {
         system::write_at_once(self, pending)
     }
 
     /// As [`write_at_once`](Self::write_at_once), but it waits a moment.
+    #[inline]
     pub(crate) fn write_patiently(&self, pending: (&[u8], &[u8])) -> io::Result<Option<usize>> {
         system::write_patiently(self, pending)
     }

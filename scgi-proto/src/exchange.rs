@@ -406,6 +406,7 @@ impl Exchange {
         Ok(())
     }
 
+    #[inline]
     fn send_body(&mut self, chunk: Bytes) -> Result<(), EncodeError> {
         self.encoder.body(chunk.len())?;
         if self.is_head_request || chunk.is_empty() {
@@ -517,11 +518,15 @@ impl Exchange {
     ///
     /// # Panics
     /// If `count` is more than is pending.
+    #[inline]
     pub fn handle_written(&mut self, count: usize) {
         self.deadlines.write = Nanos::NEVER;
-        if count == 0 {
-            return;
+        if count > 0 {
+            self.written(count);
         }
+    }
+
+    fn written(&mut self, count: usize) {
         self.sent += count as u64;
         let first = count.min(self.out.len());
         // Of a reply that flows, there is only the chunk.
@@ -638,6 +643,7 @@ impl Exchange {
         next.is_set().then(|| Duration::from_nanos(next.0))
     }
 
+    #[inline]
     fn next_deadline(&self) -> Nanos {
         let Deadlines { input, write, request } = self.deadlines;
         match self.phase {
@@ -650,6 +656,7 @@ impl Exchange {
 
     /// As [`handle_timeout`](Self::handle_timeout), for where nothing has to wait and no timer
     /// tells. The time is asked only if there is a deadline, as it is not for free.
+    #[inline]
     pub fn check_timeout(&mut self, now: impl FnOnce() -> Duration) -> Option<Timeout> {
         if self.next_deadline().is_set() { self.handle_timeout(now()) } else { None }
     }

@@ -39,6 +39,7 @@ pub(super) fn read_patiently(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Re
     poll(scgi_proto::socket::read(socket.fd(), buf))
 }
 
+#[inline]
 pub(super) fn write_at_once(
     socket: &dyn Socket,
     pending: (&[u8], &[u8]),
@@ -46,6 +47,7 @@ pub(super) fn write_at_once(
     with_slices(pending, |bufs| scgi_proto::socket::write_at_once(socket.fd(), bufs))
 }
 
+#[inline]
 pub(super) fn write_patiently(
     socket: &dyn Socket,
     (first, second): (&[u8], &[u8]),
@@ -56,6 +58,7 @@ pub(super) fn write_patiently(
 }
 
 /// Gives what there is of both, the first of which is not empty.
+#[inline]
 fn with_slices<R>((first, second): (&[u8], &[u8]), write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
     let both = [IoSlice::new(first), IoSlice::new(second)];
     write(if second.is_empty() { &both[..1] } else { &both })

@@ -123,6 +123,7 @@ impl Body {
     ///
     /// # Errors
     /// What went wrong with the connection or with the source of the body.
+    #[inline]
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let chunk = if self.chunk.is_empty() {
             ready!(self.poll_more(cx))

@@ -66,6 +66,7 @@ impl<T> Outlet<T> {
 
 impl<T: Transport> Outlet<T> {
     /// One write, repeated after a signal. A stream that takes nothing has failed.
+    #[inline]
     pub(super) fn poll_write(
         &mut self,
         cx: &mut Context<'_>,

@@ -86,6 +86,7 @@ impl ResponseEncoder {
     /// # Errors
     /// If the response has no body, or it gets longer than its Content-Length, or the head is
     /// missing.
+    #[inline]
     pub fn body(&mut self, len: usize) -> Result<(), EncodeError> {
         match self.bodiless {
             Some(code) if len > 0 => Err(EncodeError::BodyNotAllowed { code }),
