@@ -50,7 +50,8 @@ enum Inner {
 }
 
 impl Stream {
-    /// Connects to an address, which is resolved if it is a host name.
+    /// Connects to an address, which is resolved if it is a host name. On TCP, each piece of a
+    /// request leaves at once (TCP_NODELAY).
     ///
     /// # Errors
     /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
@@ -59,7 +60,12 @@ impl Stream {
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => Ok(connect_tcp(address).await?.into()),
+            Address::Tcp(address) => {
+                let stream = connect_tcp(address).await?;
+                // Only a matter of delay.
+                let _ = stream.get_ref().set_nodelay(true);
+                Ok(stream.into())
+            }
             #[cfg(unix)]
             Address::Unix(path) => {
                 // Connecting to a Unix socket does not wait, unless its backlog is full.
@@ -296,6 +302,14 @@ mod tests {
             let error = connect(host).expect_err("nobody listens");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{host}");
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_client_sends_each_piece_at_once() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let stream = block_on(Stream::connect(&listener.local_addr()?.into()))?;
+        assert!(stream.tcp().is_some_and(|socket| socket.tcp_nodelay().is_ok_and(|set| set)));
         Ok(())
     }
 }

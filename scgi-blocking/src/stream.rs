@@ -34,13 +34,19 @@ enum Inner {
 }
 
 impl Stream {
-    /// Connects to an address, which is resolved if it is a host name.
+    /// Connects to an address, which is resolved if it is a host name. On TCP, each piece of a
+    /// request leaves at once (TCP_NODELAY).
     ///
     /// # Errors
     /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => Ok(TcpStream::connect(address.as_str())?.into()),
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address.as_str())?;
+                // Only a matter of delay.
+                let _ = stream.set_nodelay(true);
+                Ok(stream.into())
+            }
             #[cfg(unix)]
             Address::Unix(path) => {
                 Ok(UnixStream::connect_addr(&scgi_proto::unix_address(path)?)?.into())
@@ -146,6 +152,22 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         // Sockets hold nothing back.
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_client_sends_each_piece_at_once() -> io::Result<()> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let stream = Stream::connect(&listener.local_addr()?.into())?;
+        let Inner::Tcp(stream) = &stream.inner else { panic!("{stream:?}") };
+        assert!(stream.nodelay()?);
         Ok(())
     }
 }

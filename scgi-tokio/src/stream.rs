@@ -46,7 +46,8 @@ enum Inner {
 }
 
 impl Stream {
-    /// Connects to an address, which is resolved if it is a host name.
+    /// Connects to an address, which is resolved if it is a host name. On TCP, each piece of a
+    /// request leaves at once (TCP_NODELAY).
     ///
     /// # Errors
     /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
@@ -55,7 +56,12 @@ impl Stream {
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => Ok(TcpStream::connect(address.as_str()).await?.into()),
+            Address::Tcp(address) => {
+                let stream = TcpStream::connect(address.as_str()).await?;
+                // Only a matter of delay.
+                let _ = stream.set_nodelay(true);
+                Ok(stream.into())
+            }
             #[cfg(unix)]
             Address::Unix(path) => {
                 // Connecting to a Unix socket does not wait, unless its backlog is full.
@@ -241,5 +247,18 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         poll!(self, socket => shutdown_write(socket).map(Some), stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_client_sends_each_piece_at_once() -> io::Result<()> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+        let stream = Stream::connect(&listener.local_addr()?.into()).await?;
+        assert!(stream.tcp().is_some_and(|socket| socket.tcp_nodelay().is_ok_and(|set| set)));
+        Ok(())
     }
 }
