@@ -54,8 +54,8 @@ pub struct Connection<IO> {
     /// Boxed, as few servers ask.
     peer: Option<Box<Peer>>,
     trace: Option<Trace>,
-    /// Whether reads of the body and writes wait a moment themselves.
-    is_patient: bool,
+    /// Whether reads of the body and writes wait a moment themselves, once that was tried.
+    is_patient: Option<bool>,
 }
 
 impl<IO: 'static> Connection<IO> {
@@ -72,7 +72,7 @@ impl<IO: 'static> Connection<IO> {
             evictor: None,
             peer: None,
             trace: None,
-            is_patient: false,
+            is_patient: None,
         }
     }
 
@@ -253,11 +253,12 @@ impl<IO: Read + Write> Connection<IO> {
     /// moment themselves: one for each chunk instead of three. What takes longer is waited for as
     /// ever.
     fn become_patient(&mut self) -> bool {
-        if self.is_patient {
+        if self.is_patient.is_some() {
             return false;
         }
-        self.is_patient = (self.socket)(&self.io).is_some_and(<dyn Socket>::become_patient);
-        self.is_patient
+        let is_patient = (self.socket)(&self.io).is_some_and(<dyn Socket>::become_patient);
+        self.is_patient = Some(is_patient);
+        is_patient
     }
 
     fn read_at_once(
@@ -266,7 +267,7 @@ impl<IO: Read + Write> Connection<IO> {
     ) -> Poll<io::Result<Option<RequestEvent>>> {
         let Self { io, exchange, socket, is_patient, .. } = self;
         // Patience is for a body that flows; what else is read is waited for as ever.
-        let is_patient = *is_patient && chunk_limit.is_some();
+        let is_patient = *is_patient == Some(true) && chunk_limit.is_some();
         fill(exchange, chunk_limit, |buf| match socket(io) {
             Some(socket) if is_patient => socket.read_patiently(buf),
             _ => read_at_once(io, *socket, buf),
@@ -298,32 +299,37 @@ impl<IO: Read + Write> Connection<IO> {
         if !self.exchange.wants_write() {
             return Ok(());
         }
-        loop {
-            self.check_cancel()?;
-            if self.exchange.wants_no_delay() {
-                if let Some(socket) = (self.socket)(&self.io) {
-                    socket.send_at_once();
-                }
-            }
-            let Self { io, exchange, socket, is_patient, .. } = self;
-            match write_some(io, *socket, *is_patient, exchange.pending()) {
-                Ok(Some(count)) => exchange.handle_written(count),
-                Ok(None) if self.become_patient() => {}
-                Ok(None) => self.wait(Interest::Write)?,
-                Err(error) => {
-                    self.exchange.close();
-                    return Err(error.into());
-                }
-            }
-            if !self.exchange.wants_write() {
-                break;
-            }
+        self.write_some()?;
+        while self.exchange.wants_write() {
             // Where writes wait by themselves, this is all that can be done about time.
             self.check_deadline()?;
+            self.write_some()?;
         }
         if let Err(error) = flush(&mut self.io, self.socket) {
             self.exchange.close();
             return Err(error.into());
+        }
+        Ok(())
+    }
+
+    /// One write, or a wait until there is room.
+    fn write_some(&mut self) -> Result<(), Error> {
+        self.check_cancel()?;
+        let Self { io, exchange, socket, is_patient, .. } = self;
+        if exchange.wants_no_delay() {
+            if let Some(socket) = socket(io) {
+                socket.send_at_once();
+            }
+        }
+        let is_patient = *is_patient == Some(true);
+        match write_some(io, *socket, is_patient, exchange.pending()) {
+            Ok(Some(count)) => exchange.handle_written(count),
+            Ok(None) if self.become_patient() => {}
+            Ok(None) => self.wait(Interest::Write)?,
+            Err(error) => {
+                self.exchange.close();
+                return Err(error.into());
+            }
         }
         Ok(())
     }
