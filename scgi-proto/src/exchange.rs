@@ -78,8 +78,6 @@ pub struct Exchange {
     /// The program goes on although the peer is gone.
     run_on: bool,
     flush: bool,
-    /// The stream was told to send each piece at once.
-    no_delay: bool,
     received: u64,
     sent: u64,
 }
@@ -142,6 +140,8 @@ enum Phase {
 enum Reply {
     None,
     Open,
+    /// Still open, and the stream was told to send each piece at once.
+    Piecewise,
     Ended,
 }
 
@@ -178,7 +178,6 @@ impl Exchange {
             expects_surplus: false,
             run_on: config.run_on,
             flush: false,
-            no_delay: false,
             received: 0,
             sent: 0,
         }
@@ -503,8 +502,10 @@ impl Exchange {
     ///
     /// Without that, the end of each piece waits until the peer has acknowledged the one before.
     pub fn wants_no_delay(&mut self) -> bool {
-        let wants = !self.no_delay && self.sent > 0 && self.reply == Reply::Open;
-        self.no_delay |= wants;
+        let wants = self.reply == Reply::Open && self.sent > 0;
+        if wants {
+            self.reply = Reply::Piecewise;
+        }
         wants
     }
 

@@ -107,6 +107,26 @@ fn flush_lets_the_head_leave() {
 }
 
 #[test]
+fn a_stream_is_told_once_that_its_reply_comes_in_pieces() {
+    let mut pieces = whole(GET);
+    pieces.send(ok()).expect("legal");
+    for (piece, wants) in [("one", false), ("two", true), ("three", false)] {
+        pieces.send(body(piece)).expect("legal");
+        assert_eq!(pieces.wants_no_delay(), wants, "{piece}");
+        write(&mut pieces);
+    }
+    pieces.send(ResponseEvent::End).expect("legal");
+    assert!(pieces.is_closed());
+
+    let mut one = whole(GET);
+    for event in [ok(), body("all of it"), ResponseEvent::End] {
+        one.send(event).expect("legal");
+    }
+    one.handle_written(3);
+    assert!(one.wants_write() && !one.wants_no_delay(), "the end follows by itself");
+}
+
+#[test]
 fn small_chunks_follow_the_head_and_large_ones_stand_beside_it() {
     for (len, beside) in [(1, false), (1024, false), (1025, true), (100_000, true)] {
         let mut exchange = whole(GET);
