@@ -125,13 +125,19 @@ where
     let response = catch_unwind(AssertUnwindSafe(call));
     // The exchange itself has replied, to a request that took too long.
     let late = held.with(Connection::check_deadline)?.is_err();
-    match response {
-        _ if late => {}
-        Ok(Ok(response)) => send(held, response)?,
-        Ok(Err(error)) => held.with(|connection| connection.program_failed(&*error))?,
-        Err(panic) => held.with(|connection| connection.program_panicked(&*panic))?,
-    }
-    held.with(Connection::finish)?
+    let sent = match response {
+        _ if late => Ok(()),
+        Ok(Ok(response)) => send(held, response),
+        Ok(Err(error)) => held.with(|connection| connection.program_failed(&*error)),
+        Err(panic) => held.with(|connection| connection.program_panicked(&*panic)),
+    };
+    held.with(|connection| {
+        if sent.is_err() && connection.exchange().is_closed() {
+            return sent;
+        }
+        // After a deadline, another reply may have taken the place of one that had not begun.
+        connection.finish().and(sent)
+    })?
 }
 
 /// Sends a response, whose end [`Connection::finish`] then writes.

@@ -60,7 +60,8 @@ impl Body {
         Self { len: Some(0), ..Self::default() }
     }
 
-    /// A body whose chunks come from an iterator, of unknown length.
+    /// A body whose chunks come from an iterator, of unknown length. Each leaves before the next is
+    /// asked for.
     ///
     /// # Examples
     /// ```

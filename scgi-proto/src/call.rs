@@ -1,12 +1,13 @@
 //! One call of a backend: the client side of a connection, without I/O.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::decode::{HEAD_READ, ResponseDecoder};
 use crate::encode::RequestEncoder;
 use crate::error::{DecodeError, EncodeError};
 use crate::event::{RequestEvent, ResponseEvent};
 use crate::limits::Limits;
+use crate::outbox::Outbox;
 use crate::receiver::Receiver;
 
 /// One request to a backend and its response, as a machine: events go in and bytes come out,
@@ -34,17 +35,13 @@ use crate::receiver::Receiver;
 #[derive(Debug)]
 pub struct Call {
     encoder: RequestEncoder,
-    /// Bytes of the request that are not written yet: `out` first, then `chunk`.
-    out: BytesMut,
-    chunk: Bytes,
+    /// Bytes of the request that are not written yet.
+    outbox: Outbox,
     flush: bool,
     write_failed: bool,
     limits: Limits,
     receiver: Receiver<ResponseDecoder>,
 }
-
-/// Body chunks up to this size are copied behind the head: cheaper than a second slice.
-const COPY_BELOW: usize = 1024;
 
 impl Call {
     /// A call on a fresh connection; `limits` bound the response's head.
@@ -52,8 +49,7 @@ impl Call {
     pub fn new(limits: Limits) -> Self {
         Self {
             encoder: RequestEncoder::default(),
-            out: BytesMut::new(),
-            chunk: Bytes::new(),
+            outbox: Outbox::default(),
             flush: false,
             write_failed: false,
             limits,
@@ -70,7 +66,7 @@ impl Call {
         match event {
             RequestEvent::Head(head) => {
                 // Room for the response too; see `reuse_buffer`.
-                self.encoder.head_with_room(&head, &mut self.out, HEAD_READ)?;
+                self.encoder.head_with_room(&head, &mut self.outbox.out, HEAD_READ)?;
                 if head.method() == Some(b"HEAD") {
                     let decoder = ResponseDecoder::new(self.limits).without_body();
                     self.receiver = Receiver::new(decoder);
@@ -78,7 +74,8 @@ impl Call {
             }
             RequestEvent::Body(chunk) => {
                 self.encoder.body(chunk.len())?;
-                self.queue(chunk);
+                self.flush = true;
+                self.outbox.push(chunk);
             }
             RequestEvent::End => {
                 self.encoder.finish()?;
@@ -91,21 +88,6 @@ impl Call {
         Ok(())
     }
 
-    fn queue(&mut self, chunk: Bytes) {
-        self.flush = true;
-        if !self.chunk.is_empty() {
-            // Adapters write what is pending first; one that does not pays with a copy.
-            let mut joined = BytesMut::with_capacity(self.chunk.len() + chunk.len());
-            joined.extend_from_slice(&self.chunk);
-            joined.extend_from_slice(&chunk);
-            self.chunk = joined.freeze();
-        } else if chunk.len() <= COPY_BELOW {
-            self.out.extend_from_slice(&chunk);
-        } else {
-            self.chunk = chunk;
-        }
-    }
-
     /// Lets the queued head leave although no chunk has come.
     pub fn flush(&mut self) {
         self.flush = true;
@@ -114,13 +96,20 @@ impl Call {
     /// Whether there are bytes to write now.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.flush && (self.out.has_remaining() || self.chunk.has_remaining())
+        self.flush && !self.outbox.is_empty()
+    }
+
+    /// Whether what is pending should be written before the next chunk; see
+    /// [`Exchange::is_full`](crate::Exchange::is_full).
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.outbox.is_full()
     }
 
     /// The bytes to write, in two slices, for one vectored write.
     #[must_use]
     pub fn pending(&self) -> (&[u8], &[u8]) {
-        (&self.out, &self.chunk)
+        self.outbox.pending()
     }
 
     /// Reports that the first `count` of the pending bytes were written.
@@ -128,9 +117,7 @@ impl Call {
     /// # Panics
     /// If `count` is more than is pending.
     pub fn handle_written(&mut self, count: usize) {
-        let first = count.min(self.out.len());
-        self.out.advance(first);
-        self.chunk.advance(count - first);
+        self.outbox.advance(count);
     }
 
     /// Reports that writing failed: the rest of the request vanishes, the response may still be
@@ -141,8 +128,7 @@ impl Call {
     }
 
     fn drop_pending(&mut self) {
-        self.out.clear();
-        self.chunk = Bytes::new();
+        self.outbox.clear();
         self.flush = false;
     }
 
@@ -200,8 +186,7 @@ impl Call {
 
     /// Whether nothing of the request is left to write, or nobody takes it.
     fn is_request_written(&self) -> bool {
-        let pending = self.out.has_remaining() || self.chunk.has_remaining();
-        self.write_failed || (self.encoder.is_finished() && !pending)
+        self.write_failed || (self.encoder.is_finished() && self.outbox.is_empty())
     }
 
     /// The read buffer, to append to; see [`Receiver::buffer_mut`].
@@ -242,7 +227,7 @@ impl Call {
     /// buffer.
     fn reuse_buffer(&mut self) {
         if self.is_request_written() && self.receiver.is_unused() {
-            let mut buf = core::mem::take(&mut self.out);
+            let mut buf = core::mem::take(&mut self.outbox.out);
             buf.clear();
             self.receiver.give_buffer(buf);
         }

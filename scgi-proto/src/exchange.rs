@@ -5,7 +5,7 @@ use core::time::Duration;
 use alloc::format;
 use alloc::string::ToString;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 
 use crate::config::Config;
 use crate::decode::RequestDecoder;
@@ -13,6 +13,7 @@ use crate::encode::ResponseEncoder;
 use crate::error::{DecodeError, EncodeError, Timeout};
 use crate::event::{RequestEvent, ResponseEvent};
 use crate::memory::Memory;
+use crate::outbox::Outbox;
 use crate::receiver::Receiver;
 use crate::response::{ResponseHead, Status};
 
@@ -58,9 +59,8 @@ use crate::response::{ResponseHead, Status};
 pub struct Exchange {
     receiver: Receiver<RequestDecoder>,
     encoder: ResponseEncoder,
-    /// Bytes of the reply that are not written yet: `out` first, then `chunk`.
-    out: BytesMut,
-    chunk: Bytes,
+    /// Bytes of the reply that are not written yet.
+    outbox: Outbox,
     timeouts: Timeouts,
     deadlines: Deadlines,
     phase: Phase,
@@ -145,9 +145,6 @@ enum Reply {
     Ended,
 }
 
-/// Body chunks up to this size are copied behind the head: cheaper than a second slice.
-const COPY_BELOW: usize = 1024;
-
 impl Exchange {
     /// A connection that was accepted at `now`.
     #[must_use]
@@ -155,8 +152,7 @@ impl Exchange {
         Self {
             receiver: Receiver::new(RequestDecoder::new(config.limits, config.policy)),
             encoder: ResponseEncoder::default(),
-            out: BytesMut::new(),
-            chunk: Bytes::new(),
+            outbox: Outbox::default(),
             timeouts: Timeouts {
                 body: Nanos::new(config.body_timeout),
                 write: Nanos::new(config.write_timeout),
@@ -285,9 +281,11 @@ impl Exchange {
         }
     }
 
-    /// Frees the room lent for a read that has to wait, if nothing has been read into it.
+    /// Frees what a connection that waits for its peer or its program need not hold: the room
+    /// lent for a read, if nothing has been read into it, and that of a reply that is written.
     pub fn release_buffer(&mut self) {
         self.receiver.release();
+        self.outbox.release();
     }
 
     /// Takes bytes that were read elsewhere, as by a first read before the connection was given
@@ -332,12 +330,12 @@ impl Exchange {
     /// Gives this exchange the memory of one that has ended, before anything is read.
     pub fn give_memory(&mut self, mut memory: Memory) {
         self.receiver.give_buffer(memory.input());
-        self.out = memory.output;
+        self.outbox.out = memory.output;
     }
 
     /// Takes the memory back when the exchange has ended; it must not be used any more.
     pub fn take_memory(&mut self) -> Memory {
-        Memory::new(self.receiver.take_buffer(), core::mem::take(&mut self.out))
+        Memory::new(self.receiver.take_buffer(), core::mem::take(&mut self.outbox.out))
     }
 
     /// Takes body bytes that have arrived straight to `dst`; see [`Receiver::read_body`].
@@ -398,8 +396,8 @@ impl Exchange {
         if self.is_head_request {
             self.encoder = ResponseEncoder::default().for_head_request();
         }
-        self.out.reserve(512);
-        self.encoder.head(head, &mut self.out)?;
+        self.outbox.out.reserve(512);
+        self.encoder.head(head, &mut self.outbox.out)?;
         self.status = Some(head.status());
         self.reply = Reply::Open;
         Ok(())
@@ -412,24 +410,8 @@ impl Exchange {
             return Ok(());
         }
         self.flush = true;
-        if self.chunk.is_empty() && chunk.len() > COPY_BELOW {
-            self.chunk = chunk;
-        } else {
-            self.copy_body(&chunk);
-        }
+        self.outbox.push(chunk);
         Ok(())
-    }
-
-    fn copy_body(&mut self, chunk: &[u8]) {
-        if self.chunk.is_empty() {
-            self.out.extend_from_slice(chunk);
-            return;
-        }
-        // Adapters write what is pending first; one that does not pays with a copy.
-        let mut joined = BytesMut::with_capacity(self.chunk.len() + chunk.len());
-        joined.extend_from_slice(&self.chunk);
-        joined.extend_from_slice(chunk);
-        self.chunk = joined.freeze();
     }
 
     fn send_end(&mut self) -> Result<(), EncodeError> {
@@ -472,18 +454,17 @@ impl Exchange {
         }
         self.refusal = Some(status);
         self.status = Some(status);
-        self.out.clear();
-        self.chunk = Bytes::new();
+        self.outbox.clear();
         self.encoder = ResponseEncoder::default();
         let text = format!("{status}\n{reason}\n");
         let head = ResponseHead::new(status)
             .with_field("Content-Type", "text/plain; charset=utf-8")
             .with_field("Content-Length", text.len().to_string());
         // Both are made of what is legal; an error here would be a bug of this function.
-        let sent = self.encoder.head(&head, &mut self.out).is_ok();
+        let sent = self.encoder.head(&head, &mut self.outbox.out).is_ok();
         debug_assert!(sent, "the reply to a bad request is legal");
         if !self.is_head_request {
-            self.out.extend_from_slice(text.as_bytes());
+            self.outbox.out.extend_from_slice(text.as_bytes());
         }
         self.reply = Reply::Ended;
         self.flush = true;
@@ -492,9 +473,7 @@ impl Exchange {
     /// Whether there are bytes to write now.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.flush
-            && !matches!(self.phase, Phase::Closed { .. })
-            && (self.out.has_remaining() || self.chunk.has_remaining())
+        self.flush && !matches!(self.phase, Phase::Closed { .. }) && !self.outbox.is_empty()
     }
 
     /// Whether the stream has to be told, before the next write, to send each piece at once
@@ -509,10 +488,17 @@ impl Exchange {
         wants
     }
 
+    /// Whether what is pending should be written before the next chunk, even if that is there
+    /// already. Small chunks are gathered up to 16 KiB, as each write costs more than their bytes.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.outbox.is_full()
+    }
+
     /// The bytes to write, in two slices, for one vectored write.
     #[must_use]
     pub fn pending(&self) -> (&[u8], &[u8]) {
-        (&self.out, &self.chunk)
+        self.outbox.pending()
     }
 
     /// Reports that the first `count` of the pending bytes were written.
@@ -529,13 +515,8 @@ impl Exchange {
 
     fn written(&mut self, count: usize) {
         self.sent += count as u64;
-        let first = count.min(self.out.len());
-        // Of a reply that flows, there is only the chunk.
-        if first > 0 {
-            self.out.advance(first);
-        }
-        self.chunk.advance(count - first);
-        if self.out.is_empty() && self.chunk.is_empty() {
+        self.outbox.advance(count);
+        if self.outbox.is_empty() {
             self.flush = false;
             self.settle();
         }
@@ -550,8 +531,7 @@ impl Exchange {
 
     /// Chooses how to close, once the reply is written.
     fn settle(&mut self) {
-        let pending = !self.out.is_empty() || !self.chunk.is_empty();
-        if self.reply != Reply::Ended || self.phase != Phase::Open || pending {
+        if self.reply != Reply::Ended || self.phase != Phase::Open || !self.outbox.is_empty() {
             return;
         }
         if self.is_wholly_read() { self.close() } else { self.phase = Phase::Shutdown }
@@ -616,7 +596,7 @@ impl Exchange {
     /// Whether the whole reply has been written.
     #[must_use]
     pub fn is_reply_written(&self) -> bool {
-        self.reply == Reply::Ended && self.out.is_empty() && self.chunk.is_empty()
+        self.reply == Reply::Ended && self.outbox.is_empty()
     }
 
     /// The status of the reply that this machine gave by itself, if it did.
@@ -719,5 +699,18 @@ mod tests {
         reading.handle_read(2);
         reading.release_buffer();
         assert_ne!(reading.take_memory().input.capacity(), 0);
+
+        let mut replying = new();
+        replying.receive_slice(b"24:CONTENT_LENGTH\x000\x00SCGI\x001\x00,");
+        assert!(matches!(replying.next_event(), Ok(Some(RequestEvent::Head(_)))));
+        let head = ResponseEvent::Head(ResponseHead::new(Status::OK));
+        for event in [head, ResponseEvent::Body("an event".into())] {
+            replying.send(event).expect("legal");
+            replying.release_buffer();
+        }
+        assert!(replying.pending().0.ends_with(b"an event"));
+        replying.handle_written(replying.pending().0.len());
+        replying.release_buffer();
+        assert_eq!(replying.take_memory().output.capacity(), 0);
     }
 }

@@ -96,6 +96,7 @@ mod limits;
 mod memory;
 mod message;
 mod netstring;
+mod outbox;
 mod params;
 mod peer;
 mod policy;

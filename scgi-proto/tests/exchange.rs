@@ -128,16 +128,17 @@ fn a_stream_is_told_once_that_its_reply_comes_in_pieces() {
 
 #[test]
 fn small_chunks_follow_the_head_and_large_ones_stand_beside_it() {
-    for (len, beside) in [(1, false), (1024, false), (1025, true), (100_000, true)] {
+    for (len, beside) in [(1, false), (4096, false), (4097, true), (100_000, true)] {
         let mut exchange = whole(GET);
         exchange.send(ok()).expect("queued");
         exchange.send(ResponseEvent::Body(vec![b'x'; len].into())).expect("queued");
         let (first, second) = exchange.pending();
         assert_eq!((second.len() == len, second.is_empty()), (beside, !beside), "{len}");
         assert_eq!(first.len() + second.len(), 18 + len);
+        assert_eq!(exchange.is_full(), beside, "{len}");
         // More, before the first is written, comes behind it.
-        exchange.send(ResponseEvent::Body(vec![b'y'; 2000].into())).expect("queued");
-        exchange.send(ResponseEvent::Body(vec![b'z'; 2000].into())).expect("queued");
+        exchange.send(ResponseEvent::Body(vec![b'y'; 5000].into())).expect("queued");
+        exchange.send(ResponseEvent::Body(vec![b'z'; 5000].into())).expect("queued");
         let mut all = Vec::new();
         while exchange.wants_write() {
             let (first, second) = exchange.pending();
@@ -146,7 +147,7 @@ fn small_chunks_follow_the_head_and_large_ones_stand_beside_it() {
             exchange.handle_written(some.len());
             all.extend(some);
         }
-        let expected = [vec![b'x'; len], vec![b'y'; 2000], vec![b'z'; 2000]].concat();
+        let expected = [vec![b'x'; len], vec![b'y'; 5000], vec![b'z'; 5000]].concat();
         assert!(all.ends_with(&expected) && all.len() == 18 + expected.len(), "{len}");
     }
 }

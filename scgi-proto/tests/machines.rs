@@ -53,7 +53,7 @@ fn write(call: &mut Call, at_most: usize) -> Vec<u8> {
 
 #[test]
 fn a_call() {
-    for chunk in [1_usize, 1024, 1025, 5000] {
+    for chunk in [1_usize, 4096, 4097, 5000] {
         let mut call = Call::new(Limits::default());
         call.send(post(chunk as u64 * 3)).expect("queued");
         assert!(!call.wants_write(), "the head waits for the first chunk");
@@ -69,7 +69,7 @@ fn a_call() {
 
 #[test]
 fn a_large_chunk_of_a_call_is_not_copied() {
-    for (len, copied) in [(1024, true), (1025, false)] {
+    for (len, copied) in [(4096, true), (4097, false)] {
         let mut call = Call::new(Limits::default());
         call.send(post(len)).expect("queued");
         call.send(RequestEvent::Body(vec![b'x'; len as usize].into())).expect("queued");

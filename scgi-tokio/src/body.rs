@@ -43,6 +43,9 @@ impl Body {
     }
 
     /// A body whose chunks come from a stream, of unknown length.
+    ///
+    /// Small chunks that are ready one after the other leave together, up to 16 KiB; all of them have
+    /// left before the stream is waited for.
     pub fn from_stream<S, E>(stream: S) -> Self
     where
         S: Stream<Item = Result<Bytes, E>> + Send + 'static,

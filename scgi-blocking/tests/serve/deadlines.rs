@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use scgi_blocking::{Address, Config, Error, Request, Response, Status, Stream, Summary};
+use scgi_blocking::{Address, Body, Config, Error, Request, Response, Status, Stream, Summary};
 
 use crate::harness::{MS, echo, get, head, on_each, read_all, wait_until};
 
@@ -60,6 +60,28 @@ fn a_body_that_stops_and_a_handler_that_takes_too_long() {
             assert!(reply.starts_with("Status: 408 "), "{reply}");
             assert!(begun.elapsed() >= 200 * MS && begun.elapsed() < 590 * MS);
 
+            let response = server.request(&get(), "").expect("a response");
+            assert_eq!(response.status(), Status::SERVICE_UNAVAILABLE);
+            server.stop();
+        },
+    );
+}
+
+#[test]
+fn a_body_whose_first_chunk_is_late_is_not_begun() {
+    let config = Config::default().with_request_timeout(100 * MS);
+    let handler = |_: Request| {
+        let late = std::iter::once_with(|| {
+            sleep(200 * MS);
+            Ok::<_, Error>("late".into())
+        });
+        Response::new(Body::from_chunks(late))
+    };
+    on_each(
+        "begun",
+        &handler,
+        |s| s.with_config(config),
+        |server| {
             let response = server.request(&get(), "").expect("a response");
             assert_eq!(response.status(), Status::SERVICE_UNAVAILABLE);
             server.stop();

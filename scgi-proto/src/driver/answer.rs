@@ -64,11 +64,16 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     /// Sends the body of the response, if there is one, and ends the connection.
     async fn reply(&mut self, mut upload: Upload, body: Option<Body>) -> Result<(), Error> {
-        if let Some(mut body) = body {
-            poll_fn(|cx| self.poll_send(&mut upload, &mut body, cx)).await?;
-        }
+        let sent = match body {
+            Some(mut body) => poll_fn(|cx| self.poll_send(&mut upload, &mut body, cx)).await,
+            None => Ok(()),
+        };
         drop(upload);
-        poll_fn(|cx| self.poll_finish(cx)).await
+        if sent.is_err() && self.exchange.is_closed() {
+            return sent;
+        }
+        // After a deadline, another reply may have taken the place of one that had not begun.
+        poll_fn(|cx| self.poll_finish(cx)).await.and(sent)
     }
 
     /// The request with what has come of its body. Not in the future, which would hold the parts.
@@ -191,8 +196,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Failed>> {
         loop {
-            // Bytes at hand wait for the end: if they are too few, a 500 can take their place.
-            if body.is_streamed() {
+            // Bytes at hand wait for the end: if they are too few, a 500 can take their place. Small
+            // chunks that are there leave together.
+            if body.is_streamed() && self.exchange.is_full() {
                 ready!(self.poll_flush(cx)).map_err(Failed::Stream)?;
             }
             let poll = || self.in_scope(|| body.poll_chunk(cx));

@@ -34,7 +34,9 @@ impl<T: Transport> Transfer<T> {
     /// Moves the request's body on as far as the server takes it.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while let Some(body) = &mut self.body {
-            ready!(self.client.poll_flush(cx));
+            if self.client.call.is_full() {
+                ready!(self.client.poll_flush(cx));
+            }
             if self.client.write_error.is_some() {
                 // Nobody takes the rest; the response may be there all the same.
                 self.body = None;

@@ -25,21 +25,26 @@ fn request(body: impl Into<Body>) -> Request<Body> {
     Request::new(RequestHead::builder("POST", "/").build(), body)
 }
 
-/// A body of many chunks that counts how many were taken.
-struct Counting(Arc<AtomicUsize>);
+/// A body of a hundred chunks that counts how many were taken.
+struct Counting {
+    chunk: Bytes,
+    taken: Arc<AtomicUsize>,
+}
 
 impl Source for Counting {
     fn poll_chunk(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        match self.0.fetch_add(1, Ordering::Relaxed) {
+        match self.taken.fetch_add(1, Ordering::Relaxed) {
             100 => Poll::Ready(None),
-            _ => Poll::Ready(Some(Ok("0123456789".into()))),
+            _ => Poll::Ready(Some(Ok(self.chunk.clone()))),
         }
     }
 }
 
-fn counting() -> (Body, Arc<AtomicUsize>) {
+/// Of chunks of `len` bytes.
+fn counting(len: usize) -> (Body, Arc<AtomicUsize>) {
     let taken = Arc::<AtomicUsize>::default();
-    (Body::from_source(Counting(Arc::clone(&taken)), Some(1000)), taken)
+    let source = Counting { chunk: vec![b'x'; len].into(), taken: Arc::clone(&taken) };
+    (Body::from_source(source, Some(100 * len as u64)), taken)
 }
 
 #[test]
@@ -131,8 +136,17 @@ fn a_stream_that_fails() {
 }
 
 #[test]
+fn small_chunks_leave_together() {
+    let (body, _) = counting(1000);
+    let script = Script::new([REPLY, Read::Bytes(b"lo")]);
+    finish(client(&script).request(request(body))).expect("a response");
+    let writes = script.done().len();
+    assert_eq!(writes, 100_usize.div_ceil(17), "of 16 KiB and what is over");
+}
+
+#[test]
 fn the_body_goes_on_while_the_response_comes() {
-    let (body, taken) = counting();
+    let (body, taken) = counting(5000);
     let script = Script::new([REPLY, Read::Wait, Read::Bytes(b"lo"), Read::End]);
     script.take_at_most(None);
     let response = finish(client(&script).request(request(body))).expect("an early response");
@@ -144,7 +158,7 @@ fn the_body_goes_on_while_the_response_comes() {
 
 #[test]
 fn a_server_that_answers_early_and_closes() {
-    let (body, taken) = counting();
+    let (body, taken) = counting(5000);
     let script = Script::new([REPLY, Read::Bytes(b"lo"), Read::End]);
     script.fail_next_write(ErrorKind::BrokenPipe);
     let response = finish(client(&script).request(request(body))).expect("a response");
@@ -179,7 +193,7 @@ fn without_a_response_the_failed_write_says_more() {
 #[test]
 fn a_source_that_is_too_short() {
     let script = Script::new([]);
-    let (body, _) = counting();
+    let (body, _) = counting(10);
     let result = finish(client(&script).request(request(body.with_len(1001))));
     assert!(matches!(result, Err(Error::Encode(_))), "{result:?}");
 }

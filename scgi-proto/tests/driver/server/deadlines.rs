@@ -182,22 +182,30 @@ fn what_flows_has_an_end_all_the_same() {
     script.then([Read::End]);
     assert!(finish(answer).is_ok());
 
-    let script = Script::new([GET]);
-    let endless = async |_: Request<Body>| {
-        Ok::<_, BoxError>(Response::new(Body::from_source(Endless(script.clone()), None)))
+    let endless = async |len| {
+        let script = Script::new([GET]);
+        let body = Body::from_source(Endless { script: script.clone(), len }, None);
+        let answer = async |_: Request<Body>| Ok::<_, BoxError>(Response::new(body));
+        let result = finish(connection(&script).answer(answer));
+        assert!(matches!(result, Err(Error::Timeout(Timeout::Request))), "{result:?}");
+        script
     };
-    let result = finish(connection(&script).answer(endless));
-    assert!(matches!(result, Err(Error::Timeout(Timeout::Request))), "{result:?}");
-    assert!(script.was_advised(Advice::ResetOnClose));
+    assert!(finish(endless(5000)).was_advised(Advice::ResetOnClose));
+    // Nothing has left.
+    let status = "Status: 503 Service Unavailable\r\n";
+    assert!(finish(endless(1)).written().starts_with(status));
 }
 
 /// A body without end that takes a second for each chunk.
-struct Endless(Script);
+struct Endless {
+    script: Script,
+    len: usize,
+}
 
 impl Source for Endless {
     fn poll_chunk(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        self.0.pass(1);
-        Poll::Ready(Some(Ok("x".into())))
+        self.script.pass(1);
+        Poll::Ready(Some(Ok(vec![b'x'; self.len].into())))
     }
 }
 

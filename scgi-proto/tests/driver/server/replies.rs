@@ -130,7 +130,7 @@ fn halting(fails: bool) -> Response<Body> {
 }
 
 /// A body whose chunks are there.
-struct Flowing(std::array::IntoIter<&'static str, 3>);
+struct Flowing(std::vec::IntoIter<String>);
 
 impl Source for Flowing {
     fn poll_chunk(
@@ -141,18 +141,42 @@ impl Source for Flowing {
     }
 }
 
-#[test]
-fn a_streamed_reply_leaves_piece_by_piece() {
+/// What is done for a reply of these chunks.
+fn flow(chunks: impl IntoIterator<Item = String>) -> Vec<Done> {
     let script = Script::new([GET]);
+    let chunks = Vec::from_iter(chunks);
     let streams = async |_: Request<Body>| {
-        let chunks = ["one", "two", "three"].into_iter();
-        Ok::<_, BoxError>(Response::new(Body::from_source(Flowing(chunks), None)))
+        let body = Body::from_source(Flowing(chunks.clone().into_iter()), None);
+        Ok::<_, BoxError>(Response::new(body))
     };
     assert!(finish(connection(&script).answer(streams)).is_ok());
-    let first = wrote("Status: 200 OK\r\n\r\none");
+    script.done()
+}
+
+#[test]
+fn a_streamed_reply_leaves_piece_by_piece() {
+    let pieces = ["a", "b", "c"].map(|text| text.repeat(5000));
+    let [a, b, c] = pieces.each_ref().map(|piece| wrote(piece));
+    let Done::Wrote(a) = a else { panic!("{a:?}") };
+    let first = wrote(&format!("Status: 200 OK\r\n\r\n{a}"));
     // The first leaves in any case, and one is told once.
-    let done = [first, Done::Advised(Advice::SendAtOnce), wrote("two"), wrote("three")];
-    assert_eq!(script.done(), done);
+    assert_eq!(flow(pieces), [first, Done::Advised(Advice::SendAtOnce), b, c]);
+}
+
+#[test]
+fn small_pieces_that_are_there_leave_together() {
+    let head = "Status: 200 OK\r\n\r\n";
+    let done = flow(["one", "two", "three"].map(String::from));
+    assert_eq!(done, [wrote(&format!("{head}onetwothree"))]);
+
+    let done = flow((0..100).map(|_| "x".repeat(1000)));
+    let lens = done.iter().filter_map(|done| match done {
+        Done::Wrote(bytes) => Some(bytes.len()),
+        _ => None,
+    });
+    let lens = Vec::from_iter(lens);
+    assert_eq!(lens[..2], [head.len() + 17_000, 17_000], "16 KiB and what is over");
+    assert_eq!(lens.iter().sum::<usize>(), head.len() + 100_000);
 }
 
 #[test]
