@@ -29,9 +29,9 @@
 //!
 //! # Streams and deadlines
 //! On sockets ([`Stream`], [`TcpStream`](std::net::TcpStream) and `UnixStream`) every deadline
-//! of [`Config`] holds, to 100 ms: bytes that trickle in do not put it off. A socket on which a
-//! body was waited for, or room for a reply, has read and write timeouts of these 100 ms from
-//! then on.
+//! of [`Config`] holds, to some tenths of a second: bytes that trickle in do not put it off. A
+//! socket on which a body was waited for, or room for a reply, has read and write timeouts of
+//! 100 ms from then on.
 //!
 //! On any other [`Read`](std::io::Read) + [`Write`](std::io::Write) there is nothing to wait with
 //! but the calls themselves, so the deadlines are looked at between them: one that blocks for

@@ -285,7 +285,9 @@ impl Exchange {
     /// lent for a read, if nothing has been read into it, and that of a reply that is written.
     pub fn release_buffer(&mut self) {
         self.receiver.release();
-        self.outbox.release();
+        if self.sent > 0 {
+            self.outbox.release();
+        }
     }
 
     /// Takes bytes that were read elsewhere, as by a first read before the connection was given
@@ -405,6 +407,7 @@ impl Exchange {
 
     #[inline]
     fn send_body(&mut self, chunk: Bytes) -> Result<(), EncodeError> {
+        self.check_open()?;
         self.encoder.body(chunk.len())?;
         if self.is_head_request || chunk.is_empty() {
             return Ok(());
@@ -414,7 +417,13 @@ impl Exchange {
         Ok(())
     }
 
+    /// Nothing comes behind the end, nor behind a reply that took the place of the program's.
+    fn check_open(&self) -> Result<(), EncodeError> {
+        if self.reply == Reply::Ended { Err(EncodeError::AlreadySent) } else { Ok(()) }
+    }
+
     fn send_end(&mut self) -> Result<(), EncodeError> {
+        self.check_open()?;
         self.encoder.finish()?;
         self.reply = Reply::Ended;
         self.flush = true;
@@ -587,10 +596,15 @@ impl Exchange {
         matches!(self.phase, Phase::Closed { .. })
     }
 
-    /// Whether the stream has to be reset when it is dropped (SO_LINGER 0 on TCP).
+    /// Whether the stream has to be reset when it is dropped now (SO_LINGER 0 on TCP), so that the
+    /// peer sees the reply as cut.
     #[must_use]
     pub fn wants_reset(&self) -> bool {
-        self.phase == Phase::Closed { reset: true }
+        match self.phase {
+            Phase::Closed { reset } => reset,
+            Phase::Open => self.sent > 0,
+            Phase::Shutdown | Phase::Drain => false,
+        }
     }
 
     /// Whether the whole reply has been written.
@@ -674,6 +688,8 @@ impl Exchange {
         self.refused |= timeout != Timeout::Request;
         if self.received == 0 {
             self.close();
+        } else if !self.can_replace_reply() {
+            self.abort();
         } else if timeout == Timeout::Request {
             self.refuse(Status::SERVICE_UNAVAILABLE, &timeout);
         } else {

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use scgi_proto::{
-    Config, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status, Timeout,
+    Config, EncodeError, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status,
+    Timeout,
 };
 
 const START: Duration = Duration::ZERO;
@@ -138,8 +139,35 @@ fn a_whole_reply_of_which_some_is_written_stands() {
     reply(&mut exchange);
     exchange.handle_written(7);
     exchange.fail(Status::INTERNAL_SERVER_ERROR);
-    assert!(!exchange.wants_reset());
+    assert!(exchange.wants_reset(), "dropped now, it would be cut");
     assert_eq!(write_all(&mut exchange), " 200 OK\r\n\r\n");
+    assert!(exchange.is_closed() && !exchange.wants_reset());
+}
+
+#[test]
+fn a_whole_reply_of_which_some_is_written_is_cut_at_the_deadline_of_its_request() {
+    let config = Config::default().with_request_timeout(Duration::from_secs(600));
+    let mut exchange = exchange(&config, b"0:,");
+    assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    reply(&mut exchange);
+    exchange.handle_written(7);
+    assert_eq!(exchange.handle_timeout(Duration::from_secs(600)), Some(Timeout::Request));
+    assert!(exchange.is_closed() && exchange.wants_reset());
+}
+
+#[test]
+fn nothing_of_the_program_comes_behind_a_reply_that_took_its_place() {
+    let config = Config::default().with_request_timeout(Duration::from_secs(600));
+    let mut exchange = exchange(&config, b"0:,");
+    assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+    let head = ResponseHead::new(Status::OK);
+    assert_eq!(exchange.send(ResponseEvent::Head(head)), Ok(()));
+    assert_eq!(exchange.handle_timeout(Duration::from_secs(600)), Some(Timeout::Request));
+    for late in [ResponseEvent::Body("late".into()), ResponseEvent::End] {
+        assert_eq!(exchange.send(late), Err(EncodeError::AlreadySent));
+    }
+    let reply = write_all(&mut exchange);
+    assert!(reply.starts_with("Status: 503 ") && !reply.contains("late"), "{reply}");
 }
 
 #[test]

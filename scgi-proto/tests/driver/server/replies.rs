@@ -179,6 +179,47 @@ fn small_pieces_that_are_there_leave_together() {
     assert_eq!(lens.iter().sum::<usize>(), head.len() + 100_000);
 }
 
+/// A body whose chunks are there or have to be waited for.
+struct Steps(std::vec::IntoIter<Poll<&'static str>>);
+
+impl Source for Steps {
+    fn poll_chunk(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        match self.0.next() {
+            Some(chunk) => chunk.map(|chunk| Some(Ok(chunk.into()))),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+#[test]
+fn a_reply_that_is_given_up_is_reset_although_its_end_was_queued() {
+    for is_late in [false, true] {
+        let script = Script::new([GET]);
+        let mut connection = connection(&script);
+        let streams = async |_: Request<Body>| {
+            let steps = vec![Poll::Ready("one"), Poll::Pending, Poll::Ready("two")].into_iter();
+            Ok::<_, BoxError>(Response::new(Body::from_source(Steps(steps), None)))
+        };
+        {
+            let mut answer = pin!(connection.answer(streams));
+            assert!(poll(answer.as_mut()).is_pending());
+            script.take_at_most(None);
+            assert!(poll(answer.as_mut()).is_pending(), "nobody takes the end");
+            if is_late {
+                script.pass(10_000);
+                let late = poll(answer.as_mut());
+                assert!(matches!(late, Poll::Ready(Err(Error::Timeout(_)))), "{late:?}");
+            }
+        }
+        drop(connection);
+        assert!(script.written().ends_with("one"));
+        assert!(script.was_advised(Advice::ResetOnClose), "{is_late}");
+    }
+}
+
 #[test]
 fn a_reply_of_one_piece_costs_no_advice() {
     let script = Script::new([GET]);
