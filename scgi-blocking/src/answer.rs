@@ -132,11 +132,16 @@ where
         Err(panic) => held.with(|connection| connection.program_panicked(&*panic)),
     };
     held.with(|connection| {
-        if sent.is_err() && connection.exchange().is_closed() {
-            return sent;
+        let mut result = sent;
+        while result.is_ok() || !connection.exchange().is_closed() {
+            let finished = connection.finish();
+            if finished.is_ok() {
+                break;
+            }
+            // After a deadline, another reply may have taken the place of one that had not begun.
+            result = result.and(finished);
         }
-        // After a deadline, another reply may have taken the place of one that had not begun.
-        connection.finish().and(sent)
+        result
     })?
 }
 

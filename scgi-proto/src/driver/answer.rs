@@ -69,11 +69,16 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             None => Ok(()),
         };
         drop(upload);
-        if sent.is_err() && self.exchange.is_closed() {
-            return sent;
+        let mut result = sent;
+        while result.is_ok() || !self.exchange.is_closed() {
+            let finished = poll_fn(|cx| self.poll_finish(cx)).await;
+            if finished.is_ok() {
+                break;
+            }
+            // After a deadline, another reply may have taken the place of one that had not begun.
+            result = result.and(finished);
         }
-        // After a deadline, another reply may have taken the place of one that had not begun.
-        poll_fn(|cx| self.poll_finish(cx)).await.and(sent)
+        result
     }
 
     /// The request with what has come of its body. Not in the future, which would hold the parts.

@@ -210,6 +210,26 @@ impl Source for Endless {
 }
 
 #[test]
+fn a_reply_of_which_nothing_was_taken_in_time_is_replaced() {
+    let script = Script::new([GET]);
+    let clock = script.clone();
+    let slow = async |_: Request<Body>| {
+        clock.pass(590);
+        Ok::<_, BoxError>(Response::new("done"))
+    };
+    let mut connection = connection(&script);
+    let mut answer = pin!(connection.answer(slow));
+    script.take_at_most(None);
+    assert!(poll(answer.as_mut()).is_pending());
+    script.pass(10);
+    assert!(poll(answer.as_mut()).is_pending(), "nobody takes the other one either");
+    script.take_at_most(Some(usize::MAX));
+    let result = finish(answer);
+    assert!(matches!(result, Err(Error::Timeout(Timeout::Request))), "{result:?}");
+    assert!(script.written().starts_with("Status: 503 Service Unavailable\r\n"));
+}
+
+#[test]
 fn a_write_side_that_does_not_end_has_a_deadline() {
     let script = Script::new([POST]);
     script.let_shutdown_wait(true);
