@@ -1,21 +1,22 @@
 //! The life of a connection on the server side, without I/O and without a clock.
 
-use core::time::Duration;
+mod deadlines;
+mod reply;
 
-use alloc::format;
-use alloc::string::ToString;
+use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use self::deadlines::{Deadlines, Nanos, Timeouts};
 use crate::config::Config;
 use crate::decode::RequestDecoder;
 use crate::encode::ResponseEncoder;
-use crate::error::{DecodeError, EncodeError, Timeout};
-use crate::event::{RequestEvent, ResponseEvent};
+use crate::error::DecodeError;
+use crate::event::RequestEvent;
 use crate::memory::Memory;
 use crate::outbox::Outbox;
 use crate::receiver::Receiver;
-use crate::response::{ResponseHead, Status};
+use crate::response::Status;
 
 /// One request and its reply on one connection, as a machine: bytes, events and the time go in;
 /// events, bytes to write, and what to do with the stream come out.
@@ -80,49 +81,6 @@ pub struct Exchange {
     flush: bool,
     received: u64,
     sent: u64,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Timeouts {
-    body: Nanos,
-    write: Nanos,
-    drain: Nanos,
-    /// Bytes that may still be read away.
-    drain_limit: u64,
-}
-
-/// When each wait ends; never, while nothing is waited for.
-#[derive(Debug, Clone, Copy)]
-struct Deadlines {
-    /// Of the head, then of what is waited for of the body, then of draining.
-    input: Nanos,
-    write: Nanos,
-    request: Nanos,
-}
-
-/// A time in half the room of a `Duration`, as each connection that waits keeps several of them:
-/// the largest, half a thousand years, is never.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Nanos(u64);
-
-impl Nanos {
-    const NEVER: Self = Self(u64::MAX);
-
-    fn new(time: Duration) -> Self {
-        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    fn after(self, now: Duration) -> Self {
-        Self(self.0.saturating_add(Self::new(now).0))
-    }
-
-    fn is_set(self) -> bool {
-        self != Self::NEVER
-    }
-
-    fn has_passed(self, now: Duration) -> bool {
-        self.is_set() && self <= Self::new(now)
-    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -351,193 +309,6 @@ impl Exchange {
         self.receiver.decoder().body_remaining()
     }
 
-    /// Says that a read has to wait, which starts the deadline of the body if it is one.
-    pub fn wait_for_read(&mut self, now: Duration) {
-        if self.head_seen && !self.deadlines.input.is_set() && self.phase == Phase::Open {
-            self.deadlines.input = self.timeouts.body.after(now);
-        }
-    }
-
-    /// Whether a read of the body has to wait, under its deadline.
-    #[cfg(feature = "std")]
-    pub(crate) fn waits_for_body(&self) -> bool {
-        self.head_seen && self.phase == Phase::Open && self.deadlines.input.is_set()
-    }
-
-    /// Says that the program wants no more of the body, which ends the deadline of a read that had
-    /// to wait for it.
-    pub fn wait_for_no_body(&mut self) {
-        if self.phase == Phase::Open && self.head_seen {
-            self.deadlines.input = Nanos::NEVER;
-        }
-    }
-
-    /// Queues a piece of the reply. The head waits for the first chunk, so that both leave
-    /// together, or for [`flush`](Self::flush).
-    ///
-    /// # Errors
-    /// If the piece cannot be sent, or not now. Nothing of it is queued; answer with
-    /// [`fail`](Self::fail).
-    // Inlined, a chunk is not put into an event and taken out again.
-    #[inline]
-    pub fn send(&mut self, event: ResponseEvent) -> Result<(), EncodeError> {
-        match event {
-            ResponseEvent::Head(head) => self.send_head(&head),
-            ResponseEvent::Body(chunk) => self.send_body(chunk),
-            ResponseEvent::End => self.send_end(),
-        }
-    }
-
-    fn send_head(&mut self, head: &ResponseHead) -> Result<(), EncodeError> {
-        if !self.head_seen {
-            return Err(EncodeError::HeadMissing);
-        }
-        if self.reply != Reply::None || self.phase != Phase::Open {
-            return Err(EncodeError::AlreadySent);
-        }
-        if self.is_head_request {
-            self.encoder = ResponseEncoder::default().for_head_request();
-        }
-        self.outbox.out.reserve(512);
-        self.encoder.head(head, &mut self.outbox.out)?;
-        self.status = Some(head.status());
-        self.reply = Reply::Open;
-        Ok(())
-    }
-
-    #[inline]
-    fn send_body(&mut self, chunk: Bytes) -> Result<(), EncodeError> {
-        self.check_open()?;
-        self.encoder.body(chunk.len())?;
-        if self.is_head_request || chunk.is_empty() {
-            return Ok(());
-        }
-        self.flush = true;
-        self.outbox.push(chunk);
-        Ok(())
-    }
-
-    /// Nothing comes behind the end, nor behind a reply that took the place of the program's.
-    fn check_open(&self) -> Result<(), EncodeError> {
-        if self.reply == Reply::Ended { Err(EncodeError::AlreadySent) } else { Ok(()) }
-    }
-
-    fn send_end(&mut self) -> Result<(), EncodeError> {
-        self.check_open()?;
-        self.encoder.finish()?;
-        self.reply = Reply::Ended;
-        self.flush = true;
-        self.settle();
-        Ok(())
-    }
-
-    /// Lets the queued head leave although no chunk has come.
-    pub fn flush(&mut self) {
-        self.flush = true;
-    }
-
-    /// Whether nothing of the reply has been written yet, so that another can take its place.
-    #[must_use]
-    pub fn can_replace_reply(&self) -> bool {
-        self.sent == 0 && self.phase == Phase::Open
-    }
-
-    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
-    /// by breaking the connection, so that no front server takes what it got for complete.
-    ///
-    /// A request that was refused already keeps its reply: that the program fails on one whose
-    /// body was cut or late is the peer's fault.
-    pub fn fail(&mut self, status: Status) {
-        if self.refusal.is_none() {
-            self.refuse(status, &"the request could not be answered");
-        }
-    }
-
-    fn refuse(&mut self, status: Status, reason: &dyn core::fmt::Display) {
-        if self.phase != Phase::Open || (self.reply == Reply::Ended && self.sent > 0) {
-            return;
-        }
-        if !self.can_replace_reply() {
-            self.abort();
-            return;
-        }
-        self.refusal = Some(status);
-        self.status = Some(status);
-        self.outbox.clear();
-        self.encoder = ResponseEncoder::default();
-        let text = format!("{status}\n{reason}\n");
-        let head = ResponseHead::new(status)
-            .with_field("Content-Type", "text/plain; charset=utf-8")
-            .with_field("Content-Length", text.len().to_string());
-        // Both are made of what is legal; an error here would be a bug of this function.
-        let sent = self.encoder.head(&head, &mut self.outbox.out).is_ok();
-        debug_assert!(sent, "the reply to a bad request is legal");
-        if !self.is_head_request {
-            self.outbox.out.extend_from_slice(text.as_bytes());
-        }
-        self.reply = Reply::Ended;
-        self.flush = true;
-    }
-
-    /// Whether there are bytes to write now.
-    #[must_use]
-    pub fn wants_write(&self) -> bool {
-        self.flush && !matches!(self.phase, Phase::Closed { .. }) && !self.outbox.is_empty()
-    }
-
-    /// Whether the stream has to be told, before the next write, to send each piece at once
-    /// (TCP_NODELAY): a part of the reply has left, and more follows. True once.
-    ///
-    /// Without that, the end of each piece waits until the peer has acknowledged the one before.
-    pub fn wants_no_delay(&mut self) -> bool {
-        let wants = self.reply == Reply::Open && self.sent > 0;
-        if wants {
-            self.reply = Reply::Piecewise;
-        }
-        wants
-    }
-
-    /// Whether what is pending should be written before the next chunk, even if that is there
-    /// already. Small chunks are gathered up to 16 KiB, as each write costs more than their bytes.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.outbox.is_full()
-    }
-
-    /// The bytes to write, in two slices, for one vectored write.
-    #[must_use]
-    pub fn pending(&self) -> (&[u8], &[u8]) {
-        self.outbox.pending()
-    }
-
-    /// Reports that the first `count` of the pending bytes were written.
-    ///
-    /// # Panics
-    /// If `count` is more than is pending.
-    #[inline]
-    pub fn handle_written(&mut self, count: usize) {
-        self.deadlines.write = Nanos::NEVER;
-        if count > 0 {
-            self.written(count);
-        }
-    }
-
-    fn written(&mut self, count: usize) {
-        self.sent += count as u64;
-        self.outbox.advance(count);
-        if self.outbox.is_empty() {
-            self.flush = false;
-            self.settle();
-        }
-    }
-
-    /// Says that a write has to wait, which starts its deadline.
-    pub fn wait_for_write(&mut self, now: Duration) {
-        if !self.deadlines.write.is_set() {
-            self.deadlines.write = self.timeouts.write.after(now);
-        }
-    }
-
     /// Chooses how to close, once the reply is written.
     fn settle(&mut self) {
         if self.reply != Reply::Ended || self.phase != Phase::Open || !self.outbox.is_empty() {
@@ -607,101 +378,18 @@ impl Exchange {
         }
     }
 
-    /// Whether the whole reply has been written.
-    #[must_use]
-    pub fn is_reply_written(&self) -> bool {
-        self.reply == Reply::Ended && self.outbox.is_empty()
-    }
-
-    /// The status of the reply that this machine gave by itself, if it did.
-    #[must_use]
-    pub fn refusal(&self) -> Option<Status> {
-        self.refusal
-    }
-
-    /// The status of the reply, once it has a head.
-    #[must_use]
-    pub fn status(&self) -> Option<Status> {
-        self.status
-    }
-
     /// Bytes received and sent so far.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {
         (self.received, self.sent)
-    }
-
-    /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing happens before.
-    #[must_use]
-    pub fn poll_timeout(&self) -> Option<Duration> {
-        let next = self.next_deadline();
-        next.is_set().then(|| Duration::from_nanos(next.0))
-    }
-
-    #[inline]
-    fn next_deadline(&self) -> Nanos {
-        let Deadlines { input, write, request } = self.deadlines;
-        match self.phase {
-            Phase::Open => input.min(write).min(request),
-            Phase::Drain => input,
-            // A stream may still hold back the end of the reply.
-            Phase::Shutdown | Phase::Closed { .. } => write,
-        }
-    }
-
-    /// As [`handle_timeout`](Self::handle_timeout), for where nothing has to wait and no timer
-    /// tells. The time is asked only if there is a deadline, as it is not for free.
-    #[inline]
-    pub fn check_timeout(&mut self, now: impl FnOnce() -> Duration) -> Option<Timeout> {
-        if self.next_deadline().is_set() { self.handle_timeout(now()) } else { None }
-    }
-
-    /// Acts on deadlines that have passed at `now`, and says which.
-    ///
-    /// A late head or body is answered with 408 while a reply can still start, and with silence
-    /// if the peer never sent a byte; a request that takes too long with 503. Otherwise the
-    /// connection breaks.
-    pub fn handle_timeout(&mut self, now: Duration) -> Option<Timeout> {
-        let passed = |deadline: Nanos| deadline.has_passed(now);
-        let Deadlines { input, write, request } = self.deadlines;
-        if self.phase == Phase::Drain {
-            return passed(input).then(|| {
-                self.close();
-                Timeout::Drain
-            });
-        }
-        if passed(write) {
-            self.phase = Phase::Closed { reset: true };
-            self.deadlines.write = Nanos::NEVER;
-            return Some(Timeout::Write);
-        }
-        if self.phase != Phase::Open {
-            return None;
-        }
-        let timeout = match (passed(input), passed(request)) {
-            (true, _) if self.head_seen => Timeout::Body,
-            (true, _) => Timeout::Head,
-            (_, true) => Timeout::Request,
-            _ => return None,
-        };
-        self.deadlines = Deadlines { input: Nanos::NEVER, write, request: Nanos::NEVER };
-        self.refused |= timeout != Timeout::Request;
-        if self.received == 0 {
-            self.close();
-        } else if !self.can_replace_reply() {
-            self.abort();
-        } else if timeout == Timeout::Request {
-            self.refuse(Status::SERVICE_UNAVAILABLE, &timeout);
-        } else {
-            self.refuse(Status::REQUEST_TIMEOUT, &timeout);
-        }
-        Some(timeout)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::ResponseEvent;
+    use crate::response::ResponseHead;
 
     #[test]
     fn room_is_freed_unless_something_is_in_it() {

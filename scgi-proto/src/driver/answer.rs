@@ -64,12 +64,11 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     /// Sends the body of the response, if there is one, and ends the connection.
     async fn reply(&mut self, mut upload: Upload, body: Option<Body>) -> Result<(), Error> {
-        let sent = match body {
+        let mut result = match body {
             Some(mut body) => poll_fn(|cx| self.poll_send(&mut upload, &mut body, cx)).await,
             None => Ok(()),
         };
         drop(upload);
-        let mut result = sent;
         while result.is_ok() || !self.exchange.is_closed() {
             let finished = poll_fn(|cx| self.poll_finish(cx)).await;
             if finished.is_ok() {

@@ -1,0 +1,192 @@
+//! The reply: what the program sends of it, what takes its place, and what is to be written.
+
+use alloc::format;
+use alloc::string::ToString;
+
+use bytes::Bytes;
+
+use super::deadlines::Nanos;
+use super::{Exchange, Phase, Reply};
+use crate::encode::ResponseEncoder;
+use crate::error::EncodeError;
+use crate::event::ResponseEvent;
+use crate::response::{ResponseHead, Status};
+
+impl Exchange {
+    /// Queues a piece of the reply. The head waits for the first chunk, so that both leave
+    /// together, or for [`flush`](Self::flush).
+    ///
+    /// # Errors
+    /// If the piece cannot be sent, or not now. Nothing of it is queued; answer with
+    /// [`fail`](Self::fail).
+    // Inlined, a chunk is not put into an event and taken out again.
+    #[inline]
+    pub fn send(&mut self, event: ResponseEvent) -> Result<(), EncodeError> {
+        match event {
+            ResponseEvent::Head(head) => self.send_head(&head),
+            ResponseEvent::Body(chunk) => self.send_body(chunk),
+            ResponseEvent::End => self.send_end(),
+        }
+    }
+
+    fn send_head(&mut self, head: &ResponseHead) -> Result<(), EncodeError> {
+        if !self.head_seen {
+            return Err(EncodeError::HeadMissing);
+        }
+        if self.reply != Reply::None || self.phase != Phase::Open {
+            return Err(EncodeError::AlreadySent);
+        }
+        if self.is_head_request {
+            self.encoder = ResponseEncoder::default().for_head_request();
+        }
+        self.outbox.out.reserve(512);
+        self.encoder.head(head, &mut self.outbox.out)?;
+        self.status = Some(head.status());
+        self.reply = Reply::Open;
+        Ok(())
+    }
+
+    #[inline]
+    fn send_body(&mut self, chunk: Bytes) -> Result<(), EncodeError> {
+        self.check_open()?;
+        self.encoder.body(chunk.len())?;
+        if self.is_head_request || chunk.is_empty() {
+            return Ok(());
+        }
+        self.flush = true;
+        self.outbox.push(chunk);
+        Ok(())
+    }
+
+    /// Nothing comes behind the end, nor behind a reply that took the place of the program's.
+    fn check_open(&self) -> Result<(), EncodeError> {
+        if self.reply == Reply::Ended { Err(EncodeError::AlreadySent) } else { Ok(()) }
+    }
+
+    fn send_end(&mut self) -> Result<(), EncodeError> {
+        self.check_open()?;
+        self.encoder.finish()?;
+        self.reply = Reply::Ended;
+        self.flush = true;
+        self.settle();
+        Ok(())
+    }
+
+    /// Lets the queued head leave although no chunk has come.
+    pub fn flush(&mut self) {
+        self.flush = true;
+    }
+
+    /// Whether nothing of the reply has been written yet, so that another can take its place.
+    #[must_use]
+    pub fn can_replace_reply(&self) -> bool {
+        self.sent == 0 && self.phase == Phase::Open
+    }
+
+    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// by breaking the connection, so that no front server takes what it got for complete.
+    ///
+    /// A request that was refused already keeps its reply: that the program fails on one whose
+    /// body was cut or late is the peer's fault.
+    pub fn fail(&mut self, status: Status) {
+        if self.refusal.is_none() {
+            self.refuse(status, &"the request could not be answered");
+        }
+    }
+
+    pub(super) fn refuse(&mut self, status: Status, reason: &dyn core::fmt::Display) {
+        if self.phase != Phase::Open || (self.reply == Reply::Ended && self.sent > 0) {
+            return;
+        }
+        if !self.can_replace_reply() {
+            self.abort();
+            return;
+        }
+        self.refusal = Some(status);
+        self.status = Some(status);
+        self.outbox.clear();
+        self.encoder = ResponseEncoder::default();
+        let text = format!("{status}\n{reason}\n");
+        let head = ResponseHead::new(status)
+            .with_field("Content-Type", "text/plain; charset=utf-8")
+            .with_field("Content-Length", text.len().to_string());
+        // Both are made of what is legal; an error here would be a bug of this function.
+        let sent = self.encoder.head(&head, &mut self.outbox.out).is_ok();
+        debug_assert!(sent, "the reply to a bad request is legal");
+        if !self.is_head_request {
+            self.outbox.out.extend_from_slice(text.as_bytes());
+        }
+        self.reply = Reply::Ended;
+        self.flush = true;
+    }
+
+    /// Whether there are bytes to write now.
+    #[must_use]
+    pub fn wants_write(&self) -> bool {
+        self.flush && !matches!(self.phase, Phase::Closed { .. }) && !self.outbox.is_empty()
+    }
+
+    /// Whether the stream has to be told, before the next write, to send each piece at once
+    /// (TCP_NODELAY): a part of the reply has left, and more follows. True once.
+    ///
+    /// Without that, the end of each piece waits until the peer has acknowledged the one before.
+    pub fn wants_no_delay(&mut self) -> bool {
+        let wants = self.reply == Reply::Open && self.sent > 0;
+        if wants {
+            self.reply = Reply::Piecewise;
+        }
+        wants
+    }
+
+    /// Whether what is pending should be written before the next chunk, even if that is there
+    /// already. Small chunks are gathered up to 16 KiB, as each write costs more than their bytes.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.outbox.is_full()
+    }
+
+    /// The bytes to write, in two slices, for one vectored write.
+    #[must_use]
+    pub fn pending(&self) -> (&[u8], &[u8]) {
+        self.outbox.pending()
+    }
+
+    /// Reports that the first `count` of the pending bytes were written.
+    ///
+    /// # Panics
+    /// If `count` is more than is pending.
+    #[inline]
+    pub fn handle_written(&mut self, count: usize) {
+        self.deadlines.write = Nanos::NEVER;
+        if count > 0 {
+            self.written(count);
+        }
+    }
+
+    fn written(&mut self, count: usize) {
+        self.sent += count as u64;
+        self.outbox.advance(count);
+        if self.outbox.is_empty() {
+            self.flush = false;
+            self.settle();
+        }
+    }
+
+    /// Whether the whole reply has been written.
+    #[must_use]
+    pub fn is_reply_written(&self) -> bool {
+        self.reply == Reply::Ended && self.outbox.is_empty()
+    }
+
+    /// The status of the reply that this machine gave by itself, if it did.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Status> {
+        self.refusal
+    }
+
+    /// The status of the reply, once it has a head.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.status
+    }
+}
