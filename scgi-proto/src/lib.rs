@@ -71,73 +71,52 @@ extern crate alloc;
 extern crate std;
 
 #[cfg(feature = "std")]
-mod address;
-#[cfg(feature = "std")]
-mod bind;
-mod call;
-mod config;
-#[cfg(feature = "std")]
-mod counters;
-mod decimal;
-mod decode;
-#[cfg(feature = "std")]
 pub mod driver;
-mod encode;
 mod error;
-mod escape;
-mod event;
 mod exchange;
-mod field;
 #[cfg(not(doctest))]
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
-mod limits;
-mod memory;
 mod message;
-mod netstring;
-mod outbox;
-mod params;
-mod peer;
-mod policy;
-mod receiver;
-mod request;
-mod response;
+#[cfg(feature = "std")]
+mod net;
 #[cfg(feature = "std")]
 pub mod server;
-#[cfg(all(feature = "socket", unix))]
-pub mod socket;
-#[cfg(all(feature = "systemd", unix))]
-pub mod systemd;
-#[cfg(feature = "std")]
-pub mod trace;
+mod wire;
 
 #[cfg(all(feature = "std", unix))]
-pub use bind::{SocketFile, unix_address};
+pub use net::bind::{SocketFile, unix_address};
+#[cfg(all(feature = "socket", unix))]
+pub use net::socket;
+#[cfg(all(feature = "systemd", unix))]
+pub use net::systemd;
+pub use {
+    error::BoxError,
+    exchange::buffers::Memory,
+    exchange::client::Call,
+    exchange::config::Config,
+    exchange::decode_buffer::Receiver,
+    exchange::peer::{AllowList, Credentials, Network, NetworkError, Peer},
+    exchange::server::Exchange,
+    exchange::timeout::Timeout,
+    message::{IntoResponse, KnownLength, Request, Response},
+    wire::decode::{Decode, RequestDecoder, ResponseDecoder},
+    wire::encode::{RequestEncoder, ResponseEncoder},
+    wire::error::{DecodeError, EncodeError, Part, Protocol},
+    wire::escape::Escaped,
+    wire::event::{RequestEvent, ResponseEvent},
+    wire::limits::Limits,
+    wire::params::Params,
+    wire::policy::Policy,
+    wire::request::{RequestHead, RequestHeadBuilder},
+    wire::response::{Fields, ResponseHead, ResponseKind, Status},
+};
 #[cfg(feature = "std")]
 pub use {
-    address::{Address, AddressError},
-    bind::{BindOptions, Bound, bind, bind_with},
-    counters::{Counted, Counters},
     error::Error,
-    server::Summary,
-};
-pub use {
-    call::Call,
-    config::Config,
-    decode::{Decode, RequestDecoder, ResponseDecoder},
-    encode::{RequestEncoder, ResponseEncoder},
-    error::{BoxError, DecodeError, EncodeError, Part, Protocol, Timeout},
-    escape::Escaped,
-    event::{RequestEvent, ResponseEvent},
-    exchange::Exchange,
-    limits::Limits,
-    memory::Memory,
-    message::{IntoResponse, KnownLength, Request, Response},
-    params::Params,
-    peer::{AllowList, Credentials, Network, NetworkError, Peer},
-    policy::Policy,
-    receiver::Receiver,
-    request::{RequestHead, RequestHeadBuilder},
-    response::{Fields, ResponseHead, ResponseKind, Status},
+    net::address::{Address, AddressError},
+    net::bind::{BindOptions, Bound, bind, bind_with},
+    server::counters::{Counted, Counters},
+    server::{Summary, trace},
 };

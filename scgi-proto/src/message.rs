@@ -5,9 +5,9 @@ use alloc::boxed::Box;
 use bytes::Bytes;
 
 use crate::error::BoxError;
-use crate::peer::Peer;
-use crate::request::RequestHead;
-use crate::response::{Fields, ResponseHead, Status};
+use crate::exchange::peer::Peer;
+use crate::wire::request::RequestHead;
+use crate::wire::response::{Fields, ResponseHead, Status};
 
 /// A body that may know its length before it is sent.
 pub trait KnownLength {

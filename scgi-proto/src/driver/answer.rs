@@ -14,12 +14,13 @@ use super::body::{Body, BodyWrapper};
 use super::connection::Connection;
 use super::transport::{Clock, Transport};
 use super::upload::Upload;
-use crate::error::{Error, Timeout};
-use crate::event::{RequestEvent, ResponseEvent};
+use crate::error::Error;
+use crate::exchange::timeout::Timeout;
 use crate::message::{IntoResponse, Request, Response};
-use crate::request::RequestHead;
-use crate::response::Status;
-use crate::trace::Trace;
+use crate::server::trace::Trace;
+use crate::wire::event::{RequestEvent, ResponseEvent};
+use crate::wire::request::RequestHead;
+use crate::wire::response::Status;
 
 impl<T: Transport, C: Clock> Connection<T, C> {
     /// Reads the request, runs the handler `call`, sends its response, closes.

@@ -8,11 +8,12 @@ use super::body::BodyWrapper;
 use super::intake::fill;
 use super::transfer::Transfer;
 use super::transport::{Outlet, Transport};
-use crate::call::Call;
-use crate::error::{DecodeError, EncodeError, Error};
-use crate::event::{RequestEvent, ResponseEvent};
-use crate::limits::Limits;
+use crate::error::Error;
+use crate::exchange::client::Call;
 use crate::message::{Request, Response};
+use crate::wire::error::{DecodeError, EncodeError};
+use crate::wire::event::{RequestEvent, ResponseEvent};
+use crate::wire::limits::Limits;
 
 /// The client side of one connection, to be polled: one request, one response.
 #[derive(Debug)]

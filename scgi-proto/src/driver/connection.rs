@@ -11,15 +11,17 @@ use bytes::BytesMut;
 use super::arrival::Arrival;
 use super::intake::fill;
 use super::transport::{Advice, Clock, Outlet, Transport};
-use crate::config::Config;
-use crate::counters::Counted;
-use crate::error::{EncodeError, Error, Timeout};
-use crate::event::{RequestEvent, ResponseEvent};
-use crate::exchange::Exchange;
-use crate::peer::Peer;
-use crate::response::Status;
+use crate::error::Error;
+use crate::exchange::config::Config;
+use crate::exchange::peer::Peer;
+use crate::exchange::server::Exchange;
+use crate::exchange::timeout::Timeout;
 use crate::server::Admitted;
-use crate::trace::Trace;
+use crate::server::counters::Counted;
+use crate::server::trace::Trace;
+use crate::wire::error::EncodeError;
+use crate::wire::event::{RequestEvent, ResponseEvent};
+use crate::wire::response::Status;
 
 /// The server side of one connection, to be polled: request events come out, response events go
 /// in.

@@ -6,9 +6,9 @@ use std::io;
 use bytes::Bytes;
 
 use super::scratch::{read_chunk, with_scratch};
-use crate::call::Call;
-use crate::event::{RequestEvent, ResponseEvent};
-use crate::exchange::Exchange;
+use crate::exchange::client::Call;
+use crate::exchange::server::Exchange;
+use crate::wire::event::{RequestEvent, ResponseEvent};
 
 /// A machine that takes what is read from a connection.
 pub trait Intake {

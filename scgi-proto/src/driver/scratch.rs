@@ -7,7 +7,7 @@ use std::vec::Vec;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::decode::BODY_READ;
+use crate::wire::decode::BODY_READ;
 
 /// Heads are read into memory that all connections of a thread share, and only what came is
 /// kept: one that waits holds no more than it got.

@@ -9,10 +9,11 @@ use bytes::Bytes;
 use super::body::{Body, Source};
 use super::client::Client;
 use super::transport::Transport;
-use crate::error::{DecodeError, EncodeError, Error};
-use crate::event::{RequestEvent, ResponseEvent};
-use crate::request::RequestHead;
-use crate::response::ResponseHead;
+use crate::error::Error;
+use crate::wire::error::{DecodeError, EncodeError};
+use crate::wire::event::{RequestEvent, ResponseEvent};
+use crate::wire::request::RequestHead;
+use crate::wire::response::ResponseHead;
 
 /// A client that sends a request's body while it reads the response.
 pub(super) struct Transfer<T> {

@@ -8,8 +8,8 @@ use super::body::Body;
 use super::connection::Connection;
 use super::pipe::{Demand, PipeWriter, body_pipe};
 use super::transport::{Clock, Transport};
-use crate::event::RequestEvent;
-use crate::exchange::Exchange;
+use crate::exchange::server::Exchange;
+use crate::wire::event::RequestEvent;
 
 /// The connection's end of a body that is streamed to the handler.
 #[derive(Default)]

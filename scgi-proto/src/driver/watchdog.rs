@@ -5,7 +5,7 @@ use core::task::Context;
 use core::time::Duration;
 
 use super::transport::Clock;
-use crate::systemd::Notifier;
+use crate::net::systemd::Notifier;
 
 /// Tells systemd at intervals that the accept loop that polls it is alive.
 ///

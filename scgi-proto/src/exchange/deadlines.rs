@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::{Exchange, Phase};
-use crate::error::Timeout;
-use crate::response::Status;
+use super::server::{Exchange, Phase};
+use crate::exchange::timeout::Timeout;
+use crate::wire::response::Status;
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {

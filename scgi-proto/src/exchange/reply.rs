@@ -6,11 +6,11 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::deadlines::Nanos;
-use super::{Exchange, Phase, Reply};
-use crate::encode::ResponseEncoder;
-use crate::error::EncodeError;
-use crate::event::ResponseEvent;
-use crate::response::{ResponseHead, Status};
+use super::server::{Exchange, Phase, Reply};
+use crate::wire::encode::ResponseEncoder;
+use crate::wire::error::EncodeError;
+use crate::wire::event::ResponseEvent;
+use crate::wire::response::{ResponseHead, Status};
 
 impl Exchange {
     /// Queues a piece of the reply. The head waits for the first chunk, so that both leave

@@ -11,7 +11,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Version};
 use super::request::is_left_out;
 use super::response::is_of_connection;
 use super::{ClientAddress, ConvertError};
-use crate::request::{RequestHead, RequestHeadBuilder, parse_length, percent_decode};
+use crate::wire::request::{RequestHead, RequestHeadBuilder, parse_length, percent_decode};
 
 /// Makes a request to a backend of an `http` request's head, with the variables of RFC 3875.
 ///

@@ -5,7 +5,7 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::http::uri::encode_path;
-use crate::params::Params;
+use crate::wire::params::Params;
 
 /// The address of the front server's client: REMOTE_ADDR, and REMOTE_PORT where it is sent.
 ///
@@ -124,7 +124,7 @@ impl fmt::Display for MountPoint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::RequestHeadBuilder;
+    use crate::wire::request::RequestHeadBuilder;
 
     #[test]
     fn client_addresses() {

@@ -43,7 +43,7 @@ pub use request::request_to_http;
 pub use response::{response_from_http, response_to_http};
 pub use uri::strip_mount;
 
-use crate::response::Status;
+use crate::wire::response::Status;
 
 /// A head that has no counterpart on the other side.
 ///

@@ -7,8 +7,8 @@ use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::{ClientAddress, ConvertError, MountPoint, uri};
-use crate::params::Params;
-use crate::request::RequestHead;
+use crate::wire::params::Params;
+use crate::wire::request::RequestHead;
 
 /// Makes an `http` request's head of a received one.
 ///
@@ -131,7 +131,7 @@ pub(super) fn is_left_out(name: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::RequestHeadBuilder;
+    use crate::wire::request::RequestHeadBuilder;
     use alloc::format;
     use alloc::string::String;
 

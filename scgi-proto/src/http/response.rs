@@ -5,8 +5,8 @@ use ::http::response::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use super::ConvertError;
-use crate::field::{is_hop_by_hop, trim};
-use crate::response::{ResponseHead, Status};
+use crate::wire::field::{is_hop_by_hop, trim};
+use crate::wire::response::{ResponseHead, Status};
 
 /// Makes a response's head of an `http` one.
 ///

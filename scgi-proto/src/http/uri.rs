@@ -7,7 +7,7 @@ use ::http::request::Parts;
 use ::http::uri::{PathAndQuery, Scheme};
 
 use super::{ConvertError, MountPoint};
-use crate::params::Params;
+use crate::wire::params::Params;
 
 /// What `http::Uri` takes at most, in bytes.
 const MAX_LEN: usize = u16::MAX as usize - 1;
@@ -185,7 +185,7 @@ pub(super) fn scheme(params: &Params) -> Option<Scheme> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::RequestHeadBuilder;
+    use crate::wire::request::RequestHeadBuilder;
     use alloc::string::ToString;
 
     fn params(pairs: &[(&str, &[u8])]) -> Params {

@@ -6,12 +6,12 @@ use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
 use super::{Decode, HEAD_READ, body_read};
-use crate::error::{DecodeError, Part};
-use crate::event::ResponseEvent;
-use crate::field::{is_status, is_token, split_field, split_line, trim};
-use crate::limits::Limits;
-use crate::request::parse_length;
-use crate::response::{Fields, ResponseHead, ResponseKind, Status};
+use crate::wire::error::{DecodeError, Part};
+use crate::wire::event::ResponseEvent;
+use crate::wire::field::{is_status, is_token, split_field, split_line, trim};
+use crate::wire::limits::Limits;
+use crate::wire::request::parse_length;
+use crate::wire::response::{Fields, ResponseHead, ResponseKind, Status};
 
 /// Decodes one CGI response: [`ResponseEvent::Head`], its body in chunks,
 /// [`ResponseEvent::End`].

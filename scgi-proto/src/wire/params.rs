@@ -6,7 +6,7 @@ use core::fmt;
 
 use bytes::Bytes;
 
-use crate::escape::{Escaped, is_secret};
+use crate::wire::escape::{Escaped, is_secret};
 
 /// The params of a request, in the order in which they were sent.
 ///

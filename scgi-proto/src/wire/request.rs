@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::params::{Params, name_start};
+use crate::wire::params::{Params, name_start};
 
 /// The head of a request: its params and the length of its body.
 ///

@@ -17,29 +17,29 @@
 //! These modules hold text only. Their examples are compiled, and those that can run are run, in
 //! the package `examples`, which has every runtime.
 
-#[doc = include_str!("guide/adapters.md")]
+#[doc = include_str!("adapters.md")]
 pub mod adapters {}
 
-#[doc = include_str!("guide/streaming.md")]
+#[doc = include_str!("streaming.md")]
 pub mod streaming {}
 
-#[doc = include_str!("guide/errors.md")]
+#[doc = include_str!("errors.md")]
 pub mod errors {}
 
-#[doc = include_str!("guide/deploying.md")]
+#[doc = include_str!("deploying.md")]
 pub mod deploying {}
 
-#[doc = include_str!("guide/front_servers.md")]
+#[doc = include_str!("front_servers.md")]
 pub mod front_servers {}
 
-#[doc = include_str!("guide/security.md")]
+#[doc = include_str!("security.md")]
 pub mod security {}
 
-#[doc = include_str!("guide/event_loop.md")]
+#[doc = include_str!("event_loop.md")]
 pub mod event_loop {}
 
-#[doc = include_str!("guide/testing.md")]
+#[doc = include_str!("testing.md")]
 pub mod testing {}
 
-#[doc = include_str!("guide/peers.md")]
+#[doc = include_str!("peers.md")]
 pub mod peers {}

@@ -2,13 +2,13 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::decode::{HEAD_READ, ResponseDecoder};
-use crate::encode::RequestEncoder;
-use crate::error::{DecodeError, EncodeError};
-use crate::event::{RequestEvent, ResponseEvent};
-use crate::limits::Limits;
-use crate::outbox::Outbox;
-use crate::receiver::Receiver;
+use crate::exchange::decode_buffer::Receiver;
+use crate::exchange::write_buffer::Outbox;
+use crate::wire::decode::{HEAD_READ, ResponseDecoder};
+use crate::wire::encode::RequestEncoder;
+use crate::wire::error::{DecodeError, EncodeError};
+use crate::wire::event::{RequestEvent, ResponseEvent};
+use crate::wire::limits::Limits;
 
 /// One request to a backend and its response, as a machine: events go in and bytes come out,
 /// and the other way round. The client's counterpart of [`Exchange`](crate::Exchange).

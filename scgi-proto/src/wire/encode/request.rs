@@ -4,9 +4,9 @@ use bytes::{BufMut, BytesMut};
 use memchr::memchr;
 
 use super::Progress;
-use crate::decimal::Decimal;
-use crate::error::EncodeError;
-use crate::request::{RequestHead, parse_length};
+use crate::wire::error::EncodeError;
+use crate::wire::number::Decimal;
+use crate::wire::request::{RequestHead, parse_length};
 
 /// Encodes one request: the head into a buffer, then the accounting of the body, whose bytes
 /// the caller writes itself.

@@ -7,12 +7,12 @@ use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
 
-use crate::config::Config;
-use crate::counters::{Counted, Counters};
-use crate::peer::{AllowList, Peer};
+use crate::exchange::config::Config;
+use crate::exchange::peer::{AllowList, Peer};
 #[cfg(all(feature = "systemd", unix))]
-use crate::systemd::Notifier;
-use crate::trace::Trace;
+use crate::net::systemd::Notifier;
+use crate::server::counters::{Counted, Counters};
+use crate::server::trace::Trace;
 
 /// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
 /// which systemd kills a service.

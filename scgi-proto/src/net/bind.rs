@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 #[cfg(unix)]
 use std::string::String;
 
-use crate::address::Address;
+use crate::net::address::Address;
 
 /// A bound listener of the standard library, for an adapter to take over.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> 
         #[cfg(unix)]
         Address::Unix(path) => bind_unix(path, options).map_err(|error| at(path, &error)),
         #[cfg(all(feature = "systemd", unix))]
-        Address::Systemd(name) => crate::systemd::bind(name),
+        Address::Systemd(name) => crate::net::systemd::bind(name),
         #[cfg(not(all(feature = "systemd", unix)))]
         Address::Systemd(_) => {
             let text = "sockets of systemd need the feature `systemd`";

@@ -14,7 +14,7 @@ use std::vec::Vec;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
-use crate::bind::Bound;
+use crate::net::bind::Bound;
 
 /// The sockets that were passed, until each is taken.
 struct Sockets {

@@ -2,8 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::decode::{Decode, RequestDecoder};
-use crate::error::DecodeError;
+use crate::wire::decode::{Decode, RequestDecoder};
+use crate::wire::error::DecodeError;
 
 /// A decoder, its read buffer, and whether the input is over.
 ///
@@ -234,8 +234,8 @@ impl Receiver<RequestDecoder> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decode::{RequestDecoder, ResponseDecoder};
-    use crate::event::{RequestEvent, ResponseEvent};
+    use crate::wire::decode::{RequestDecoder, ResponseDecoder};
+    use crate::wire::event::{RequestEvent, ResponseEvent};
 
     #[test]
     fn a_buffer_is_given_lent_released_and_taken() {

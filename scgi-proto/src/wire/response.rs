@@ -7,9 +7,9 @@ use core::fmt;
 use bytes::Bytes;
 use memchr::memchr;
 
-use crate::decimal::Decimal;
-use crate::escape::{Escaped, is_secret};
-use crate::field::{is_status, split_field, split_line};
+use crate::wire::escape::{Escaped, is_secret};
+use crate::wire::field::{is_status, split_field, split_line};
+use crate::wire::number::Decimal;
 
 /// A status code from 100 to 999.
 ///

@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
-use crate::peer::Peer;
+use crate::exchange::peer::Peer;
 
 /// A peer that is gone must give an error, not a signal.
 #[cfg(not(target_vendor = "apple"))]
@@ -195,7 +195,7 @@ pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
 pub fn unix_peer(socket: impl AsFd) -> Peer {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     if let Ok(peer) = rustix::net::sockopt::socket_peercred(socket.as_fd()) {
-        return Peer::Unix(Some(crate::peer::Credentials {
+        return Peer::Unix(Some(crate::exchange::peer::Credentials {
             uid: peer.uid.as_raw(),
             gid: peer.gid.as_raw(),
             pid: u32::try_from(peer.pid.as_raw_nonzero().get()).ok(),

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::request::RequestHead;
-use crate::response::ResponseHead;
+use crate::wire::request::RequestHead;
+use crate::wire::response::ResponseHead;
 
 /// A piece of a request: the head once, then any number of body chunks, then the end.
 ///

@@ -3,11 +3,11 @@
 use bytes::{BufMut, BytesMut};
 
 use super::Progress;
-use crate::decimal::Decimal;
-use crate::error::EncodeError;
-use crate::field::{is_hop_by_hop, is_token, is_value};
-use crate::request::parse_length;
-use crate::response::{ResponseHead, ResponseKind};
+use crate::wire::error::EncodeError;
+use crate::wire::field::{is_hop_by_hop, is_token, is_value};
+use crate::wire::number::Decimal;
+use crate::wire::request::parse_length;
+use crate::wire::response::{ResponseHead, ResponseKind};
 
 /// Encodes one CGI response: the head into a buffer, then the accounting of the body, whose
 /// bytes the caller writes itself.

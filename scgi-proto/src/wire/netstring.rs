@@ -3,7 +3,7 @@
 //! A netstring is `<length>:<bytes>,` with the length in ASCII digits without a sign or a
 //! leading zero (except `0` itself); see <https://cr.yp.to/proto/netstrings.txt>.
 
-use crate::error::{DecodeError, Protocol};
+use crate::wire::error::{DecodeError, Protocol};
 
 /// The length a netstring states, and where its bytes begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

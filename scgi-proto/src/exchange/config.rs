@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use crate::limits::Limits;
-use crate::policy::Policy;
+use crate::wire::limits::Limits;
+use crate::wire::policy::Policy;
 
 /// How the server side of a connection behaves; one value for all connections of a server.
 ///

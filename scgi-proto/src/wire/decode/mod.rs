@@ -8,7 +8,7 @@ mod scan;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::DecodeError;
+use crate::wire::error::DecodeError;
 
 pub use request::RequestDecoder;
 pub use response::ResponseDecoder;

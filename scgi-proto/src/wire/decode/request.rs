@@ -4,13 +4,13 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::block::parse_block;
 use super::{BODY_READ, Decode, HEAD_READ, body_read};
-use crate::error::{DecodeError, Part};
-use crate::event::RequestEvent;
-use crate::limits::Limits;
-use crate::netstring::{Prefix, parse_prefix};
-use crate::params::Params;
-use crate::policy::Policy;
-use crate::request::RequestHead;
+use crate::wire::error::{DecodeError, Part};
+use crate::wire::event::RequestEvent;
+use crate::wire::limits::Limits;
+use crate::wire::netstring::{Prefix, parse_prefix};
+use crate::wire::params::Params;
+use crate::wire::policy::Policy;
+use crate::wire::request::RequestHead;
 
 /// Decodes one request: [`RequestEvent::Head`], its body in chunks, [`RequestEvent::End`].
 ///

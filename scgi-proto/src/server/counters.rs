@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::driver::Clock;
-use crate::exchange::Exchange;
-use crate::peer::Peer;
-use crate::response::Status;
-use crate::trace::Trace;
+use crate::exchange::peer::Peer;
+use crate::exchange::server::Exchange;
+use crate::server::trace::Trace;
+use crate::wire::response::Status;
 
 /// The replies that a server gives by itself, each with its own count.
 const REFUSALS: [Status; 6] = [

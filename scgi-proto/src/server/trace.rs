@@ -30,13 +30,13 @@ mod with {
     use tracing::field::Empty;
     use tracing::{Level, Span, debug, enabled, error_span, warn};
 
-    use crate::address::Address;
     use crate::error::Error;
-    use crate::escape::Escaped;
-    use crate::exchange::Exchange;
-    use crate::peer::Peer;
-    use crate::request::RequestHead;
-    use crate::response::Status;
+    use crate::exchange::peer::Peer;
+    use crate::exchange::server::Exchange;
+    use crate::net::address::Address;
+    use crate::wire::escape::Escaped;
+    use crate::wire::request::RequestHead;
+    use crate::wire::response::Status;
 
     /// What is told of one request; see the [module](crate::trace).
     #[derive(Debug, Clone)]
@@ -162,11 +162,11 @@ mod without {
     use core::time::Duration;
     use std::io;
 
-    use crate::address::Address;
     use crate::error::Error;
-    use crate::exchange::Exchange;
-    use crate::peer::Peer;
-    use crate::request::RequestHead;
+    use crate::exchange::peer::Peer;
+    use crate::exchange::server::Exchange;
+    use crate::net::address::Address;
+    use crate::wire::request::RequestHead;
 
     /// What is told of one request: nothing without the feature `tracing`.
     #[derive(Debug, Clone)]

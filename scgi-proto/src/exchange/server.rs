@@ -1,22 +1,19 @@
 //! The life of a connection on the server side, without I/O and without a clock.
 
-mod deadlines;
-mod reply;
-
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use self::deadlines::{Deadlines, Nanos, Timeouts};
-use crate::config::Config;
-use crate::decode::RequestDecoder;
-use crate::encode::ResponseEncoder;
-use crate::error::DecodeError;
-use crate::event::RequestEvent;
-use crate::memory::Memory;
-use crate::outbox::Outbox;
-use crate::receiver::Receiver;
-use crate::response::Status;
+use super::deadlines::{Deadlines, Nanos, Timeouts};
+use crate::exchange::buffers::Memory;
+use crate::exchange::config::Config;
+use crate::exchange::decode_buffer::Receiver;
+use crate::exchange::write_buffer::Outbox;
+use crate::wire::decode::RequestDecoder;
+use crate::wire::encode::ResponseEncoder;
+use crate::wire::error::DecodeError;
+use crate::wire::event::RequestEvent;
+use crate::wire::response::Status;
 
 /// One request and its reply on one connection, as a machine: bytes, events and the time go in;
 /// events, bytes to write, and what to do with the stream come out.
@@ -58,33 +55,33 @@ use crate::response::Status;
 /// ```
 #[derive(Debug)]
 pub struct Exchange {
-    receiver: Receiver<RequestDecoder>,
-    encoder: ResponseEncoder,
+    pub(super) receiver: Receiver<RequestDecoder>,
+    pub(super) encoder: ResponseEncoder,
     /// Bytes of the reply that are not written yet.
-    outbox: Outbox,
-    timeouts: Timeouts,
-    deadlines: Deadlines,
-    phase: Phase,
-    reply: Reply,
-    head_seen: bool,
+    pub(super) outbox: Outbox,
+    pub(super) timeouts: Timeouts,
+    pub(super) deadlines: Deadlines,
+    pub(super) phase: Phase,
+    pub(super) reply: Reply,
+    pub(super) head_seen: bool,
     /// The request ended with an error, which was answered.
-    refused: bool,
+    pub(super) refused: bool,
     /// The status of a reply that took the place of the program's.
-    refusal: Option<Status>,
+    pub(super) refusal: Option<Status>,
     /// The status of the reply that was sent last.
-    status: Option<Status>,
-    is_head_request: bool,
+    pub(super) status: Option<Status>,
+    pub(super) is_head_request: bool,
     /// More bytes than the body are on their way (nginx without request buffering).
-    expects_surplus: bool,
+    pub(super) expects_surplus: bool,
     /// The program goes on although the peer is gone.
-    run_on: bool,
-    flush: bool,
-    received: u64,
-    sent: u64,
+    pub(super) run_on: bool,
+    pub(super) flush: bool,
+    pub(super) received: u64,
+    pub(super) sent: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub(super) enum Phase {
     Open,
     /// The reply is written; the write side has to be shut down, then input read away.
     Shutdown,
@@ -95,7 +92,7 @@ enum Phase {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reply {
+pub(super) enum Reply {
     None,
     Open,
     /// Still open, and the stream was told to send each piece at once.
@@ -310,7 +307,7 @@ impl Exchange {
     }
 
     /// Chooses how to close, once the reply is written.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         if self.reply != Reply::Ended || self.phase != Phase::Open || !self.outbox.is_empty() {
             return;
         }
@@ -388,8 +385,8 @@ impl Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::ResponseEvent;
-    use crate::response::ResponseHead;
+    use crate::wire::event::ResponseEvent;
+    use crate::wire::response::ResponseHead;
 
     #[test]
     fn room_is_freed_unless_something_is_in_it() {

@@ -6,7 +6,7 @@ mod response;
 pub use request::RequestEncoder;
 pub use response::ResponseEncoder;
 
-use crate::error::EncodeError;
+use crate::wire::error::EncodeError;
 
 /// Where an encoder stands, and how much of a stated length is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use super::scan::nul_places;
-use crate::error::DecodeError;
-use crate::limits::Limits;
-use crate::params::name_start;
-use crate::policy::Policy;
-use crate::request::{LengthError, parse_length};
+use crate::wire::error::DecodeError;
+use crate::wire::limits::Limits;
+use crate::wire::params::name_start;
+use crate::wire::policy::Policy;
+use crate::wire::request::{LengthError, parse_length};
 
 /// What a header block says.
 pub(super) struct Block {

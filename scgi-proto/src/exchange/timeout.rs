@@ -1,0 +1,33 @@
+//! The deadlines of a connection, by name.
+
+use core::fmt;
+
+/// Which deadline passed.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timeout {
+    /// The request's head was not complete in time.
+    Head,
+    /// No byte of the request's body arrived in time.
+    Body,
+    /// The peer took no byte of the response in time.
+    Write,
+    /// The whole request took too long.
+    Request,
+    /// The peer went on sending after the response until the time to drain was over.
+    Drain,
+}
+
+impl fmt::Display for Timeout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Head => "the request head was not complete in time",
+            Self::Body => "no byte of the request body arrived in time",
+            Self::Write => "the peer took no byte of the response in time",
+            Self::Request => "the whole request took too long",
+            Self::Drain => "the peer went on sending until the time to drain was over",
+        })
+    }
+}
+
+impl core::error::Error for Timeout {}
