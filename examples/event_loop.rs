@@ -13,7 +13,8 @@ use mio::{Events, Interest, Poll, Token};
 use rustix::net::sockopt::set_socket_linger;
 use scgi_examples::BoxError;
 use scgi_proto::{
-    Config, EncodeError, Exchange, RequestEvent, RequestHead, ResponseEvent, ResponseHead, Status,
+    ConnectionConfig, EncodeError, RequestEvent, RequestHead, ResponseEvent, ResponseHead,
+    ServerExchange, Status,
 };
 
 /// Connections at once; more wait in the backlog.
@@ -25,7 +26,7 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// One request and its reply.
 struct Connection {
     stream: TcpStream,
-    exchange: Exchange,
+    exchange: ServerExchange,
     request: Option<RequestHead>,
     /// Bytes of the request's body so far.
     body: u64,
@@ -66,10 +67,10 @@ impl Connection {
     /// Starts the deadline of what is waited for.
     fn wait(&mut self, now: Duration) {
         if self.exchange.wants_write() {
-            self.exchange.wait_for_write(now);
+            self.exchange.handle_write_blocked(now);
         } else {
             self.exchange.release_buffer();
-            self.exchange.wait_for_read(now);
+            self.exchange.handle_read_blocked(now);
         }
     }
 
@@ -165,7 +166,7 @@ impl Server {
     fn register(&mut self, mut stream: TcpStream, token: Token) -> io::Result<()> {
         let both = Interest::READABLE | Interest::WRITABLE;
         self.poll.registry().register(&mut stream, token, both)?;
-        let exchange = Exchange::new(&Config::default(), self.start.elapsed());
+        let exchange = ServerExchange::new(&ConnectionConfig::default(), self.start.elapsed());
         let connection = Connection { stream, exchange, request: None, body: 0 };
         self.connections.insert(token, connection);
         Ok(())

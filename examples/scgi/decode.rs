@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use scgi_examples::BoxError;
-use scgi_proto::{Policy, Receiver, RequestDecoder, RequestEvent, RequestHead};
+use scgi_proto::{DecodeBuffer, Policy, RequestDecoder, RequestEvent, RequestHead};
 
 use crate::describe::Received;
 use crate::failure::Context as _;
@@ -69,7 +69,7 @@ fn open(args: &DecodeArgs) -> Result<(String, Box<dyn Read>), BoxError> {
 /// A request as far as it was read.
 struct Decoding<'a> {
     chunk: u64,
-    receiver: Receiver<RequestDecoder>,
+    receiver: DecodeBuffer<RequestDecoder>,
     head: Option<RequestHead>,
     body_length: u64,
     body_out: Option<&'a PathBuf>,
@@ -81,7 +81,7 @@ impl<'a> Decoding<'a> {
         let policy = if args.strict { Policy::strict() } else { Policy::default() };
         Self {
             chunk: args.chunk.map_or(CHUNK, NonZeroU64::get),
-            receiver: Receiver::new(RequestDecoder::new(args.limits.limits(), policy)),
+            receiver: DecodeBuffer::new(RequestDecoder::new(args.limits.limits(), policy)),
             head: None,
             body_length: 0,
             body_out: args.body_out.as_ref(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use scgi_examples::BoxError;
-use scgi_proto::{Address, AllowList, BindOptions, Config, Counters, Network, RequestHead};
+use scgi_proto::{
+    Address, AllowList, BindOptions, ConnectionConfig, Counters, Network, RequestHead,
+};
 use sha2::{Digest, Sha256};
 use tracing::info;
 
@@ -91,8 +93,8 @@ impl EchoArgs {
     }
 
     /// The bounds and deadlines of each connection.
-    pub(crate) fn config(&self) -> Config {
-        let mut config = Config::default().with_limits(self.limits.limits());
+    pub(crate) fn config(&self) -> ConnectionConfig {
+        let mut config = ConnectionConfig::default().with_limits(self.limits.limits());
         if let Some(timeout) = self.head_timeout {
             config = config.with_head_timeout(timeout);
         }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 use scgi_examples::BoxError;
-use scgi_proto::{DecodeError, Receiver, ResponseDecoder};
+use scgi_proto::{DecodeBuffer, DecodeError, ResponseDecoder};
 use scgi_tokio::{
     Body, Client, Error, Limits, Listener, Request, RequestHead, Response, ResponseEvent, Stream,
     serve,
@@ -159,7 +159,7 @@ async fn read_response(
     decoder: ResponseDecoder,
     reply: &mut Reply,
 ) -> Result<(), BoxError> {
-    let mut receiver = Receiver::new(decoder);
+    let mut receiver = DecodeBuffer::new(decoder);
     loop {
         while let Some(event) = receiver.next_event().map_err(Error::from)? {
             match event {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
 use scgi_examples::BoxError;
-use scgi_proto::{Address, Receiver, RequestDecoder, RequestEvent, RequestHead};
+use scgi_proto::{Address, DecodeBuffer, RequestDecoder, RequestEvent, RequestHead};
 
 use crate::failure::Context as _;
 
@@ -74,7 +74,7 @@ pub(crate) fn progress(len: u64) -> ProgressBar {
 
 /// Whether the captured request is a HEAD, whose response has no body.
 pub(crate) fn is_head_request(raw: &[u8]) -> bool {
-    let mut receiver = Receiver::new(RequestDecoder::default());
+    let mut receiver = DecodeBuffer::new(RequestDecoder::default());
     receiver.buffer_mut().extend_from_slice(raw);
     receiver.advance(raw.len());
     match receiver.next_event() {

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use scgi_proto::{
-    Decode, DecodeError, Receiver, RequestDecoder, RequestEvent, RequestHead, ResponseDecoder,
+    Decode, DecodeBuffer, DecodeError, RequestDecoder, RequestEvent, RequestHead, ResponseDecoder,
     ResponseEvent, ResponseHead,
 };
 
 /// What came of a message, and when. Times count from the start of the exchange.
 #[derive(Debug)]
 pub(crate) struct Message<D: Pieces> {
-    receiver: Receiver<D>,
+    receiver: DecodeBuffer<D>,
     pub(crate) head: Option<D::Head>,
     /// Of the head, in bytes; known when the head is.
     pub(crate) head_len: u64,
@@ -81,7 +81,7 @@ impl Pieces for ResponseDecoder {
 impl<D: Pieces> Message<D> {
     pub(crate) fn new(decoder: D) -> Self {
         Self {
-            receiver: Receiver::new(decoder),
+            receiver: DecodeBuffer::new(decoder),
             head: None,
             head_len: 0,
             bytes: 0,

@@ -16,18 +16,18 @@ macro_rules! vocabulary {
             use bytes::Bytes;
             #[allow(unused_imports, reason = "that the name is there is what counts")]
             use $krate::{
-                Address, AddressError, BindOptions, Body, BoxError, Client, Config, Connection,
-                Counters, DecodeError, EncodeError, Error, Fields, Handler, IntoResponse, Limits,
-                Listener, Params, Policy, Request, RequestEvent, RequestHead, RequestHeadBuilder,
-                Response, ResponseEvent, ResponseHead, Serve, Status, Stream, Summary, Timeout,
-                serve_connection,
+                Address, AddressError, BindOptions, Body, BoxError, Client, Connection,
+                ConnectionConfig, Counters, DecodeError, EncodeError, Error, Fields, Handler,
+                IntoResponse, Limits, Listener, Params, Policy, Request, RequestEvent, RequestHead,
+                RequestHeadBuilder, Response, ResponseEvent, ResponseHead, Serve, Status, Stream,
+                Summary, Timeout, serve_connection,
             };
 
             fn _server<H: Handler<M>, M>(listener: Listener, handler: H) -> Serve<H, M> {
                 let server: Serve<H, M> = $serve(listener, handler);
                 let counters: Counters = server.counters();
                 server
-                    .with_config(Config::default())
+                    .with_config(ConnectionConfig::default())
                     .with_limits(Limits::default())
                     .with_max_connections(counters.active() as usize + 1)
                     .with_shutdown_deadline(Duration::ZERO)
@@ -82,12 +82,12 @@ macro_rules! waiting {
         mod $module {
             use bytes::Bytes;
             use $krate::{
-                Address, BindOptions, Body, Client, Config, Connection, Error, Limits, Listener,
+                Address, BindOptions, Body, Client, ConnectionConfig, Connection, Error, Limits, Listener,
                 Request, RequestEvent, Response, ResponseEvent, Status, Stream,
             };
 
             $($async)? fn _connection(stream: Stream) -> Result<(), Error> {
-                let mut connection = Connection::new(stream, &Config::default());
+                let mut connection = Connection::new(stream, &ConnectionConfig::default());
                 let _: Option<RequestEvent> = connection.next_event()$($await)*?;
                 connection.send(ResponseEvent::End)$($await)*?;
                 connection.flush()$($await)*?;

@@ -1,5 +1,5 @@
 //! A client that goes away while its handler waits: the handler is cancelled, or runs to its end
-//! with [`Config::with_run_on`]. A thread cannot be cancelled.
+//! with [`ConnectionConfig::with_ignore_client_abort`]. A thread cannot be cancelled.
 
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::Config;
+use scgi_proto::ConnectionConfig;
 
 /// How long a handler waits, and more than a cancelled one lives.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -52,7 +52,7 @@ fn await_one(count: &AtomicUsize) {
 }
 
 /// Asks and goes away; gives how many handlers finished.
-fn leave(serve: fn(TcpListener, Config, Arc<Seen>), config: Config) -> usize {
+fn leave(serve: fn(TcpListener, ConnectionConfig, Arc<Seen>), config: ConnectionConfig) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address: SocketAddr = listener.local_addr().expect("its address");
     let seen = Arc::<Seen>::default();
@@ -87,7 +87,7 @@ macro_rules! serve {
     }};
 }
 
-fn on_tokio(listener: TcpListener, config: Config, seen: Arc<Seen>) {
+fn on_tokio(listener: TcpListener, config: ConnectionConfig, seen: Arc<Seen>) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         listener.set_nonblocking(true).expect("a mode");
@@ -96,19 +96,19 @@ fn on_tokio(listener: TcpListener, config: Config, seen: Arc<Seen>) {
     });
 }
 
-fn on_async_std(listener: TcpListener, config: Config, seen: Arc<Seen>) {
+fn on_async_std(listener: TcpListener, config: ConnectionConfig, seen: Arc<Seen>) {
     use async_std::task::{block_on, sleep};
     use scgi_async_std::async_std::serve;
     block_on(async { serve!(serve, scgi_async_std, sleep, listener, config, seen) });
 }
 
-fn on_smol(listener: TcpListener, config: Config, seen: Arc<Seen>) {
+fn on_smol(listener: TcpListener, config: ConnectionConfig, seen: Arc<Seen>) {
     use scgi_async_std::smol::serve;
     use smol::{Timer, block_on};
     block_on(async { serve!(serve, scgi_async_std, Timer::after, listener, config, seen) });
 }
 
-fn on_threads(listener: TcpListener, config: Config, seen: Arc<Seen>) {
+fn on_threads(listener: TcpListener, config: ConnectionConfig, seen: Arc<Seen>) {
     let server = scgi_blocking::serve(listener, move |_: scgi_blocking::Request| {
         let guard = seen.begin();
         thread::sleep(PAUSE);
@@ -120,12 +120,12 @@ fn on_threads(listener: TcpListener, config: Config, seen: Arc<Seen>) {
 
 #[test]
 fn a_handler_whose_client_is_gone() {
-    let run_on = Config::default().with_run_on(true);
+    let run_on = ConnectionConfig::default().with_ignore_client_abort(true);
     for serve in [on_tokio, on_async_std, on_smol] {
-        assert_eq!(leave(serve, Config::default()), 0);
+        assert_eq!(leave(serve, ConnectionConfig::default()), 0);
         assert_eq!(leave(serve, run_on), 1);
     }
-    for config in [Config::default(), run_on] {
+    for config in [ConnectionConfig::default(), run_on] {
         assert_eq!(leave(on_threads, config), 1);
     }
 }

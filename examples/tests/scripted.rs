@@ -150,32 +150,32 @@ fn told<E: std::error::Error>(result: Result<(), E>) -> Result<(), String> {
 }
 
 fn on_tokio(script: &Script) -> Outcome {
-    use scgi_tokio::{Config, Error, Request, Response, serve_connection};
+    use scgi_tokio::{ConnectionConfig, Error, Request, Response, serve_connection};
     async fn echo(request: Request) -> Result<Response, Error> {
         Ok(Response::new(request.into_body().collect(100).await?))
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let config = Config::default();
+    let config = ConnectionConfig::default();
     let serving = serve_connection(script.clone(), echo, &config);
     (told(runtime.expect("a runtime").block_on(serving)), script.end().0)
 }
 
 fn on_smol(script: &Script) -> Outcome {
-    use scgi_async_std::{Config, Error, Request, Response, serve_connection};
+    use scgi_async_std::{ConnectionConfig, Error, Request, Response, serve_connection};
     async fn echo(request: Request) -> Result<Response, Error> {
         Ok(Response::new(request.into_body().collect(100).await?))
     }
-    let config = Config::default();
+    let config = ConnectionConfig::default();
     let serving = serve_connection(script.clone().compat(), echo, &config);
     (told(smol::block_on(serving)), script.end().0)
 }
 
 fn on_threads(script: &Script) -> Outcome {
-    use scgi_blocking::{Config, Error, Request, Response, serve_connection};
+    use scgi_blocking::{ConnectionConfig, Error, Request, Response, serve_connection};
     fn echo(request: Request) -> Result<Response, Error> {
         Ok(Response::new(request.into_body().collect(100)?))
     }
-    (told(serve_connection(script.clone(), echo, &Config::default())), script.end().0)
+    (told(serve_connection(script.clone(), echo, &ConnectionConfig::default())), script.end().0)
 }
 
 #[test]
@@ -240,12 +240,15 @@ macro_rules! dropped_at_each_wait {
     ($name:ident, $krate:ident, $stream:expr) => {
         #[test]
         fn $name() {
-            use $krate::{Config, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+            use $krate::{
+                Connection, ConnectionConfig, RequestEvent, ResponseEvent, ResponseHead, Status,
+            };
             let script = Script::new(Fault::Halting, 0);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             // Only for the timers of the tokio crate.
             let _entered = runtime.as_ref().expect("a runtime").enter();
-            let mut connection = Connection::new($stream(script.clone()), &Config::default());
+            let mut connection =
+                Connection::new($stream(script.clone()), &ConnectionConfig::default());
             let (mut waits, mut body) = (0, Vec::new());
             loop {
                 match once(connection.next_event()) {
@@ -278,9 +281,9 @@ dropped_at_each_wait!(other_futures_may_be_dropped, scgi_async_std, Script::comp
 
 #[test]
 fn a_third_runtime() {
-    use scgi_async_std::{Config, Request, Response, serve_connection};
+    use scgi_async_std::{ConnectionConfig, Request, Response, serve_connection};
     let script = Script::new(Fault::Halting, 0);
-    let config = Config::default();
+    let config = ConnectionConfig::default();
     let hello = async |_: Request| Response::new("hello");
     // The smallest executor there is: it asks again and again.
     let mut serving = std::pin::pin!(serve_connection(script.clone().compat(), hello, &config));

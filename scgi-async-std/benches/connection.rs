@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use bound::at_most;
 use futures_lite::io::Cursor;
 use iai_callgrind::{library_benchmark, library_benchmark_group, main};
-use scgi_async_std::{Config, Request, Response, serve_connection};
+use scgi_async_std::{ConnectionConfig, Request, Response, serve_connection};
 
 /// A usual head without a body.
 const REQUEST: &[u8] = include_bytes!("../../scgi-proto/tests/vectors/apache/get_query.scgi");
@@ -34,7 +34,7 @@ fn peer() -> Cursor<Vec<u8>> {
 }
 
 fn serve(peer: Cursor<Vec<u8>>) {
-    let config = Config::default();
+    let config = ConnectionConfig::default();
     let served = pin!(serve_connection(peer, hello, &config));
     let done = served.poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(done, Poll::Ready(Ok(()))), "nothing has to be waited for");

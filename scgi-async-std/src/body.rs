@@ -197,7 +197,7 @@ pin_project! {
     }
 }
 
-/// How much is read from a program's reader at once: two such chunks fill a socket's usual
+/// How much is read from a program's reader at once: two such chunks read_once a socket's usual
 /// buffer share without holding much memory.
 const READER_CHUNK: usize = 16 * 1024;
 

@@ -7,25 +7,25 @@ use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use scgi_proto::driver;
-use scgi_proto::{Config, Error, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{ConnectionConfig, Error, RequestEvent, ResponseEvent, Status};
 
 use crate::transport::{Clock, Timer, Transport};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
-/// The deadlines of [`Config`] hold if there is a timer ([`with_timer`](Self::with_timer));
+/// The deadlines of [`ConnectionConfig`] hold if there is a timer ([`with_timer`](Self::with_timer));
 /// without one, nothing ends a wait. [`serve_connection`](crate::serve_connection) is built on
 /// this.
 ///
 /// # Examples
 /// ```
-/// use scgi_async_std::{Config, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+/// use scgi_async_std::{ConnectionConfig, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
 ///
 /// async fn answer<S>(stream: S) -> Result<(), scgi_async_std::Error>
 /// where
 ///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin,
 /// {
-///     let mut connection = Connection::new(stream, &Config::default());
+///     let mut connection = Connection::new(stream, &ConnectionConfig::default());
 ///     while let Some(event) = connection.next_event().await? {
 ///         if event == RequestEvent::End {
 ///             break;
@@ -43,7 +43,7 @@ pub struct Connection<IO> {
 
 impl<IO> Connection<IO> {
     /// The server side of a connection that was just accepted, without a timer.
-    pub fn new(io: IO, config: &Config) -> Self {
+    pub fn new(io: IO, config: &ConnectionConfig) -> Self {
         let clock = Clock::since(Instant::now(), None);
         Self { driver: driver::Connection::new(Transport(io), clock, config) }
     }

@@ -33,7 +33,7 @@
 //!   futures-io has no clock; `serve` brings it.
 //!
 //! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]
-//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`Config`] and [`Limits`], [`Error`].
+//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`ConnectionConfig`] and [`Limits`], [`Error`].
 //!
 //! # Features
 //! - `smol`: `Listener`, `Stream`, `Client::connect`, and `smol::serve`.
@@ -58,11 +58,9 @@
 mod body;
 mod client;
 mod connection;
-#[cfg(feature = "net")]
-mod first;
-#[cfg(feature = "net")]
-mod group;
 mod handler;
+#[cfg(feature = "net")]
+mod inline;
 #[cfg(feature = "net")]
 mod listener;
 mod message;
@@ -71,6 +69,8 @@ mod serve;
 mod serve_connection;
 #[cfg(feature = "net")]
 mod stream;
+#[cfg(feature = "net")]
+mod task_set;
 mod transport;
 
 #[cfg(feature = "async-std")]
@@ -81,10 +81,10 @@ pub mod smol;
 #[cfg(feature = "net")]
 pub use scgi_proto::Summary;
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
-    DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
-    Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
-    Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
+    Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
+    NetworkError, Params, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
+    ResponseEvent, ResponseHead, Status, Timeout,
 };
 pub use {
     body::Body,

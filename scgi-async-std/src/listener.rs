@@ -10,7 +10,7 @@ use socket2::SockRef;
 #[cfg(unix)]
 use {
     scgi_proto::SocketFile,
-    scgi_proto::socket::{Accepted, accept},
+    scgi_proto::socket::{UnregisteredSocket, accept},
     std::os::fd::OwnedFd,
     std::path::Path,
 };
@@ -32,7 +32,7 @@ pub struct Listener {
     socket: io::Result<Async<Socket>>,
     /// How accepted sockets are taken.
     #[cfg(unix)]
-    kind: fn(OwnedFd) -> Accepted,
+    kind: fn(OwnedFd) -> UnregisteredSocket,
     /// Removes the socket's file at the end, if this program made it.
     #[cfg(unix)]
     file: Option<SocketFile>,
@@ -80,7 +80,7 @@ impl Listener {
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
                 SockRef::from(&listener).listen(options.backlog())?;
-                let listener = Self::new(Ok(listener.into()), Accepted::Unix, file);
+                let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Unix, file);
                 listener.check().map(|()| listener)
             }
         }
@@ -101,7 +101,7 @@ impl Listener {
 impl Listener {
     fn new(
         listener: io::Result<OwnedFd>,
-        kind: fn(OwnedFd) -> Accepted,
+        kind: fn(OwnedFd) -> UnregisteredSocket,
         file: Option<SocketFile>,
     ) -> Self {
         Self { socket: listener.and_then(Async::new), kind, file }
@@ -188,7 +188,7 @@ impl Listener {
 impl From<std::net::TcpListener> for Listener {
     fn from(listener: std::net::TcpListener) -> Self {
         #[cfg(unix)]
-        return Self::new(Ok(listener.into()), Accepted::Tcp, None);
+        return Self::new(Ok(listener.into()), UnregisteredSocket::Tcp, None);
         #[cfg(not(unix))]
         Self { socket: Async::new(listener) }
     }
@@ -198,7 +198,7 @@ impl From<std::net::TcpListener> for Listener {
 #[cfg(unix)]
 impl From<std::os::unix::net::UnixListener> for Listener {
     fn from(listener: std::os::unix::net::UnixListener) -> Self {
-        Self::new(Ok(listener.into()), Accepted::Unix, None)
+        Self::new(Ok(listener.into()), UnregisteredSocket::Unix, None)
     }
 }
 

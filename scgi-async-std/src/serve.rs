@@ -9,17 +9,17 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
-use scgi_proto::server::{Backoff, Settings};
+use scgi_proto::server::{Backoff, ServerConfig};
 use scgi_proto::trace::Trace;
-use scgi_proto::{AllowList, Config, Counters, Limits, Summary};
+use scgi_proto::{AllowList, ConnectionConfig, Counters, Limits, Summary};
 #[cfg(all(feature = "systemd", unix))]
 use scgi_proto::{driver::Watchdog, systemd::Notifier};
 
-use crate::first::{First, Fresh, Shared, answer, late};
-use crate::group::{Group, Spawn};
 use crate::handler::Handler;
+use crate::inline::{First, Fresh, Shared, answer, late};
 use crate::listener::Listener;
 use crate::stream::Stream;
+use crate::task_set::{Spawn, TaskSet};
 use crate::transport::{Clock, Sleep, Transport};
 
 /// Connections served at once, by default: more than a front server keeps open to one backend,
@@ -32,7 +32,7 @@ pub(crate) fn serve<M, H: Handler<M>>(
     handler: H,
     spawn: Spawn,
 ) -> Serve<H, M> {
-    let mut settings = Settings::new(MAX_CONNECTIONS);
+    let mut settings = ServerConfig::new(MAX_CONNECTIONS);
     settings.asks_peer = H::ASKS_PEER;
     Serve {
         listener: listener.into(),
@@ -57,7 +57,7 @@ pub struct Serve<H, M> {
     listener: Listener,
     handler: H,
     spawn: Spawn,
-    settings: Settings,
+    settings: ServerConfig,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     kind: PhantomData<fn() -> M>,
 }
@@ -70,7 +70,7 @@ impl<H, M> Serve<H, M> {
     }
 
     /// Replaces the bounds, rules and deadlines of each connection.
-    pub fn with_config(mut self, config: Config) -> Self {
+    pub fn with_config(mut self, config: ConnectionConfig) -> Self {
         self.settings.config = config;
         self
     }
@@ -159,7 +159,7 @@ async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summa
     let shared = Arc::new(Shared { handler, settings, kind: PhantomData });
     let settings = &shared.settings;
     let mut first = First::new();
-    let tasks = Group::new(server.spawn);
+    let tasks = TaskSet::new(server.spawn);
     let mut summary = Summary::default();
     let mut backoff = Backoff::default();
     let mut stopping = false;

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use scgi_proto::driver::Connection;
-use scgi_proto::{Config, Error};
+use scgi_proto::{ConnectionConfig, Error};
 
 use crate::handler::Handler;
 use crate::transport::{Clock, Transport};
@@ -22,17 +22,21 @@ use crate::transport::{Clock, Transport};
 ///
 /// # Examples
 /// ```
-/// use scgi_async_std::{Config, Error, Request, Response, serve_connection};
+/// use scgi_async_std::{ConnectionConfig, Error, Request, Response, serve_connection};
 ///
 /// async fn answer<S>(stream: S) -> Result<(), Error>
 /// where
 ///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send,
 /// {
 ///     let hello = async |_: Request| Response::new("hello");
-///     serve_connection(stream, hello, &Config::default()).await
+///     serve_connection(stream, hello, &ConnectionConfig::default()).await
 /// }
 /// ```
-pub async fn serve_connection<IO, M, H>(io: IO, handler: H, config: &Config) -> Result<(), Error>
+pub async fn serve_connection<IO, M, H>(
+    io: IO,
+    handler: H,
+    config: &ConnectionConfig,
+) -> Result<(), Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler<M>,

@@ -18,7 +18,9 @@ use scgi_proto::{Address, Peer};
 use socket2::SockRef;
 
 #[cfg(unix)]
-use scgi_proto::socket::{Accepted, read_at_once, shutdown_write, unix_peer, write_at_once};
+use scgi_proto::socket::{
+    UnregisteredSocket, read_at_once, shutdown_write, unix_peer, write_at_once,
+};
 
 /// A connected TCP or Unix socket.
 ///
@@ -40,7 +42,7 @@ enum Inner {
     /// Not yet known to the reactor: a request that is there already is answered without it,
     /// which saves two system calls and an allocation.
     #[cfg(unix)]
-    Accepted(Accepted),
+    Unregistered(UnregisteredSocket),
     Tcp(Async<TcpStream>),
     #[cfg(unix)]
     Unix(Async<UnixStream>),
@@ -83,7 +85,7 @@ impl Stream {
     pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         let read = match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(socket) => return read_at_once(socket, buf),
+            Inner::Unregistered(socket) => return read_at_once(socket, buf),
             Inner::Tcp(stream) => stream.get_ref().read(buf),
             #[cfg(unix)]
             Inner::Unix(stream) => stream.get_ref().read(buf),
@@ -102,7 +104,7 @@ impl Stream {
         match &self.inner {
             Inner::Tcp(stream) => stream.poll_readable(cx),
             Inner::Unix(stream) => stream.poll_readable(cx),
-            Inner::Accepted(_) | Inner::Gone => Poll::Ready(Err(gone())),
+            Inner::Unregistered(_) | Inner::Gone => Poll::Ready(Err(gone())),
         }
     }
 
@@ -110,8 +112,12 @@ impl Stream {
     #[cfg(unix)]
     fn register(&mut self) -> io::Result<()> {
         self.inner = match std::mem::replace(&mut self.inner, Inner::Gone) {
-            Inner::Accepted(Accepted::Tcp(fd)) => Inner::Tcp(Async::new_nonblocking(fd.into())?),
-            Inner::Accepted(Accepted::Unix(fd)) => Inner::Unix(Async::new_nonblocking(fd.into())?),
+            Inner::Unregistered(UnregisteredSocket::Tcp(fd)) => {
+                Inner::Tcp(Async::new_nonblocking(fd.into())?)
+            }
+            Inner::Unregistered(UnregisteredSocket::Unix(fd)) => {
+                Inner::Unix(Async::new_nonblocking(fd.into())?)
+            }
             other => other,
         };
         Ok(())
@@ -124,7 +130,7 @@ impl Stream {
     pub fn peer(&self) -> io::Result<Peer> {
         match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(Accepted::Unix(fd)) => Ok(unix_peer(fd)),
+            Inner::Unregistered(UnregisteredSocket::Unix(fd)) => Ok(unix_peer(fd)),
             #[cfg(unix)]
             Inner::Unix(stream) => Ok(unix_peer(stream)),
             _ => {
@@ -149,7 +155,7 @@ impl Stream {
     fn tcp(&self) -> Option<SockRef<'_>> {
         match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(Accepted::Tcp(fd)) => Some(SockRef::from(fd)),
+            Inner::Unregistered(UnregisteredSocket::Tcp(fd)) => Some(SockRef::from(fd)),
             Inner::Tcp(stream) => Some(SockRef::from(stream.get_ref())),
             _ => None,
         }
@@ -188,9 +194,9 @@ impl From<Async<UnixStream>> for Stream {
 }
 
 #[cfg(unix)]
-impl From<Accepted> for Stream {
-    fn from(socket: Accepted) -> Self {
-        Self { inner: Inner::Accepted(socket) }
+impl From<UnregisteredSocket> for Stream {
+    fn from(socket: UnregisteredSocket) -> Self {
+        Self { inner: Inner::Unregistered(socket) }
     }
 }
 
@@ -203,7 +209,7 @@ macro_rules! poll {
     ($self:ident, $accepted:ident => $try:expr, $stream:ident => $call:expr) => {{
         let this = $self.get_mut();
         #[cfg(unix)]
-        if let Inner::Accepted($accepted) = &this.inner {
+        if let Inner::Unregistered($accepted) = &this.inner {
             if let Some(done) = $try? {
                 return Poll::Ready(Ok(done));
             }
@@ -214,7 +220,7 @@ macro_rules! poll {
             #[cfg(unix)]
             Inner::Unix($stream) => $call,
             #[cfg(unix)]
-            Inner::Accepted(_) => Poll::Ready(Err(gone())),
+            Inner::Unregistered(_) => Poll::Ready(Err(gone())),
             Inner::Gone => Poll::Ready(Err(gone())),
         }
     }};
@@ -228,7 +234,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         #[cfg(unix)]
-        if let Inner::Accepted(socket) = &this.inner {
+        if let Inner::Unregistered(socket) = &this.inner {
             if let Some(count) = read_at_once(socket, buf)? {
                 return Poll::Ready(Ok(count));
             }
@@ -271,7 +277,7 @@ impl AsyncWrite for Stream {
     fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(socket) => shutdown_write(socket),
+            Inner::Unregistered(socket) => shutdown_write(socket),
             Inner::Tcp(stream) => stream.get_ref().shutdown(Shutdown::Write),
             #[cfg(unix)]
             Inner::Unix(stream) => stream.get_ref().shutdown(Shutdown::Write),

@@ -14,7 +14,7 @@ use std::io::Cursor;
 
 use bound::at_most;
 use iai_callgrind::{library_benchmark, library_benchmark_group, main};
-use scgi_blocking::{Config, Request, Response, serve_connection};
+use scgi_blocking::{ConnectionConfig, Request, Response, serve_connection};
 
 /// A usual head without a body.
 const REQUEST: &[u8] = include_bytes!("../../scgi-proto/tests/vectors/apache/get_query.scgi");
@@ -31,7 +31,7 @@ fn peer() -> Cursor<Vec<u8>> {
 }
 
 fn serve(peer: Cursor<Vec<u8>>) {
-    let config = Config::default();
+    let config = ConnectionConfig::default();
     assert!(serve_connection(peer, hello, &config).is_ok());
 }
 

@@ -48,7 +48,7 @@ where
         }
         first => {
             let mut shared = Shared(Arc::new(Mutex::new(Some(connection))));
-            let upload = Upload { shared: shared.clone(), first };
+            let upload = ConnectionBody { shared: shared.clone(), first };
             let body = Body::from_source(upload, Some(len));
             let result =
                 reply(&mut shared, || call(Request::from_parts(head, body).with_peer(peer)));
@@ -93,13 +93,13 @@ impl<IO> Held<IO> for Shared<IO> {
 }
 
 /// The body of a request, read from the connection as it is wanted.
-struct Upload<IO> {
+struct ConnectionBody<IO> {
     shared: Shared<IO>,
     /// A chunk that came with the head.
     first: Option<Bytes>,
 }
 
-impl<IO: Read + Write + Send> Source for Upload<IO> {
+impl<IO: Read + Write + Send> Source for ConnectionBody<IO> {
     fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         // Asked even for the first chunk, as the connection may be over.
         let first = self.first.take();
@@ -148,7 +148,7 @@ where
 /// Sends a response, whose end [`Connection::finish`] then writes.
 fn send<IO: Read + Write, C: Held<IO>>(held: &mut C, response: Response) -> Result<(), Error> {
     let (mut head, mut body) = response.into_parts();
-    head.state_content_length(body.len());
+    head.set_content_length_if_absent(body.len());
     if !queue(held, ResponseEvent::Head(head))? {
         return Ok(());
     }

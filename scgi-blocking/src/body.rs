@@ -4,7 +4,7 @@ use std::fmt;
 use std::io::{self, Read, Write};
 
 use bytes::{Buf, Bytes, BytesMut};
-use scgi_proto::driver::Collector;
+use scgi_proto::driver::BodyCollector;
 use scgi_proto::{BoxError, Error, KnownLength};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
@@ -196,7 +196,7 @@ impl Body {
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
     /// length is known; else as [`chunk`](Self::chunk).
     pub fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        let mut all = Collector::new(limit, self.len)?;
+        let mut all = BodyCollector::new(limit, self.len)?;
         while let Some(chunk) = self.chunk()? {
             all.push(chunk)?;
         }
@@ -283,7 +283,7 @@ struct FromReader<R> {
 }
 
 /// How much is read from a program's reader, or taken from its writer, at once: two such chunks
-/// fill a socket's usual buffer share without holding much memory.
+/// read_once a socket's usual buffer share without holding much memory.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
 impl<R: Read + Send> Source for FromReader<R> {

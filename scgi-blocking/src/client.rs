@@ -5,9 +5,9 @@ use std::io::{self, Read, Write};
 use std::task::Poll;
 
 use bytes::Bytes;
-use scgi_proto::driver::fill;
+use scgi_proto::driver::read_once;
 use scgi_proto::{
-    Address, Call, DecodeError, Error, Limits, RequestEvent, ResponseEvent, ResponseHead,
+    Address, ClientExchange, DecodeError, Error, Limits, RequestEvent, ResponseEvent, ResponseHead,
 };
 
 use crate::body::{Body, Source};
@@ -37,7 +37,7 @@ use crate::stream::Stream;
 /// ```
 pub struct Client<IO> {
     io: IO,
-    call: Call,
+    call: ClientExchange,
     /// Why writing failed; told if no response can be read either.
     write_error: Option<io::Error>,
     socket: AsSocket<IO>,
@@ -56,7 +56,7 @@ impl Client<Stream> {
 impl<IO: 'static> Client<IO> {
     /// The client side of a fresh stream; `limits` bound the response's head.
     pub fn new(io: IO, limits: Limits) -> Self {
-        Self { io, call: Call::new(limits), write_error: None, socket: as_socket }
+        Self { io, call: ClientExchange::new(limits), write_error: None, socket: as_socket }
     }
 }
 
@@ -74,7 +74,7 @@ impl<IO: Read + Write> Client<IO> {
         IO: Send + 'static,
     {
         let (head, body) = request.into_parts();
-        let mut transfer = Transfer { client: self, body: Some(body) };
+        let mut transfer = InFlight { client: self, body: Some(body) };
         transfer.client.call.send(RequestEvent::Head(head))?;
         let head = transfer.head()?;
         Ok(Response::from_parts(head, transfer.into_body()))
@@ -130,7 +130,7 @@ impl<IO: Read + Write> Client<IO> {
         }
         let Self { io, call, socket, .. } = self;
         let chunk_limit = call.chunk_limit();
-        match fill(call, chunk_limit, |buf| read_at_once(io, *socket, buf)) {
+        match read_once(call, chunk_limit, |buf| read_at_once(io, *socket, buf)) {
             Poll::Ready(Ok(Some(event))) => return Ok(Step::Event(Some(event))),
             Poll::Ready(Ok(None)) => {}
             Poll::Pending if blocked => self.wait(Interest::Both)?,
@@ -206,13 +206,13 @@ enum Step {
 
 /// A client in the middle of a whole exchange: the request's body goes out, the response comes
 /// in.
-struct Transfer<IO> {
+struct InFlight<IO> {
     client: Client<IO>,
     /// `None` once all of it was handed over.
     body: Option<Body>,
 }
 
-impl<IO: Read + Write> Transfer<IO> {
+impl<IO: Read + Write> InFlight<IO> {
     /// Moves the request's body on as far as the server takes it.
     fn send_more(&mut self) -> Result<(), Error> {
         while let Some(body) = &mut self.body {
@@ -256,7 +256,7 @@ impl<IO: Read + Write> Transfer<IO> {
     }
 }
 
-impl<IO: Read + Write + Send + 'static> Transfer<IO> {
+impl<IO: Read + Write + Send + 'static> InFlight<IO> {
     /// The body of the response: bytes at hand if they are all of it, and the connection closes;
     /// else it is read from there.
     fn into_body(mut self) -> Body {
@@ -268,7 +268,7 @@ impl<IO: Read + Write + Send + 'static> Transfer<IO> {
     }
 }
 
-impl<IO: Read + Write + Send> Source for Transfer<IO> {
+impl<IO: Read + Write + Send> Source for InFlight<IO> {
     fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         match self.event()? {
             Some(ResponseEvent::Body(chunk)) => Ok(Some(chunk)),

@@ -9,26 +9,27 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::driver::fill;
-use scgi_proto::server::Admitted;
+use scgi_proto::driver::read_once;
+use scgi_proto::server::Admission;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
-    Config, Counted, Error, Exchange, Memory, Peer, RequestEvent, ResponseEvent, Status,
+    Buffers, ConnectionConfig, ConnectionGuard, Error, Peer, RequestEvent, ResponseEvent,
+    ServerExchange, Status,
 };
 
 use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket, poll};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
-/// All deadlines of [`Config`] hold on sockets; see the [crate's page](crate) for other streams.
+/// All deadlines of [`ConnectionConfig`] hold on sockets; see the [crate's page](crate) for other streams.
 /// [`serve`](crate::serve()) is built on this.
 ///
 /// # Examples
 /// ```
-/// use scgi_blocking::{Config, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+/// use scgi_blocking::{ConnectionConfig, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
 ///
 /// fn answer(stream: std::net::TcpStream) -> Result<(), scgi_blocking::Error> {
-///     let mut connection = Connection::new(stream, &Config::default());
+///     let mut connection = Connection::new(stream, &ConnectionConfig::default());
 ///     while let Some(event) = connection.next_event()? {
 ///         if event == RequestEvent::End {
 ///             break;
@@ -42,13 +43,13 @@ use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket, poll};
 /// ```
 pub struct Connection<IO> {
     io: IO,
-    exchange: Exchange,
+    exchange: ServerExchange,
     /// The zero of the exchange's time.
     start: Instant,
     socket: AsSocket<IO>,
     /// Set when the server gives up what still runs.
     cancel: Option<Arc<Cancel>>,
-    counted: Option<Counted>,
+    counted: Option<ConnectionGuard>,
     /// Made when the head has to be waited for: it ends the connection.
     evictor: Option<Waker>,
     /// Boxed, as few servers ask.
@@ -60,8 +61,8 @@ pub struct Connection<IO> {
 
 impl<IO: 'static> Connection<IO> {
     /// The server side of a connection that was just accepted.
-    pub fn new(io: IO, config: &Config) -> Self {
-        let exchange = Exchange::new(config, Duration::ZERO);
+    pub fn new(io: IO, config: &ConnectionConfig) -> Self {
+        let exchange = ServerExchange::new(config, Duration::ZERO);
         Self {
             io,
             exchange,
@@ -80,9 +81,9 @@ impl<IO: 'static> Connection<IO> {
     /// one before left to this thread.
     pub(crate) fn of_server(
         io: IO,
-        config: &Config,
+        config: &ConnectionConfig,
         cancel: Arc<Cancel>,
-        admitted: Admitted,
+        admitted: Admission,
     ) -> Self {
         let mut connection = Self::new(io, config);
         connection.exchange.give_memory(MEMORY.take());
@@ -94,7 +95,7 @@ impl<IO: 'static> Connection<IO> {
 }
 
 impl<IO> Connection<IO> {
-    pub(crate) fn exchange(&mut self) -> &mut Exchange {
+    pub(crate) fn exchange(&mut self) -> &mut ServerExchange {
         &mut self.exchange
     }
 
@@ -155,8 +156,8 @@ impl<IO> Connection<IO> {
         self.check_evicted()?;
         let now = self.now();
         match interest {
-            Interest::Write => self.exchange.wait_for_write(now),
-            Interest::Read | Interest::Both => self.exchange.wait_for_read(now),
+            Interest::Write => self.exchange.handle_write_blocked(now),
+            Interest::Read | Interest::Both => self.exchange.handle_read_blocked(now),
         }
         if let Some(timeout) = self.exchange.handle_timeout(now) {
             return Err(timeout.into());
@@ -205,7 +206,7 @@ impl<IO: Read + Write> Connection<IO> {
             if reads > 0 {
                 self.check_deadline()?;
             }
-            if let Some(event) = self.fill(chunk_limit)? {
+            if let Some(event) = self.read_once(chunk_limit)? {
                 return Ok(Some(event));
             }
             reads += 1;
@@ -223,7 +224,7 @@ impl<IO: Read + Write> Connection<IO> {
     }
 
     /// One read: to the event of a chunk of the body, or into the exchange.
-    fn fill(&mut self, chunk_limit: Option<usize>) -> Result<Option<RequestEvent>, Error> {
+    fn read_once(&mut self, chunk_limit: Option<usize>) -> Result<Option<RequestEvent>, Error> {
         loop {
             match self.read_at_once(chunk_limit) {
                 Poll::Ready(Ok(Some(event))) => {
@@ -268,7 +269,7 @@ impl<IO: Read + Write> Connection<IO> {
         let Self { io, exchange, socket, is_patient, .. } = self;
         // Patience is for a body that flows; what else is read is waited for as ever.
         let is_patient = *is_patient == Some(true) && chunk_limit.is_some();
-        fill(exchange, chunk_limit, |buf| match socket(io) {
+        read_once(exchange, chunk_limit, |buf| match socket(io) {
             Some(socket) if is_patient => socket.read_patiently(buf),
             _ => read_at_once(io, *socket, buf),
         })
@@ -383,7 +384,7 @@ impl<IO: Read + Write> Connection<IO> {
             } else if self.exchange.is_reply_written() {
                 // While draining, nobody is left to be told of a failure, and its deadline is
                 // none: the reply was sent. Either closes the exchange.
-                if self.check_deadline().and_then(|()| self.fill(None)).is_err() {
+                if self.check_deadline().and_then(|()| self.read_once(None)).is_err() {
                     self.exchange.close();
                 }
             } else {
@@ -422,7 +423,7 @@ impl<IO: fmt::Debug> fmt::Debug for Connection<IO> {
 
 thread_local! {
     /// What a server's connection leaves to the next one of its thread.
-    static MEMORY: Cell<Memory> = Cell::default();
+    static MEMORY: Cell<Buffers> = Cell::default();
 }
 
 /// A read that does not wait on a socket; pending if it would have to.

@@ -25,11 +25,11 @@
 //! - [`Connection`] is one request and its reply, piece by piece.
 //!
 //! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]
-//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`Config`] and [`Limits`], [`Error`].
+//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`ConnectionConfig`] and [`Limits`], [`Error`].
 //!
 //! # Streams and deadlines
 //! On sockets ([`Stream`], [`TcpStream`](std::net::TcpStream) and `UnixStream`) every deadline
-//! of [`Config`] holds, to some tenths of a second: bytes that trickle in do not put it off. A
+//! of [`ConnectionConfig`] holds, to some tenths of a second: bytes that trickle in do not put it off. A
 //! socket on which a body was waited for, or room for a reply, has read and write timeouts of
 //! 100 ms from then on.
 //!
@@ -73,10 +73,10 @@ mod socket;
 mod stream;
 
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
-    DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
-    Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
-    Status, Summary, Timeout,
+    Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
+    Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
+    NetworkError, Params, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
+    ResponseEvent, ResponseHead, Status, Summary, Timeout,
 };
 pub use {
     body::{Body, Chunks},

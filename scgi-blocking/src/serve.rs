@@ -10,11 +10,11 @@ use std::task::{Context, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_proto::server::{Backoff, Settings};
+use scgi_proto::server::{Backoff, ServerConfig};
 #[cfg(all(feature = "systemd", unix))]
 use scgi_proto::systemd::Notifier;
 use scgi_proto::trace::Trace;
-use scgi_proto::{AllowList, Config, Counters, Error, Limits, Summary};
+use scgi_proto::{AllowList, ConnectionConfig, Counters, Error, Limits, Summary};
 
 use crate::answer::answer;
 use crate::connection::Connection;
@@ -56,7 +56,7 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
     Serve {
         listener: listener.into(),
         handler,
-        settings: Settings::new(MAX_CONNECTIONS),
+        settings: ServerConfig::new(MAX_CONNECTIONS),
         signal: None,
         control: Arc::default(),
         kind: PhantomData,
@@ -68,7 +68,7 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
 pub struct Serve<H, M> {
     listener: Listener,
     handler: H,
-    settings: Settings,
+    settings: ServerConfig,
     signal: Option<Box<dyn FnOnce() + Send>>,
     control: Arc<Control>,
     kind: PhantomData<fn() -> M>,
@@ -82,7 +82,7 @@ impl<H, M> Serve<H, M> {
     }
 
     /// Replaces the bounds, rules and deadlines of each connection.
-    pub fn with_config(mut self, config: Config) -> Self {
+    pub fn with_config(mut self, config: ConnectionConfig) -> Self {
         self.settings.config = config;
         self
     }
@@ -335,7 +335,7 @@ fn wake_all(listener: &Listener, control: &Control) {
 /// What the threads of a server share.
 struct Server<H, M> {
     handler: H,
-    settings: Settings,
+    settings: ServerConfig,
     /// As the settings and the descriptors allow.
     max_connections: usize,
     /// Held while accepting only, so that a thread that is stuck does not keep it open.
@@ -432,14 +432,14 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
 ///
 /// # Examples
 /// ```
-/// use scgi_blocking::{Client, Config, Limits, Request, RequestHead, Response, serve_connection};
+/// use scgi_blocking::{Client, ConnectionConfig, Limits, Request, RequestHead, Response, serve_connection};
 /// # #[cfg(unix)]
 /// # fn main() -> Result<(), scgi_blocking::Error> {
 /// use std::os::unix::net::UnixStream;
 ///
 /// let (near, far) = UnixStream::pair()?;
 /// std::thread::spawn(|| {
-///     serve_connection(far, |_: Request| Response::new("hello"), &Config::default())
+///     serve_connection(far, |_: Request| Response::new("hello"), &ConnectionConfig::default())
 /// });
 /// let request = Request::new(RequestHead::builder("GET", "/").build(), "");
 /// let response = Client::new(near, Limits::default()).request(request)?;
@@ -449,7 +449,11 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
 /// # fn main() {}
 /// ```
 #[expect(clippy::needless_pass_by_value, reason = "the handler is taken as by `serve`")]
-pub fn serve_connection<IO, M, H>(io: IO, handler: H, config: &Config) -> Result<(), Error>
+pub fn serve_connection<IO, M, H>(
+    io: IO,
+    handler: H,
+    config: &ConnectionConfig,
+) -> Result<(), Error>
 where
     IO: Read + Write + Send + 'static,
     H: Handler<M>,

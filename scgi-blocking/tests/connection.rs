@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use scgi_blocking::{
-    Body, Client, Config, Connection, DecodeError, Error, Limits, Request, RequestEvent,
+    Body, Client, Connection, ConnectionConfig, DecodeError, Error, Limits, Request, RequestEvent,
     RequestHead, Response, ResponseEvent, ResponseHead, Status, Timeout, serve_connection,
 };
 
@@ -112,7 +112,7 @@ fn every_way_of_arriving_gives_the_same_reply() {
                 [ErrorKind::Interrupted, ErrorKind::WouldBlock, ErrorKind::Interrupted].into();
             let script = Script { room, refusals, ..Script::new(reads.clone()) };
             let output = script.output();
-            serve_connection(script, echo, &Config::default()).expect(&shown);
+            serve_connection(script, echo, &ConnectionConfig::default()).expect(&shown);
             assert_eq!(output.text(), ECHOED, "{shown}");
         }
     }
@@ -121,7 +121,8 @@ fn every_way_of_arriving_gives_the_same_reply() {
 #[test]
 fn every_cut_is_told_by_its_kind() {
     for at in 1..POST.len() {
-        let mut connection = Connection::new(Script::bytes(&POST[..at]), &Config::default());
+        let mut connection =
+            Connection::new(Script::bytes(&POST[..at]), &ConnectionConfig::default());
         let error = loop {
             match connection.next_event() {
                 Ok(Some(_)) => {}
@@ -141,7 +142,7 @@ fn a_failing_read_is_told_at_every_step() {
     for at in 0..POST.len() {
         let reads = [Step::Bytes(POST[..at].to_vec()), Step::Fail(ErrorKind::ConnectionReset)];
         let reads = reads.into_iter().filter(|s| !matches!(s, Step::Bytes(b) if b.is_empty()));
-        let mut connection = Connection::new(Script::new(reads), &Config::default());
+        let mut connection = Connection::new(Script::new(reads), &ConnectionConfig::default());
         let error = loop {
             match connection.next_event() {
                 Ok(event) => assert!(event.is_some(), "no end at {at}"),
@@ -157,14 +158,14 @@ fn a_failing_read_is_told_at_every_step() {
 fn an_empty_connection_is_no_error() {
     let script = Script::new([]);
     let output = script.output();
-    serve_connection(script, echo, &Config::default()).expect("a clean close");
+    serve_connection(script, echo, &ConnectionConfig::default()).expect("a clean close");
     assert_eq!(output.text(), "");
 }
 
 #[test]
 fn a_malformed_request_is_answered_and_told() {
     let limits = Limits::default().with_header_block(50).with_body(10);
-    let config = Config::default().with_limits(limits);
+    let config = ConnectionConfig::default().with_limits(limits);
     for (input, status) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "400"),
         (b"18:CONTENT_LENGTH\x0011\x00,", "413"),
@@ -182,13 +183,13 @@ fn a_malformed_request_is_answered_and_told() {
 fn a_body_that_is_cut_is_the_peers_fault_and_a_handler_that_fails_is_not() {
     let script = Script::bytes(&POST[..POST.len() - 2]);
     let output = script.output();
-    let _ = serve_connection(script, echo, &Config::default());
+    let _ = serve_connection(script, echo, &ConnectionConfig::default());
     assert!(output.text().starts_with("Status: 400 "), "{}", output.text());
 
     let script = Script::bytes(POST);
     let output = script.output();
     let fail = |_: Request| Err::<Response, _>("no");
-    serve_connection(script, fail, &Config::default()).expect("answered");
+    serve_connection(script, fail, &ConnectionConfig::default()).expect("answered");
     assert!(output.text().starts_with("Status: 500 "), "{}", output.text());
 }
 
@@ -197,8 +198,12 @@ fn a_body_can_be_part_of_its_reply_and_is_closed_after_it() {
     let reads = POST.iter().map(|byte| Step::Bytes(vec![*byte]));
     let script = Script::new(reads);
     let output = script.output();
-    serve_connection(script, |r: Request| Response::new(r.into_body()), &Config::default())
-        .expect("echoed");
+    serve_connection(
+        script,
+        |r: Request| Response::new(r.into_body()),
+        &ConnectionConfig::default(),
+    )
+    .expect("echoed");
     assert_eq!(output.text(), "Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello");
 
     let kept = Arc::new(Mutex::new(Body::empty()));
@@ -208,7 +213,7 @@ fn a_body_can_be_part_of_its_reply_and_is_closed_after_it() {
         *keeper.lock().expect("no panic") = request.into_body();
         Response::new("")
     };
-    serve_connection(Script::new(reads), keep, &Config::default()).expect("answered");
+    serve_connection(Script::new(reads), keep, &ConnectionConfig::default()).expect("answered");
     assert!(matches!(kept.lock().expect("no panic").chunk(), Err(Error::Closed)));
 }
 
@@ -226,7 +231,7 @@ fn a_writer_sends_what_it_flushes() {
             write!(out, "two")
         }))
     };
-    serve_connection(script, handler, &Config::default()).expect("answered");
+    serve_connection(script, handler, &ConnectionConfig::default()).expect("answered");
     assert_eq!(output.text(), "Status: 200 OK\r\n\r\nonetwo");
 }
 
@@ -235,25 +240,25 @@ fn a_body_that_fails_before_or_after_its_first_bytes() {
     let script = Script::bytes(b"0:,");
     let output = script.output();
     let none = |_: Request| Response::new(Body::from_chunks([Err("no")]));
-    serve_connection(script, none, &Config::default()).expect("answered");
+    serve_connection(script, none, &ConnectionConfig::default()).expect("answered");
     assert!(output.text().starts_with("Status: 500 "), "{}", output.text());
 
     let script = Script::bytes(b"0:,");
     let output = script.output();
     let some = |_: Request| Response::new(Body::from_chunks([Ok("some".into()), Err("no")]));
-    serve_connection(script, some, &Config::default()).expect("broken off");
+    serve_connection(script, some, &ConnectionConfig::default()).expect("broken off");
     assert_eq!(output.text(), "Status: 200 OK\r\n\r\nsome");
 
     let script = Script::bytes(b"0:,");
     let output = script.output();
     let writer = |_: Request| Response::new(Body::from_writer(|_| Err(io::Error::other("no"))));
-    serve_connection(script, writer, &Config::default()).expect("answered");
+    serve_connection(script, writer, &ConnectionConfig::default()).expect("answered");
     assert!(output.text().starts_with("Status: 500 "), "{}", output.text());
 }
 
 #[test]
 fn deadlines_hold_on_a_stream_that_does_not_wait() {
-    let config = Config::default()
+    let config = ConnectionConfig::default()
         .with_head_timeout(Duration::from_millis(50))
         .with_body_timeout(Duration::from_millis(50));
     for (input, kind, reply) in [
@@ -286,7 +291,7 @@ fn deadlines_hold_on_a_stream_that_does_not_wait() {
 fn pieces_go_out_as_they_are_sent_and_wrong_ones_are_refused() {
     let script = Script::bytes(b"0:,");
     let output = script.output();
-    let mut connection = Connection::new(script, &Config::default());
+    let mut connection = Connection::new(script, &ConnectionConfig::default());
     let head = || ResponseEvent::Head(ResponseHead::new(Status::OK));
     assert!(matches!(connection.send(head()), Err(Error::Encode(_))), "before the request");
     assert!(matches!(connection.next_event(), Ok(Some(RequestEvent::Head(_)))));
@@ -307,7 +312,8 @@ fn a_write_that_fails_or_takes_nothing_is_an_error() {
         let mut script = Script::bytes(b"0:,");
         script.broken = kind == ErrorKind::BrokenPipe;
         script.room = room;
-        let result = serve_connection(script, |_: Request| Response::new("x"), &Config::default());
+        let result =
+            serve_connection(script, |_: Request| Response::new("x"), &ConnectionConfig::default());
         assert!(matches!(&result, Err(Error::Io(e)) if e.kind() == kind), "{result:?}");
     }
 }

@@ -11,9 +11,9 @@
 //! A request comes in as bytes, the reply goes out as bytes:
 //! ```
 //! use core::time::Duration;
-//! use scgi_proto::{Config, Exchange, RequestEvent, ResponseEvent, ResponseHead, Status};
+//! use scgi_proto::{ConnectionConfig, ServerExchange, RequestEvent, ResponseEvent, ResponseHead, Status};
 //!
-//! let mut exchange = Exchange::new(&Config::default(), Duration::ZERO);
+//! let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
 //! exchange.receive_slice(b"40:CONTENT_LENGTH\x000\0SCGI\x001\0REQUEST_URI\0/hi\0,");
 //! while let Some(event) = exchange.next_event()? {
 //!     if let RequestEvent::Head(head) = event {
@@ -33,7 +33,7 @@
 //!
 //! | | server side | client side |
 //! |---|---|---|
-//! | a connection's life: deadlines, errors, the close | [`Exchange`], set by [`Config`] | [`Call`] |
+//! | a connection's life: deadlines, errors, the close | [`ServerExchange`], set by [`ConnectionConfig`] | [`ClientExchange`] |
 //! | bytes to events | [`RequestDecoder`] | [`ResponseDecoder`] |
 //! | events to bytes | [`ResponseEncoder`] | [`RequestEncoder`] |
 //! | events | [`RequestEvent`] | [`ResponseEvent`] |
@@ -41,7 +41,7 @@
 //! | bounds on what a peer may send | [`Limits`], [`Policy`] | [`Limits`] |
 //! | errors: the peer's, the caller's | [`DecodeError`], [`EncodeError`] | the same |
 //!
-//! [`Receiver`] is a decoder with its buffer. What adapters share beside the protocol is here too:
+//! [`DecodeBuffer`] is a decoder with its buffer. What adapters share beside the protocol is here too:
 //! [`Request`] and [`Response`], [`Address`] and [`bind_with`], [`Counters`], [`AllowList`],
 //! [`trace`], [`systemd`], what a [`server`] is told, and the [`driver`] that every asynchronous
 //! adapter is built on.
@@ -93,12 +93,12 @@ pub use net::socket;
 pub use net::systemd;
 pub use {
     error::BoxError,
-    exchange::buffers::Memory,
-    exchange::client::Call,
-    exchange::config::Config,
-    exchange::decode_buffer::Receiver,
+    exchange::buffers::Buffers,
+    exchange::client::ClientExchange,
+    exchange::config::ConnectionConfig,
+    exchange::decode_buffer::DecodeBuffer,
     exchange::peer::{AllowList, Credentials, Network, NetworkError, Peer},
-    exchange::server::Exchange,
+    exchange::server::ServerExchange,
     exchange::timeout::Timeout,
     message::{IntoResponse, KnownLength, Request, Response},
     wire::decode::{Decode, RequestDecoder, ResponseDecoder},
@@ -117,6 +117,6 @@ pub use {
     error::Error,
     net::address::{Address, AddressError},
     net::bind::{BindOptions, Bound, bind, bind_with},
-    server::counters::{Counted, Counters},
+    server::counters::{ConnectionGuard, Counters},
     server::{Summary, trace},
 };

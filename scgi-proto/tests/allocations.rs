@@ -1,5 +1,5 @@
 //! What a request and a response cost in allocations, and that a peer cannot make us allocate
-//! by what it declares. Counted for each thread, so tests beside this one do not disturb it.
+//! by what it declares. ConnectionGuard for each thread, so tests beside this one do not disturb it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use bytes::{Bytes, BytesMut};
 use scgi_proto::{
-    Call, Config, Decode, Exchange, Limits, Memory, Policy, Receiver, RequestDecoder,
-    RequestEncoder, RequestEvent, RequestHead, ResponseDecoder, ResponseEncoder, ResponseEvent,
-    ResponseHead, Status,
+    Buffers, ClientExchange, ConnectionConfig, Decode, DecodeBuffer, Limits, Policy,
+    RequestDecoder, RequestEncoder, RequestEvent, RequestHead, ResponseDecoder, ResponseEncoder,
+    ResponseEvent, ResponseHead, ServerExchange, Status,
 };
 
 /// Room for what a test reads, as in an adapter that reads many requests into one buffer.
@@ -85,7 +85,7 @@ fn a_buffer_that_is_just_the_head_is_taken_whole() {
 
 /// A call whose request is written and whose response has come, until its body is there.
 fn call(head: RequestHead, response: &[u8]) -> Bytes {
-    let mut call = Call::new(Limits::default());
+    let mut call = ClientExchange::new(Limits::default());
     call.send(RequestEvent::Head(head)).expect("legal");
     call.send(RequestEvent::End).expect("legal");
     call.handle_written(call.pending().0.len());
@@ -147,8 +147,8 @@ fn encoding_into_a_buffer_with_room_takes_none() {
 }
 
 /// One connection from the first byte to the last, with the program's answer made before.
-fn exchange(memory: Memory, request: &[u8], head: ResponseHead, body: &Bytes) -> Memory {
-    let mut exchange = Exchange::new(&Config::default(), Duration::ZERO);
+fn exchange(memory: Buffers, request: &[u8], head: ResponseHead, body: &Bytes) -> Buffers {
+    let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
     exchange.give_memory(memory);
     exchange.receive_slice(request);
     while let Some(event) = exchange.next_event().expect("legal") {
@@ -168,7 +168,7 @@ fn a_whole_request_in_the_memory_of_the_one_before_takes_its_places_and_its_hand
     let request = capture("nginx/post_form.scgi");
     let head = ResponseHead::new(Status::OK).with_field("Content-Type", "text/plain");
     for body in [Bytes::from(vec![b'.'; 200]), Bytes::from(vec![b'.'; 64 * 1024])] {
-        let memory = exchange(Memory::default(), &request, head.clone(), &body);
+        let memory = exchange(Buffers::default(), &request, head.clone(), &body);
         let (next, mut left) = (head.clone(), None);
         let counted = measure(|| left = Some(exchange(memory, &request, next, &body)));
         // Where the NULs stand, and what lets the head share the buffer.
@@ -196,7 +196,7 @@ fn declared_lengths_allocate_nothing() {
         ("a body of 16 EB", b"36:CONTENT_LENGTH\x0018446744073709551615\0,x"),
     ];
     for (what, input) in cases {
-        let mut receiver = Receiver::new(RequestDecoder::new(limits, Policy::default()));
+        let mut receiver = DecodeBuffer::new(RequestDecoder::new(limits, Policy::default()));
         let counted = measure(|| {
             receiver.buffer_mut().extend_from_slice(input);
             receiver.advance(input.len());

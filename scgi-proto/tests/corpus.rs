@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use scgi_proto::{
-    Decode, DecodeError, Part, Receiver, RequestDecoder, RequestEncoder, RequestEvent, RequestHead,
-    ResponseDecoder, ResponseEvent, ResponseHead,
+    Decode, DecodeBuffer, DecodeError, Part, RequestDecoder, RequestEncoder, RequestEvent,
+    RequestHead, ResponseDecoder, ResponseEvent, ResponseHead,
 };
 use serde_json::Value;
 use sha2::{Digest, Sha256};
@@ -88,7 +88,7 @@ enum Read {
 
 /// The same through the driver, in reads of at most so many bytes.
 fn receive(mut input: &[u8], read: Read, max: usize) -> Decoded {
-    let mut receiver = Receiver::new(RequestDecoder::default());
+    let mut receiver = DecodeBuffer::new(RequestDecoder::default());
     let mut message = Message::default();
     loop {
         match receiver.next_event() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use scgi_proto::{
-    Config, DecodeError, EncodeError, Exchange, Part, RequestEvent, ResponseEvent, ResponseHead,
-    Status, Timeout,
+    ConnectionConfig, DecodeError, EncodeError, Part, RequestEvent, ResponseEvent, ResponseHead,
+    ServerExchange, Status, Timeout,
 };
 
 const GET: &[u8] = b"24:CONTENT_LENGTH\x000\x00SCGI\x001\x00,";
@@ -17,8 +17,8 @@ const fn s(seconds: u64) -> Duration {
 }
 
 /// Deadlines that can be told apart.
-fn config() -> Config {
-    Config::default()
+fn config() -> ConnectionConfig {
+    ConnectionConfig::default()
         .with_head_timeout(s(10))
         .with_body_timeout(s(20))
         .with_write_timeout(s(30))
@@ -26,24 +26,24 @@ fn config() -> Config {
         .with_drain_limit(100)
 }
 
-fn exchange(input: &[u8]) -> Exchange {
-    let mut exchange = Exchange::new(&config(), s(100));
+fn exchange(input: &[u8]) -> ServerExchange {
+    let mut exchange = ServerExchange::new(&config(), s(100));
     read(&mut exchange, input);
     exchange
 }
 
-fn read(exchange: &mut Exchange, input: &[u8]) {
+fn read(exchange: &mut ServerExchange, input: &[u8]) {
     assert!(exchange.wants_read());
     exchange.buffer_mut().extend_from_slice(input);
     exchange.handle_read(input.len());
 }
 
-fn head(exchange: &mut Exchange) {
+fn head(exchange: &mut ServerExchange) {
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
 }
 
 /// The whole request, which is there.
-fn whole(input: &[u8]) -> Exchange {
+fn whole(input: &[u8]) -> ServerExchange {
     let mut exchange = exchange(input);
     head(&mut exchange);
     while exchange.next_event().expect("legal").is_some() {}
@@ -59,7 +59,7 @@ fn body(text: &'static str) -> ResponseEvent {
     ResponseEvent::Body(Bytes::from_static(text.as_bytes()))
 }
 
-fn write(exchange: &mut Exchange) -> String {
+fn write(exchange: &mut ServerExchange) -> String {
     assert!(exchange.wants_write());
     let (first, second) = exchange.pending();
     let all = [first, second].concat();
@@ -211,7 +211,7 @@ fn a_request_that_is_cut() {
 
 #[test]
 fn a_clean_close_is_no_request() {
-    let mut exchange = Exchange::new(&config(), s(0));
+    let mut exchange = ServerExchange::new(&config(), s(0));
     exchange.handle_read(0);
     assert_eq!(exchange.next_event(), Ok(None));
     assert!(exchange.is_request_over() && !exchange.wants_write());
@@ -257,7 +257,7 @@ fn a_drain_ends_with_the_input_or_in_time() {
 #[test]
 fn a_late_head() {
     // A peer that never sent a byte gets no reply.
-    let mut silent = Exchange::new(&config(), s(100));
+    let mut silent = ServerExchange::new(&config(), s(100));
     assert_eq!(silent.poll_timeout(), Some(s(110)));
     assert_eq!(silent.handle_timeout(s(109)), None);
     assert_eq!(silent.handle_timeout(s(110)), Some(Timeout::Head));
@@ -265,7 +265,7 @@ fn a_late_head() {
 
     let mut exchange = exchange(&GET[..10]);
     assert_eq!(exchange.next_event(), Ok(None));
-    exchange.wait_for_read(s(105));
+    exchange.handle_read_blocked(s(105));
     read(&mut exchange, &GET[10..12]);
     assert_eq!(exchange.poll_timeout(), Some(s(110)), "bytes do not renew it");
     assert_eq!(exchange.handle_timeout(s(110)), Some(Timeout::Head));
@@ -280,13 +280,13 @@ fn a_late_body() {
     head(&mut exchange);
     assert_eq!(exchange.poll_timeout(), None, "nobody waits");
     while exchange.next_event().expect("legal").is_some() {}
-    exchange.wait_for_read(s(300));
-    exchange.wait_for_read(s(310));
+    exchange.handle_read_blocked(s(300));
+    exchange.handle_read_blocked(s(310));
     assert_eq!(exchange.poll_timeout(), Some(s(320)), "one wait, however often it is asked");
     read(&mut exchange, &POST[POST.len() - 2..POST.len() - 1]);
     assert_eq!(exchange.poll_timeout(), None, "bytes end the wait");
     while exchange.next_event().expect("legal").is_some() {}
-    exchange.wait_for_read(s(400));
+    exchange.handle_read_blocked(s(400));
     assert_eq!(exchange.handle_timeout(s(420)), Some(Timeout::Body));
     assert!(write(&mut exchange).starts_with("Status: 408 "));
 }
@@ -298,7 +298,7 @@ fn a_late_body_after_the_reply_has_begun_breaks_the_connection() {
     exchange.send(ok()).expect("queued");
     exchange.send(body("x")).expect("queued");
     write(&mut exchange);
-    exchange.wait_for_read(s(300));
+    exchange.handle_read_blocked(s(300));
     assert_eq!(exchange.handle_timeout(s(320)), Some(Timeout::Body));
     assert!(exchange.is_closed() && exchange.wants_reset());
 }
@@ -308,12 +308,12 @@ fn a_peer_that_takes_nothing() {
     let mut exchange = whole(GET);
     exchange.send(ok()).expect("queued");
     exchange.send(body("hello")).expect("queued");
-    exchange.wait_for_write(s(300));
-    exchange.wait_for_write(s(310));
+    exchange.handle_write_blocked(s(300));
+    exchange.handle_write_blocked(s(310));
     assert_eq!(exchange.poll_timeout(), Some(s(330)));
     exchange.handle_written(3);
     assert_eq!(exchange.poll_timeout(), None, "a byte ends the wait");
-    exchange.wait_for_write(s(400));
+    exchange.handle_write_blocked(s(400));
     assert_eq!(exchange.handle_timeout(s(429)), None);
     assert_eq!(exchange.handle_timeout(s(430)), Some(Timeout::Write));
     assert!(exchange.is_closed() && exchange.wants_reset() && !exchange.wants_write());
@@ -322,7 +322,7 @@ fn a_peer_that_takes_nothing() {
 #[test]
 fn a_request_that_takes_too_long() {
     let config = config().with_request_timeout(s(50));
-    let mut exchange = Exchange::new(&config, s(100));
+    let mut exchange = ServerExchange::new(&config, s(100));
     read(&mut exchange, GET);
     head(&mut exchange);
     assert_eq!(exchange.poll_timeout(), Some(s(150)));
@@ -380,8 +380,8 @@ fn a_peer_that_went_away() {
     exchange.handle_read(0);
     assert!(!exchange.may_watch() && exchange.is_peer_gone());
 
-    let config = config().with_run_on(true);
-    let mut patient = Exchange::new(&config, s(0));
+    let config = config().with_ignore_client_abort(true);
+    let mut patient = ServerExchange::new(&config, s(0));
     read(&mut patient, GET);
     head(&mut patient);
     assert!(!patient.may_watch());
@@ -418,14 +418,18 @@ fn a_body_that_nginx_did_not_wait_for() {
 #[test]
 fn a_body_can_be_read_straight_to_its_place() {
     let mut place = [0; 3];
-    assert_eq!(Exchange::new(&config(), s(0)).read_body(&mut place), 0, "there is no head yet");
+    assert_eq!(
+        ServerExchange::new(&config(), s(0)).read_body(&mut place),
+        0,
+        "there is no head yet"
+    );
     let mut exchange = exchange(POST);
     head(&mut exchange);
     assert_eq!(exchange.read_body(&mut place), 3);
     assert_eq!(&place, b"hel");
     assert_eq!(exchange.read_body(&mut place), 2);
     assert_eq!(exchange.body_remaining(), Some(0));
-    let mut empty = Exchange::new(&config(), s(0));
+    let mut empty = ServerExchange::new(&config(), s(0));
     let room = empty.unfilled();
     assert!(!room.is_empty());
     room[..3].copy_from_slice(b"0:,");

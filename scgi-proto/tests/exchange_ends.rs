@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use scgi_proto::{
-    Config, EncodeError, Exchange, Memory, RequestEvent, ResponseEvent, ResponseHead, Status,
-    Timeout,
+    Buffers, ConnectionConfig, EncodeError, RequestEvent, ResponseEvent, ResponseHead,
+    ServerExchange, Status, Timeout,
 };
 
 const START: Duration = Duration::ZERO;
 
-fn exchange(config: &Config, input: &[u8]) -> Exchange {
-    let mut exchange = Exchange::new(config, START);
+fn exchange(config: &ConnectionConfig, input: &[u8]) -> ServerExchange {
+    let mut exchange = ServerExchange::new(config, START);
     exchange.receive(input.into());
     exchange
 }
 
-fn write_all(exchange: &mut Exchange) -> String {
+fn write_all(exchange: &mut ServerExchange) -> String {
     let (first, second) = exchange.pending();
     let all = [first, second].concat();
     exchange.handle_written(all.len());
@@ -25,7 +25,7 @@ fn write_all(exchange: &mut Exchange) -> String {
 
 #[test]
 fn what_is_read_elsewhere_is_drained_and_counted_too() {
-    let config = Config::default().with_drain_limit(100);
+    let config = ConnectionConfig::default().with_drain_limit(100);
     let mut exchange = exchange(&config, b"GET / HTTP/1.1\r\n");
     assert!(exchange.next_event().is_err());
     assert!(write_all(&mut exchange).starts_with("Status: 400 "));
@@ -39,7 +39,7 @@ fn what_is_read_elsewhere_is_drained_and_counted_too() {
 
 #[test]
 fn a_refused_request_keeps_its_reply_although_the_program_fails_on_it() {
-    let mut exchange = exchange(&Config::default(), b"17:CONTENT_LENGTH\x005\x00,ab");
+    let mut exchange = exchange(&ConnectionConfig::default(), b"17:CONTENT_LENGTH\x005\x00,ab");
     exchange.handle_read(0);
     while let Ok(Some(_)) = exchange.next_event() {}
     assert!(exchange.is_request_over());
@@ -50,7 +50,7 @@ fn a_refused_request_keeps_its_reply_although_the_program_fails_on_it() {
 
 #[test]
 fn a_request_that_took_too_long_is_told_so_although_the_program_fails_then() {
-    let config = Config::default().with_request_timeout(Duration::from_secs(3));
+    let config = ConnectionConfig::default().with_request_timeout(Duration::from_secs(3));
     let mut exchange = exchange(&config, b"17:CONTENT_LENGTH\x005\x00,ab");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     assert!(exchange.handle_timeout(Duration::from_secs(3)).is_some());
@@ -61,11 +61,11 @@ fn a_request_that_took_too_long_is_told_so_although_the_program_fails_then() {
 
 #[test]
 fn memory_goes_from_one_exchange_to_the_next_without_its_bytes() {
-    let config = Config::default();
-    let mut memory = Memory::default();
+    let config = ConnectionConfig::default();
+    let mut memory = Buffers::default();
     let mut kept = Vec::new();
     for count in 0..100 {
-        let mut exchange = Exchange::new(&config, START);
+        let mut exchange = ServerExchange::new(&config, START);
         exchange.give_memory(memory);
         assert!(matches!(exchange.next_event(), Ok(None)), "nothing was left over");
         let block = format!("CONTENT_LENGTH\x000\x00N\x00{count}\x00");
@@ -89,7 +89,7 @@ fn memory_goes_from_one_exchange_to_the_next_without_its_bytes() {
     }
 }
 
-fn reply(exchange: &mut Exchange) {
+fn reply(exchange: &mut ServerExchange) {
     exchange.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).expect("queued");
     exchange.send(ResponseEvent::End).expect("queued");
 }
@@ -97,7 +97,7 @@ fn reply(exchange: &mut Exchange) {
 #[test]
 fn what_is_read_elsewhere_while_draining_is_thrown_away() {
     for slice in [false, true] {
-        let mut exchange = exchange(&Config::default(), b"GET / HTTP/1.1\r\n");
+        let mut exchange = exchange(&ConnectionConfig::default(), b"GET / HTTP/1.1\r\n");
         assert!(exchange.next_event().is_err());
         write_all(&mut exchange);
         exchange.handle_shutdown(START);
@@ -115,7 +115,7 @@ fn what_is_read_elsewhere_while_draining_is_thrown_away() {
 
 #[test]
 fn nothing_that_was_read_at_first_is_not_the_end_of_input() {
-    let mut exchange = Exchange::new(&Config::default(), START);
+    let mut exchange = ServerExchange::new(&ConnectionConfig::default(), START);
     exchange.receive(BytesMut::new());
     assert_eq!(exchange.next_event(), Ok(None));
     assert!(exchange.wants_read());
@@ -125,7 +125,7 @@ fn nothing_that_was_read_at_first_is_not_the_end_of_input() {
 
 #[test]
 fn a_whole_reply_is_replaced_until_its_first_byte_is_written() {
-    let mut exchange = exchange(&Config::default(), b"0:,");
+    let mut exchange = exchange(&ConnectionConfig::default(), b"0:,");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     reply(&mut exchange);
     exchange.fail(Status::INTERNAL_SERVER_ERROR);
@@ -134,7 +134,7 @@ fn a_whole_reply_is_replaced_until_its_first_byte_is_written() {
 
 #[test]
 fn a_whole_reply_of_which_some_is_written_stands() {
-    let mut exchange = exchange(&Config::default(), b"0:,");
+    let mut exchange = exchange(&ConnectionConfig::default(), b"0:,");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     reply(&mut exchange);
     exchange.handle_written(7);
@@ -146,7 +146,7 @@ fn a_whole_reply_of_which_some_is_written_stands() {
 
 #[test]
 fn a_whole_reply_of_which_some_is_written_is_cut_at_the_deadline_of_its_request() {
-    let config = Config::default().with_request_timeout(Duration::from_secs(600));
+    let config = ConnectionConfig::default().with_request_timeout(Duration::from_secs(600));
     let mut exchange = exchange(&config, b"0:,");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     reply(&mut exchange);
@@ -157,7 +157,7 @@ fn a_whole_reply_of_which_some_is_written_is_cut_at_the_deadline_of_its_request(
 
 #[test]
 fn nothing_of_the_program_comes_behind_a_reply_that_took_its_place() {
-    let config = Config::default().with_request_timeout(Duration::from_secs(600));
+    let config = ConnectionConfig::default().with_request_timeout(Duration::from_secs(600));
     let mut exchange = exchange(&config, b"0:,");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     let head = ResponseHead::new(Status::OK);
@@ -172,13 +172,13 @@ fn nothing_of_the_program_comes_behind_a_reply_that_took_its_place() {
 
 #[test]
 fn after_a_late_head_nothing_is_read_and_after_a_late_reply_the_body_may_be() {
-    let config = Config::default().with_head_timeout(Duration::from_secs(1));
+    let config = ConnectionConfig::default().with_head_timeout(Duration::from_secs(1));
     let mut late = exchange(&config, b"17:CONT");
     assert!(matches!(late.next_event(), Ok(None)));
     assert_eq!(late.handle_timeout(Duration::from_secs(1)), Some(Timeout::Head));
     assert!(late.is_request_over());
 
-    let config = Config::default().with_request_timeout(Duration::from_secs(1));
+    let config = ConnectionConfig::default().with_request_timeout(Duration::from_secs(1));
     let mut slow = exchange(&config, b"17:CONTENT_LENGTH\x005\x00,ab");
     assert!(matches!(slow.next_event(), Ok(Some(RequestEvent::Head(_)))));
     assert_eq!(slow.handle_timeout(Duration::from_secs(1)), Some(Timeout::Request));
@@ -187,7 +187,7 @@ fn after_a_late_head_nothing_is_read_and_after_a_late_reply_the_body_may_be() {
 
 #[test]
 fn a_body_that_has_come_needs_no_drain_although_nobody_read_it() {
-    let mut exchange = exchange(&Config::default(), b"17:CONTENT_LENGTH\x005\x00,hello");
+    let mut exchange = exchange(&ConnectionConfig::default(), b"17:CONTENT_LENGTH\x005\x00,hello");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     reply(&mut exchange);
     write_all(&mut exchange);
@@ -195,7 +195,7 @@ fn a_body_that_has_come_needs_no_drain_although_nobody_read_it() {
 }
 
 /// A request with two of five bytes of its body, whose head was taken.
-fn begun(config: &Config) -> Exchange {
+fn begun(config: &ConnectionConfig) -> ServerExchange {
     let mut exchange = exchange(config, b"17:CONTENT_LENGTH\x005\x00,ab");
     assert_eq!(exchange.chunk_limit(), None, "the head comes first");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
@@ -206,7 +206,7 @@ fn begun(config: &Config) -> Exchange {
 
 #[test]
 fn a_chunk_is_taken_past_the_buffer_and_counted() {
-    let mut exchange = begun(&Config::default());
+    let mut exchange = begun(&ConnectionConfig::default());
     assert_eq!(exchange.chunk_limit(), Some(3));
     let event = exchange.receive_chunk("cd".into());
     assert_eq!(event, Some(RequestEvent::Body("cd".into())));
@@ -218,12 +218,12 @@ fn a_chunk_is_taken_past_the_buffer_and_counted() {
 
 #[test]
 fn nobody_waits_for_a_chunk_once_the_reply_has_ended_or_the_body_was_late() {
-    let mut answered = begun(&Config::default());
+    let mut answered = begun(&ConnectionConfig::default());
     reply(&mut answered);
     write_all(&mut answered);
     assert!(answered.wants_shutdown());
-    let mut late = begun(&Config::default());
-    late.wait_for_read(START);
+    let mut late = begun(&ConnectionConfig::default());
+    late.handle_read_blocked(START);
     assert_eq!(late.handle_timeout(Duration::from_secs(60)), Some(Timeout::Body));
     for exchange in [&mut answered, &mut late] {
         assert_eq!(exchange.chunk_limit(), None);
@@ -234,7 +234,8 @@ fn nobody_waits_for_a_chunk_once_the_reply_has_ended_or_the_body_was_late() {
 
 #[test]
 fn bytes_do_not_put_off_the_end_of_draining() {
-    let mut exchange = begun(&Config::default().with_drain_timeout(Duration::from_secs(5)));
+    let mut exchange =
+        begun(&ConnectionConfig::default().with_drain_timeout(Duration::from_secs(5)));
     reply(&mut exchange);
     write_all(&mut exchange);
     exchange.handle_shutdown(START);
@@ -249,19 +250,19 @@ fn bytes_do_not_put_off_the_end_of_draining() {
 
 #[test]
 fn once_a_request_is_refused_or_answered_only_writing_has_a_deadline() {
-    let config = Config::default().with_request_timeout(Duration::from_secs(600));
+    let config = ConnectionConfig::default().with_request_timeout(Duration::from_secs(600));
     let never = Duration::from_secs(1 << 30);
-    let mut refused = exchange(&Config::default(), b"GET / HTTP/1.1\r\n");
+    let mut refused = exchange(&ConnectionConfig::default(), b"GET / HTTP/1.1\r\n");
     assert!(refused.next_event().is_err());
     let mut answered = begun(&config);
-    answered.wait_for_read(START);
+    answered.handle_read_blocked(START);
     reply(&mut answered);
     write_all(&mut answered);
     assert!(answered.wants_shutdown());
     for mut exchange in [refused, answered] {
         assert_eq!(exchange.handle_timeout(never), None, "{exchange:?}");
         assert_eq!(exchange.poll_timeout(), None);
-        exchange.wait_for_write(never);
+        exchange.handle_write_blocked(never);
         let at = exchange.poll_timeout().expect("a deadline");
         assert_eq!(exchange.handle_timeout(at), Some(Timeout::Write));
         assert!(exchange.wants_reset());

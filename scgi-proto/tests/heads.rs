@@ -60,7 +60,7 @@ fn fields_are_counted_and_compared() {
 #[test]
 fn a_length_is_stated_where_there_is_a_body_and_none_is_stated_yet() {
     let stated = |mut head: ResponseHead, len| {
-        head.state_content_length(len);
+        head.set_content_length_if_absent(len);
         head.fields().get("Content-Length").map(<[u8]>::to_vec)
     };
     let new = ResponseHead::new;

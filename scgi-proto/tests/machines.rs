@@ -12,8 +12,8 @@ use bytes::Bytes;
 use scgi_proto::driver::Clock;
 use scgi_proto::driver::{Demand, body_pipe};
 use scgi_proto::{
-    Call, Config, Counters, Credentials, EncodeError, Error, Exchange, Limits, Peer, RequestEvent,
-    RequestHead, ResponseEvent, Status,
+    ClientExchange, ConnectionConfig, Counters, Credentials, EncodeError, Error, Limits, Peer,
+    RequestEvent, RequestHead, ResponseEvent, ServerExchange, Status,
 };
 
 /// Counts how often it is woken.
@@ -39,7 +39,7 @@ fn post(len: u64) -> RequestEvent {
     RequestEvent::Head(RequestHead::builder("POST", "/").build().with_content_length(len))
 }
 
-fn write(call: &mut Call, at_most: usize) -> Vec<u8> {
+fn write(call: &mut ClientExchange, at_most: usize) -> Vec<u8> {
     let mut all = Vec::new();
     while call.wants_write() {
         let (first, second) = call.pending();
@@ -54,7 +54,7 @@ fn write(call: &mut Call, at_most: usize) -> Vec<u8> {
 #[test]
 fn a_call() {
     for chunk in [1_usize, 4096, 4097, 5000] {
-        let mut call = Call::new(Limits::default());
+        let mut call = ClientExchange::new(Limits::default());
         call.send(post(chunk as u64 * 3)).expect("queued");
         assert!(!call.wants_write(), "the head waits for the first chunk");
         for byte in [b'a', b'b', b'c'] {
@@ -70,7 +70,7 @@ fn a_call() {
 #[test]
 fn a_large_chunk_of_a_call_is_not_copied() {
     for (len, copied) in [(4096, true), (4097, false)] {
-        let mut call = Call::new(Limits::default());
+        let mut call = ClientExchange::new(Limits::default());
         call.send(post(len)).expect("queued");
         call.send(RequestEvent::Body(vec![b'x'; len as usize].into())).expect("queued");
         assert_eq!(call.pending().1.is_empty(), copied, "{len}");
@@ -78,8 +78,8 @@ fn a_large_chunk_of_a_call_is_not_copied() {
 }
 
 /// A call whose request is written, and what has come of its response.
-fn answered(request: RequestHead, response: &[u8]) -> Call {
-    let mut call = Call::new(Limits::default());
+fn answered(request: RequestHead, response: &[u8]) -> ClientExchange {
+    let mut call = ClientExchange::new(Limits::default());
     call.send(RequestEvent::Head(request)).expect("queued");
     call.send(RequestEvent::End).expect("queued");
     write(&mut call, 1000);
@@ -114,12 +114,12 @@ fn a_body_that_has_come_with_the_head_is_taken_whole() {
 
 #[test]
 fn a_call_that_is_not_written_goes_on_although_the_response_is_there() {
-    let respond = |call: &mut Call| {
+    let respond = |call: &mut ClientExchange| {
         call.buffer_mut().extend_from_slice(b"Content-Length: 2\n\nno");
         call.handle_read(21);
         assert!(matches!(call.next_event(), Ok(Some(ResponseEvent::Head(_)))));
     };
-    let mut call = Call::new(Limits::default());
+    let mut call = ClientExchange::new(Limits::default());
     call.send(post(4)).expect("queued");
     call.send(RequestEvent::Body("ab".into())).expect("queued");
     write(&mut call, 1000);
@@ -131,7 +131,7 @@ fn a_call_that_is_not_written_goes_on_although_the_response_is_there() {
     write(&mut call, 1000);
     assert_eq!(call.take_whole_body().as_deref(), Some(&b"no"[..]));
     // Of one that nobody takes, nothing is left to write.
-    let mut call = Call::new(Limits::default());
+    let mut call = ClientExchange::new(Limits::default());
     call.send(post(4)).expect("queued");
     call.handle_write_failed();
     respond(&mut call);
@@ -161,7 +161,7 @@ fn a_response_is_over_at_its_last_byte() {
 
 #[test]
 fn a_call_that_is_flushed() {
-    let mut call = Call::new(Limits::default());
+    let mut call = ClientExchange::new(Limits::default());
     call.send(post(1)).expect("queued");
     call.flush();
     assert!(write(&mut call, 10).ends_with(b","));
@@ -173,7 +173,7 @@ fn a_call_that_is_flushed() {
 
 #[test]
 fn a_server_that_answers_before_it_has_read() {
-    let mut call = Call::new(Limits::default());
+    let mut call = ClientExchange::new(Limits::default());
     call.send(post(10)).expect("queued");
     // Room for a read is never what is still to be written.
     assert!(call.buffer_mut().is_empty() && call.pending().0.ends_with(b","));
@@ -349,7 +349,7 @@ fn counters() {
     let one = counters.accept();
     let two = counters.accept();
     assert_eq!((counters.accepted(), counters.active()), (2, 2));
-    let mut exchange = Exchange::new(&Config::default(), Duration::ZERO);
+    let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
     exchange.receive(b"GET / HTTP/1.1\r\n"[..].into());
     assert!(exchange.next_event().is_err());
     let sent = exchange.pending().0.len();
@@ -364,7 +364,7 @@ fn counters() {
     counters.deny(&Peer::Unix(Some(Credentials { uid: 1, gid: 2, pid: None })));
     counters.deny(&Peer::Unix(None));
     assert_eq!((counters.denied(), counters.evicted()), (2, 0));
-    assert!(format!("{:?}", counters.accept()).starts_with("Counted"));
+    assert!(format!("{:?}", counters.accept()).starts_with("ConnectionGuard"));
     let text = format!("{counters:?}");
     for part in ["accepted: 3", "denied: 2", "refused_400: 1", "received: 16"] {
         assert!(text.contains(part), "{text}");

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use bytes::BytesMut;
 use scgi_proto::{
-    Decode, DecodeError, EncodeError, Limits, Part, Policy, Protocol, Receiver, RequestDecoder,
+    Decode, DecodeBuffer, DecodeError, EncodeError, Limits, Part, Policy, Protocol, RequestDecoder,
     RequestEncoder, RequestEvent, RequestHead, RequestHeadBuilder, Status,
 };
 
@@ -348,7 +348,7 @@ fn the_end_of_input_at_every_place() {
 
 #[test]
 fn what_follows_the_body_is_counted_and_never_a_request() {
-    let mut receiver = Receiver::new(RequestDecoder::default());
+    let mut receiver = DecodeBuffer::new(RequestDecoder::default());
     let input = b"24:CONTENT_LENGTH\x002\0SCGI\x001\0,hi0:,GET /";
     receiver.buffer_mut().extend_from_slice(input);
     receiver.advance(input.len());

@@ -11,8 +11,8 @@ use bytes::BytesMut;
 use scgi_proto::server::Backoff;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
-    Config, DecodeError, Error, Exchange, Peer, RequestEvent, RequestHead, ResponseEvent,
-    ResponseHead, Status,
+    ConnectionConfig, DecodeError, Error, Peer, RequestEvent, RequestHead, ResponseEvent,
+    ResponseHead, ServerExchange, Status,
 };
 
 #[derive(Clone, Default)]
@@ -43,8 +43,8 @@ fn told(run: impl FnOnce()) -> String {
 }
 
 /// A connection whose request is read.
-fn exchange(input: &[u8]) -> Exchange {
-    let mut exchange = Exchange::new(&Config::default(), Duration::ZERO);
+fn exchange(input: &[u8]) -> ServerExchange {
+    let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
     exchange.receive(BytesMut::from(input));
     while let Ok(Some(event)) = exchange.next_event() {
         if event == RequestEvent::End {
@@ -54,7 +54,7 @@ fn exchange(input: &[u8]) -> Exchange {
     exchange
 }
 
-fn write(exchange: &mut Exchange) {
+fn write(exchange: &mut ServerExchange) {
     let (first, second) = exchange.pending();
     exchange.handle_written(first.len() + second.len());
 }
@@ -111,7 +111,7 @@ fn why_there_was_no_answer() {
 #[test]
 fn that_the_program_failed_is_told_unless_the_peer_did() {
     let error = Error::Io(io::Error::other("no\ndisk"));
-    let failed = |exchange: &Exchange| told(|| Trace::program_failed(exchange, &error));
+    let failed = |exchange: &ServerExchange| told(|| Trace::program_failed(exchange, &error));
     let text = failed(&exchange(b"0:,"));
     assert!(text.contains("the program failed reason=") && text.contains(r"no\ndisk"), "{text}");
     assert_eq!(failed(&exchange(b"GET / HTTP/1.1\r\n")), "", "it was told why");

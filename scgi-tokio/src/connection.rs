@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use scgi_proto::driver;
-use scgi_proto::{Config, Error, RequestEvent, ResponseEvent, Status};
+use scgi_proto::{ConnectionConfig, Error, RequestEvent, ResponseEvent, Status};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -12,15 +12,15 @@ use crate::transport::{Clock, Transport};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
-/// All deadlines of [`Config`] hold; they need tokio's timers. [`serve`](crate::serve()) is
+/// All deadlines of [`ConnectionConfig`] hold; they need tokio's timers. [`serve`](crate::serve()) is
 /// built on this.
 ///
 /// # Examples
 /// ```
-/// use scgi_tokio::{Config, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+/// use scgi_tokio::{ConnectionConfig, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
 ///
 /// async fn answer(stream: tokio::net::UnixStream) -> Result<(), scgi_tokio::Error> {
-///     let mut connection = Connection::new(stream, &Config::default());
+///     let mut connection = Connection::new(stream, &ConnectionConfig::default());
 ///     while let Some(event) = connection.next_event().await? {
 ///         if event == RequestEvent::End {
 ///             break;
@@ -39,7 +39,7 @@ pub struct Connection<IO> {
 
 impl<IO> Connection<IO> {
     /// The server side of a connection that was just accepted.
-    pub fn new(io: IO, config: &Config) -> Self {
+    pub fn new(io: IO, config: &ConnectionConfig) -> Self {
         let clock = Clock::since(Instant::now());
         Self { driver: driver::Connection::new(Transport(io), clock, config) }
     }

@@ -27,7 +27,7 @@
 //! - [`ServerCodec`] and [`ClientCodec`] are for [`tokio_util::codec::Framed`].
 //!
 //! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]
-//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`Config`] and [`Limits`], [`Error`].
+//! and its [`Params`], [`ResponseHead`] and its [`Status`], [`ConnectionConfig`] and [`Limits`], [`Error`].
 //!
 //! # Features
 //! - `tower`: [`serve`] takes any tower service, an axum `Router` for example, and `Backend` is a
@@ -54,8 +54,8 @@ mod codec;
 mod connection;
 #[cfg(feature = "axum")]
 pub mod extract;
-mod first;
 mod handler;
+mod inline;
 mod listener;
 mod message;
 mod serve;
@@ -67,10 +67,10 @@ mod transport;
 #[cfg(feature = "tower")]
 pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint};
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, BoxError, Config, Counters, Credentials,
-    DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network, NetworkError, Params,
-    Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead,
-    Status, Summary, Timeout,
+    Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
+    Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
+    NetworkError, Params, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
+    ResponseEvent, ResponseHead, Status, Summary, Timeout,
 };
 #[cfg(feature = "tower")]
 pub use service::{Backend, Mounted, Tower};

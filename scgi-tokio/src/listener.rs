@@ -9,7 +9,7 @@ use socket2::SockRef;
 #[cfg(unix)]
 use {
     scgi_proto::SocketFile,
-    scgi_proto::socket::{Accepted, accept},
+    scgi_proto::socket::{UnregisteredSocket, accept},
     std::os::fd::OwnedFd,
     std::path::Path,
     std::task::ready,
@@ -38,7 +38,7 @@ pub struct Listener {
     socket: tokio::net::TcpListener,
     /// How accepted sockets are taken.
     #[cfg(unix)]
-    kind: fn(OwnedFd) -> Accepted,
+    kind: fn(OwnedFd) -> UnregisteredSocket,
     /// Removes the socket's file at the end, if this program made it.
     #[cfg(unix)]
     file: Option<SocketFile>,
@@ -83,7 +83,7 @@ impl Listener {
                 SockRef::from(&listener).listen(options.backlog())?;
                 listener.set_nonblocking(true)?;
                 #[cfg(unix)]
-                let listener = Self::new(Ok(listener.into()), Accepted::Tcp, None);
+                let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Tcp, None);
                 #[cfg(not(unix))]
                 let listener = Self { socket: tokio::net::TcpListener::from_std(listener)? };
                 listener.check().map(|()| listener)
@@ -92,7 +92,7 @@ impl Listener {
             Bound::Unix(listener, file) => {
                 SockRef::from(&listener).listen(options.backlog())?;
                 listener.set_nonblocking(true)?;
-                let listener = Self::new(Ok(listener.into()), Accepted::Unix, file);
+                let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Unix, file);
                 listener.check().map(|()| listener)
             }
         }
@@ -103,7 +103,7 @@ impl Listener {
 impl Listener {
     fn new(
         listener: io::Result<OwnedFd>,
-        kind: fn(OwnedFd) -> Accepted,
+        kind: fn(OwnedFd) -> UnregisteredSocket,
         file: Option<SocketFile>,
     ) -> Self {
         #[allow(
@@ -200,7 +200,7 @@ impl Listener {
 impl From<tokio::net::TcpListener> for Listener {
     fn from(listener: tokio::net::TcpListener) -> Self {
         #[cfg(unix)]
-        return Self::new(listener.into_std().map(Into::into), Accepted::Tcp, None);
+        return Self::new(listener.into_std().map(Into::into), UnregisteredSocket::Tcp, None);
         #[cfg(not(unix))]
         Self { socket: listener }
     }
@@ -210,7 +210,7 @@ impl From<tokio::net::TcpListener> for Listener {
 #[cfg(unix)]
 impl From<tokio::net::UnixListener> for Listener {
     fn from(listener: tokio::net::UnixListener) -> Self {
-        Self::new(listener.into_std().map(Into::into), Accepted::Unix, None)
+        Self::new(listener.into_std().map(Into::into), UnregisteredSocket::Unix, None)
     }
 }
 

@@ -10,17 +10,17 @@ use std::task::{Poll, ready};
 use std::time::Duration;
 
 use scgi_proto::driver::Connection;
-use scgi_proto::server::{Backoff, Settings};
+use scgi_proto::server::{Backoff, ServerConfig};
 use scgi_proto::trace::Trace;
-use scgi_proto::{AllowList, Config, Counters, Error, Limits, Summary};
+use scgi_proto::{AllowList, ConnectionConfig, Counters, Error, Limits, Summary};
 #[cfg(all(feature = "systemd", unix))]
 use scgi_proto::{driver::Watchdog, systemd::Notifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::first::{First, Fresh, Shared, answer, late};
 use crate::handler::Handler;
+use crate::inline::{First, Fresh, Shared, answer, late};
 use crate::listener::Listener;
 use crate::stream::Stream;
 use crate::transport::{Clock, Transport};
@@ -48,7 +48,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// # Ok(()) }
 /// ```
 pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Serve<H, M> {
-    let mut settings = Settings::new(MAX_CONNECTIONS);
+    let mut settings = ServerConfig::new(MAX_CONNECTIONS);
     settings.asks_peer = H::ASKS_PEER;
     Serve {
         listener: listener.into(),
@@ -64,7 +64,7 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
 pub struct Serve<H, M> {
     listener: Listener,
     handler: H,
-    settings: Settings,
+    settings: ServerConfig,
     signal: Pin<Box<dyn Future<Output = ()> + Send>>,
     kind: PhantomData<fn() -> M>,
 }
@@ -77,7 +77,7 @@ impl<H, M> Serve<H, M> {
     }
 
     /// Replaces the bounds, rules and deadlines of each connection.
-    pub fn with_config(mut self, config: Config) -> Self {
+    pub fn with_config(mut self, config: ConnectionConfig) -> Self {
         self.settings.config = config;
         self
     }
@@ -269,20 +269,24 @@ enum Next {
 ///
 /// # Examples
 /// ```
-/// use scgi_tokio::{Client, Config, Limits, Request, RequestHead, Response, serve_connection};
+/// use scgi_tokio::{Client, ConnectionConfig, Limits, Request, RequestHead, Response, serve_connection};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), scgi_tokio::Error> {
 /// let (near, far) = tokio::io::duplex(1024);
 /// tokio::spawn(async {
-///     serve_connection(far, async |_: Request| Response::new("hello"), &Config::default()).await
+///     serve_connection(far, async |_: Request| Response::new("hello"), &ConnectionConfig::default()).await
 /// });
 /// let request = Request::new(RequestHead::builder("GET", "/").build(), "");
 /// let response = Client::new(near, Limits::default()).request(request).await?;
 /// assert_eq!(response.into_body().collect(100).await?, "hello");
 /// # Ok(()) }
 /// ```
-pub async fn serve_connection<IO, M, H>(io: IO, handler: H, config: &Config) -> Result<(), Error>
+pub async fn serve_connection<IO, M, H>(
+    io: IO,
+    handler: H,
+    config: &ConnectionConfig,
+) -> Result<(), Error>
 where
     IO: AsyncRead + AsyncWrite + Unpin + Send,
     H: Handler<M>,

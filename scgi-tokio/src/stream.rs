@@ -14,7 +14,9 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 
 #[cfg(unix)]
-use scgi_proto::socket::{Accepted, read_at_once, shutdown_write, unix_peer, write_at_once};
+use scgi_proto::socket::{
+    UnregisteredSocket, read_at_once, shutdown_write, unix_peer, write_at_once,
+};
 
 /// A connected TCP or Unix socket.
 ///
@@ -36,7 +38,7 @@ enum Inner {
     /// Not yet known to the reactor: a request that is there already is answered without it,
     /// which saves two system calls and an allocation.
     #[cfg(unix)]
-    Accepted(Accepted),
+    Unregistered(UnregisteredSocket),
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
@@ -81,7 +83,7 @@ impl Stream {
     pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         let read = match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(socket) => return read_at_once(socket, buf),
+            Inner::Unregistered(socket) => return read_at_once(socket, buf),
             Inner::Tcp(stream) => stream.try_read(buf),
             #[cfg(unix)]
             Inner::Unix(stream) => stream.try_read(buf),
@@ -97,8 +99,12 @@ impl Stream {
     #[cfg(unix)]
     fn register(&mut self) -> io::Result<()> {
         self.inner = match std::mem::replace(&mut self.inner, Inner::Gone) {
-            Inner::Accepted(Accepted::Tcp(fd)) => Inner::Tcp(TcpStream::from_std(fd.into())?),
-            Inner::Accepted(Accepted::Unix(fd)) => Inner::Unix(UnixStream::from_std(fd.into())?),
+            Inner::Unregistered(UnregisteredSocket::Tcp(fd)) => {
+                Inner::Tcp(TcpStream::from_std(fd.into())?)
+            }
+            Inner::Unregistered(UnregisteredSocket::Unix(fd)) => {
+                Inner::Unix(UnixStream::from_std(fd.into())?)
+            }
             other => other,
         };
         Ok(())
@@ -111,7 +117,7 @@ impl Stream {
     pub fn peer(&self) -> io::Result<Peer> {
         match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(Accepted::Unix(fd)) => Ok(unix_peer(fd)),
+            Inner::Unregistered(UnregisteredSocket::Unix(fd)) => Ok(unix_peer(fd)),
             #[cfg(unix)]
             Inner::Unix(stream) => Ok(unix_peer(stream)),
             _ => {
@@ -136,7 +142,7 @@ impl Stream {
     fn tcp(&self) -> Option<SockRef<'_>> {
         match &self.inner {
             #[cfg(unix)]
-            Inner::Accepted(Accepted::Tcp(fd)) => Some(SockRef::from(fd)),
+            Inner::Unregistered(UnregisteredSocket::Tcp(fd)) => Some(SockRef::from(fd)),
             Inner::Tcp(stream) => Some(SockRef::from(stream)),
             _ => None,
         }
@@ -157,9 +163,9 @@ impl From<UnixStream> for Stream {
 }
 
 #[cfg(unix)]
-impl From<Accepted> for Stream {
-    fn from(socket: Accepted) -> Self {
-        Self { inner: Inner::Accepted(socket) }
+impl From<UnregisteredSocket> for Stream {
+    fn from(socket: UnregisteredSocket) -> Self {
+        Self { inner: Inner::Unregistered(socket) }
     }
 }
 
@@ -177,7 +183,7 @@ macro_rules! poll {
     ($self:ident, $accepted:ident => $try:expr, $stream:ident => $call:expr) => {{
         let this = $self.get_mut();
         #[cfg(unix)]
-        if let Inner::Accepted($accepted) = &this.inner {
+        if let Inner::Unregistered($accepted) = &this.inner {
             if let Some(done) = $try? {
                 return Poll::Ready(Ok(done));
             }
@@ -188,7 +194,7 @@ macro_rules! poll {
             #[cfg(unix)]
             Inner::Unix($stream) => $call,
             #[cfg(unix)]
-            Inner::Accepted(_) => Poll::Ready(Err(gone())),
+            Inner::Unregistered(_) => Poll::Ready(Err(gone())),
             Inner::Gone => Poll::Ready(Err(gone())),
         }
     }};
@@ -202,7 +208,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         #[cfg(unix)]
-        if let Inner::Accepted(_) = this.inner {
+        if let Inner::Unregistered(_) = this.inner {
             if buf.capacity() - buf.initialized().len() > ZEROED {
                 this.register()?;
             }

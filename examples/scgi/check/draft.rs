@@ -115,7 +115,7 @@ pub(crate) fn netstring(bytes: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scgi_proto::{Policy, Receiver, RequestDecoder, RequestEvent};
+    use scgi_proto::{DecodeBuffer, Policy, RequestDecoder, RequestEvent};
 
     fn good() -> Good {
         let head = RequestHead::builder("POST", "/a?b").param("CONTENT_TYPE", "text/xml").build();
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_good_request_is_one_that_the_specification_allows() {
         let mut receiver =
-            Receiver::new(RequestDecoder::new(scgi_proto::Limits::default(), Policy::strict()));
+            DecodeBuffer::new(RequestDecoder::new(scgi_proto::Limits::default(), Policy::strict()));
         let bytes = good().draft().bytes();
         receiver.buffer_mut().extend_from_slice(&bytes);
         receiver.advance(bytes.len());

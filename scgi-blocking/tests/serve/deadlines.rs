@@ -4,13 +4,15 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use scgi_blocking::{Address, Body, Config, Error, Request, Response, Status, Stream, Summary};
+use scgi_blocking::{
+    Address, Body, ConnectionConfig, Error, Request, Response, Status, Stream, Summary,
+};
 
 use crate::harness::{MS, echo, get, head, on_each, read_all, wait_until};
 
 #[test]
 fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
-    let config = Config::default().with_head_timeout(300 * MS);
+    let config = ConnectionConfig::default().with_head_timeout(300 * MS);
     on_each(
         "slow",
         &echo,
@@ -42,7 +44,8 @@ fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
 
 #[test]
 fn a_body_that_stops_and_a_handler_that_takes_too_long() {
-    let config = Config::default().with_body_timeout(200 * MS).with_request_timeout(600 * MS);
+    let config =
+        ConnectionConfig::default().with_body_timeout(200 * MS).with_request_timeout(600 * MS);
     let handler = |mut request: Request| -> Result<_, Error> {
         if request.head().content_length() == 0 {
             sleep(700 * MS);
@@ -69,7 +72,7 @@ fn a_body_that_stops_and_a_handler_that_takes_too_long() {
 
 #[test]
 fn a_body_whose_first_chunk_is_late_is_not_begun() {
-    let config = Config::default().with_request_timeout(100 * MS);
+    let config = ConnectionConfig::default().with_request_timeout(100 * MS);
     let handler = |_: Request| {
         let late = std::iter::once_with(|| {
             sleep(200 * MS);
@@ -105,7 +108,7 @@ const FLOWS: [(&[u8], Duration); 2] =
 
 #[test]
 fn a_body_that_flows_has_an_end_all_the_same() {
-    let config = Config::default()
+    let config = ConnectionConfig::default()
         .with_body_timeout(5000 * MS)
         .with_request_timeout(300 * MS)
         .with_drain_timeout(100 * MS);
@@ -152,7 +155,7 @@ fn a_body_that_flows_has_an_end_all_the_same() {
 
 #[test]
 fn a_peer_that_does_not_read_is_dropped_at_the_deadline() {
-    let config = Config::default().with_write_timeout(200 * MS);
+    let config = ConnectionConfig::default().with_write_timeout(200 * MS);
     let large = |_: Request| Response::new(vec![b'x'; 32 << 20]);
     on_each(
         "unread",
@@ -191,7 +194,7 @@ fn take(stream: &mut Stream) {
 
 #[test]
 fn a_reply_that_flows_has_an_end_all_the_same() {
-    let config = Config::default().with_request_timeout(300 * MS);
+    let config = ConnectionConfig::default().with_request_timeout(300 * MS);
     let large = |_: Request| Response::new(vec![b'x'; 128 << 20]);
     on_each(
         "taken",

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use scgi_blocking::{Config, Request, Response, Status, serve_connection};
+use scgi_blocking::{ConnectionConfig, Request, Response, Status, serve_connection};
 use scgi_proto::{Decode as _, ResponseDecoder};
 
 struct Script {
@@ -76,7 +76,7 @@ fuzz_target!(|data: &[u8]| {
             _ => Ok(Response::new("x").with_field("A", "b\r\nc: d")),
         }
     };
-    let complete = serve_connection(stream, handler, &Config::default()).is_ok();
+    let complete = serve_connection(stream, handler, &ConnectionConfig::default()).is_ok();
     let written = written.lock().unwrap();
     if complete && !written.is_empty() {
         let mut decoder = ResponseDecoder::default();

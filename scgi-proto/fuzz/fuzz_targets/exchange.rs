@@ -5,11 +5,11 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use scgi_proto::{Config, Exchange, ResponseEvent, ResponseHead, Status};
+use scgi_proto::{ConnectionConfig, ServerExchange, ResponseEvent, ResponseHead, Status};
 
 fuzz_target!(|data: &[u8]| {
     let mut now = Duration::ZERO;
-    let mut exchange = Exchange::new(&Config::default(), now);
+    let mut exchange = ServerExchange::new(&ConnectionConfig::default(), now);
     let mut script = data.iter().copied();
     let mut closed = false;
     while let Some(action) = script.next() {
@@ -45,10 +45,10 @@ fuzz_target!(|data: &[u8]| {
             9 => exchange.fail(Status::INTERNAL_SERVER_ERROR),
             10 if exchange.wants_shutdown() => exchange.handle_shutdown(now),
             11 => {
-                exchange.wait_for_read(now);
+                exchange.handle_read_blocked(now);
                 // A closed one has a deadline only for what its stream holds back.
                 if !exchange.is_closed() {
-                    exchange.wait_for_write(now);
+                    exchange.handle_write_blocked(now);
                 }
                 exchange.flush();
             }

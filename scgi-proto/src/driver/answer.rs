@@ -11,9 +11,9 @@ use std::panic::catch_unwind;
 use bytes::Bytes;
 
 use super::body::{Body, BodyWrapper};
+use super::body_feed::BodyFeed;
 use super::connection::Connection;
 use super::transport::{Clock, Transport};
-use super::upload::Upload;
 use crate::error::Error;
 use crate::exchange::timeout::Timeout;
 use crate::message::{IntoResponse, Request, Response};
@@ -64,7 +64,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// Sends the body of the response, if there is one, and ends the connection.
-    async fn reply(&mut self, mut upload: Upload, body: Option<Body>) -> Result<(), Error> {
+    async fn reply(&mut self, mut upload: BodyFeed, body: Option<Body>) -> Result<(), Error> {
         let mut result = match body {
             Some(mut body) => poll_fn(|cx| self.poll_send(&mut upload, &mut body, cx)).await,
             None => Ok(()),
@@ -82,8 +82,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// The request with what has come of its body. Not in the future, which would hold the parts.
-    fn begin_request<B: BodyWrapper>(&mut self, head: RequestHead) -> (Request<B>, Upload) {
-        let (body, upload) = Upload::begin(&mut self.exchange, head.body_length());
+    fn begin_request<B: BodyWrapper>(&mut self, head: RequestHead) -> (Request<B>, BodyFeed) {
+        let (body, upload) = BodyFeed::begin(&mut self.exchange, head.body_length());
         (Request::from_parts(head, B::wrap(body)).with_peer(self.peer()), upload)
     }
 
@@ -91,7 +91,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// response, whose head is then queued; `None` if another reply took its place.
     fn poll_call<B, F>(
         &mut self,
-        upload: &mut Upload,
+        upload: &mut BodyFeed,
         mut call: Pin<&mut F>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Body>, Error>>
@@ -141,7 +141,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     fn begin_reply<B: BodyWrapper>(&mut self, response: Response<B>) -> Option<Body> {
         let (mut head, body) = response.into_parts();
         let body = body.into_inner();
-        head.state_content_length(body.len());
+        head.set_content_length_if_absent(body.len());
         self.send_or_fail(ResponseEvent::Head(head)).then_some(body)
     }
 
@@ -167,7 +167,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// Sends the body of a response, and serves its demand for the request's body between.
     fn poll_send(
         &mut self,
-        upload: &mut Upload,
+        upload: &mut BodyFeed,
         body: &mut Body,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
@@ -196,7 +196,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// Waits until what is queued is written, then for the next chunk.
     fn poll_response(
         &mut self,
-        upload: &mut Upload,
+        upload: &mut BodyFeed,
         body: &mut Body,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Failed>> {

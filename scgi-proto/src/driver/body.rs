@@ -9,7 +9,7 @@ use std::boxed::Box;
 
 use bytes::{Buf, Bytes};
 
-use super::collector::Collector;
+use super::body_collector::BodyCollector;
 use super::pipe::PipeReader;
 use crate::error::Error;
 use crate::message::KnownLength;
@@ -197,7 +197,7 @@ impl Body {
     /// # Cancel safety
     /// What was read is lost: the body is gone with the future.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        let mut all = Collector::new(limit, self.len())?;
+        let mut all = BodyCollector::new(limit, self.len())?;
         while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
             all.push(chunk?)?;
         }

@@ -1,15 +1,15 @@
-//! The client side of one connection: a [`Call`] with its stream.
+//! The client side of one connection: a [`ClientExchange`] with its stream.
 
 use core::future::poll_fn;
 use core::task::{Context, Poll, ready};
 use std::io;
 
 use super::body::BodyWrapper;
-use super::intake::fill;
-use super::transfer::Transfer;
-use super::transport::{Outlet, Transport};
+use super::in_flight::InFlight;
+use super::read_target::read_once;
+use super::transport::{FlushingTransport, Transport};
 use crate::error::Error;
-use crate::exchange::client::Call;
+use crate::exchange::client::ClientExchange;
 use crate::message::{Request, Response};
 use crate::wire::error::{DecodeError, EncodeError};
 use crate::wire::event::{RequestEvent, ResponseEvent};
@@ -18,8 +18,8 @@ use crate::wire::limits::Limits;
 /// The client side of one connection, to be polled: one request, one response.
 #[derive(Debug)]
 pub struct Client<T> {
-    pub(super) outlet: Outlet<T>,
-    pub(super) call: Call,
+    pub(super) outlet: FlushingTransport<T>,
+    pub(super) call: ClientExchange,
     /// Why writing failed; told if no response can be read either.
     pub(super) write_error: Option<io::Error>,
 }
@@ -27,7 +27,11 @@ pub struct Client<T> {
 impl<T> Client<T> {
     /// The client side of a fresh stream; `limits` bound the response's head.
     pub fn new(transport: T, limits: Limits) -> Self {
-        Self { outlet: Outlet::new(transport), call: Call::new(limits), write_error: None }
+        Self {
+            outlet: FlushingTransport::new(transport),
+            call: ClientExchange::new(limits),
+            write_error: None,
+        }
     }
 }
 
@@ -49,7 +53,7 @@ impl<T: Transport> Client<T> {
         B: BodyWrapper,
     {
         let (head, body) = request.into_parts();
-        let mut transfer = Transfer::begin(self, head, body.into_inner())?;
+        let mut transfer = InFlight::begin(self, head, body.into_inner())?;
         let head = poll_fn(|cx| transfer.poll_head(cx)).await?;
         Ok(Response::from_parts(head, B::wrap(transfer.into_body())))
     }
@@ -101,9 +105,9 @@ impl<T: Transport> Client<T> {
 
     /// One read: to the event of a chunk of the body, or into the call.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<ResponseEvent>>> {
-        let Self { outlet: Outlet { transport, .. }, call, .. } = self;
+        let Self { outlet: FlushingTransport { transport, .. }, call, .. } = self;
         let chunk_limit = call.chunk_limit();
-        fill(call, chunk_limit, |buf| transport.poll_read(cx, buf))
+        read_once(call, chunk_limit, |buf| transport.poll_read(cx, buf))
     }
 
     /// That there is no response is the consequence of a failed write, if one failed.

@@ -1,4 +1,4 @@
-//! The server side of one connection: an [`Exchange`] with its stream and its time.
+//! The server side of one connection: an [`ServerExchange`] with its stream and its time.
 
 use core::fmt;
 use core::task::{Context, Poll, ready};
@@ -8,16 +8,16 @@ use std::io;
 
 use bytes::BytesMut;
 
-use super::arrival::Arrival;
-use super::intake::fill;
-use super::transport::{Advice, Clock, Outlet, Transport};
+use super::pending_connection::PendingConnection;
+use super::read_target::read_once;
+use super::transport::{Advice, Clock, FlushingTransport, Transport};
 use crate::error::Error;
-use crate::exchange::config::Config;
+use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
-use crate::exchange::server::Exchange;
+use crate::exchange::server::ServerExchange;
 use crate::exchange::timeout::Timeout;
-use crate::server::Admitted;
-use crate::server::counters::Counted;
+use crate::server::Admission;
+use crate::server::counters::ConnectionGuard;
 use crate::server::trace::Trace;
 use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};
@@ -29,12 +29,12 @@ use crate::wire::response::Status;
 /// All progress is kept here and none in futures, so whatever is built on it can be cancelled.
 /// An adapter wraps it with `async` methods; [`answer`](Self::answer) runs a handler on it.
 pub struct Connection<T, C> {
-    outlet: Outlet<T>,
+    outlet: FlushingTransport<T>,
     /// Tells the socket, if there is one.
     advise: fn(&T, Advice),
     clock: C,
-    pub(super) exchange: Exchange,
-    counted: Option<Counted>,
+    pub(super) exchange: ServerExchange,
+    counted: Option<ConnectionGuard>,
     /// Boxed, as few servers ask.
     peer: Option<Box<Peer>>,
     trace: Option<Trace>,
@@ -42,20 +42,24 @@ pub struct Connection<T, C> {
 
 impl<T, C: Clock> Connection<T, C> {
     /// The server side of a connection that was just accepted.
-    pub fn new(transport: T, clock: C, config: &Config) -> Self {
-        let exchange = Exchange::new(config, clock.now());
+    pub fn new(transport: T, clock: C, config: &ConnectionConfig) -> Self {
+        let exchange = ServerExchange::new(config, clock.now());
         let advise = |_: &T, _| ();
-        let outlet = Outlet::new(transport);
+        let outlet = FlushingTransport::new(transport);
         Self { outlet, advise, clock, exchange, counted: None, peer: None, trace: None }
     }
 
     /// One that a server has let in, and of which `bytes` have come.
-    pub fn received(arrival: Arrival<T, C>, config: &Config, bytes: BytesMut) -> Self {
-        let mut exchange = Exchange::new(config, Duration::ZERO);
+    pub fn received(
+        pending: PendingConnection<T, C>,
+        config: &ConnectionConfig,
+        bytes: BytesMut,
+    ) -> Self {
+        let mut exchange = ServerExchange::new(config, Duration::ZERO);
         exchange.receive(bytes);
-        let Arrival { transport, clock, admitted: Admitted { counted, peer } } = arrival;
+        let PendingConnection { transport, clock, admitted: Admission { counted, peer } } = pending;
         let counted = Some(counted);
-        let outlet = Outlet::new(transport);
+        let outlet = FlushingTransport::new(transport);
         Self { outlet, advise: |_, _| (), clock, exchange, counted, peer, trace: None }
     }
 
@@ -155,7 +159,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                         self.exchange.close();
                         return Poll::Ready(Err(Error::Closed));
                     }
-                    self.exchange.wait_for_read(self.clock.now());
+                    self.exchange.handle_read_blocked(self.clock.now());
                     let timeout = ready!(self.poll_deadline(cx));
                     return Poll::Ready(Err(timeout.into()));
                 }
@@ -178,8 +182,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         chunk_limit: Option<usize>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<Option<RequestEvent>>> {
-        let Self { outlet: Outlet { transport, .. }, exchange, .. } = self;
-        let read = fill(exchange, chunk_limit, |buf| transport.poll_read(cx, buf));
+        let Self { outlet: FlushingTransport { transport, .. }, exchange, .. } = self;
+        let read = read_once(exchange, chunk_limit, |buf| transport.poll_read(cx, buf));
         match &read {
             // A signal came: nothing was read, and the caller reads again.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
@@ -237,7 +241,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     return Poll::Ready(Err(error.into()));
                 }
                 Poll::Pending => {
-                    self.exchange.wait_for_write(self.clock.now());
+                    self.exchange.handle_write_blocked(self.clock.now());
                     let timeout = ready!(self.poll_deadline(cx));
                     return Poll::Ready(Err(timeout.into()));
                 }
@@ -269,7 +273,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     // The peer is gone already, with or without the reply.
                     Poll::Ready(Err(_)) => self.exchange.close(),
                     Poll::Pending => {
-                        self.exchange.wait_for_write(self.clock.now());
+                        self.exchange.handle_write_blocked(self.clock.now());
                         let timeout = ready!(self.poll_deadline(cx));
                         return Poll::Ready(Err(timeout.into()));
                     }

@@ -1,6 +1,6 @@
 //! The loops of an asynchronous adapter, once for all runtimes: for those who write one.
 //!
-//! [`Exchange`](crate::Exchange) and [`Call`](crate::Call) are the rules of a connection's life,
+//! [`ServerExchange`](crate::ServerExchange) and [`ClientExchange`](crate::ClientExchange) are the rules of a connection's life,
 //! and do nothing by themselves. The drivers here join them with a stream ([`Transport`]) and
 //! with time ([`Clock`]): when to read and how much, what to write, what ends a wait, and how a
 //! handler is run between. They are polled, keep all progress in themselves, and know nothing of
@@ -13,7 +13,7 @@
 //!   [`BodyWrapper`].
 //!
 //! The body of a request comes to the handler through a [`body_pipe`]. A server has a connection
-//! as an [`Arrival`] first, and may answer on the spot ([`FirstPoll`]).
+//! as an [`PendingConnection`] first, and may answer on the spot ([`InlineFuture`]).
 //!
 //! # Examples
 //! A whole adapter, for a stream in memory that never waits:
@@ -22,7 +22,7 @@
 //! use core::task::{Context, Poll, Waker};
 //! use core::time::Duration;
 //! use scgi_proto::driver::{Body, Clock, Connection, Transport};
-//! use scgi_proto::{BoxError, Config, Request, Response};
+//! use scgi_proto::{BoxError, ConnectionConfig, Request, Response};
 //! use std::io::{Read, Result, Write};
 //!
 //! struct Memory<'a> {
@@ -66,7 +66,7 @@
 //! let input = b"24:CONTENT_LENGTH\x002\x00SCGI\x001\x00,hi";
 //! {
 //!     let memory = Memory { input, output: &mut output };
-//!     let mut connection = Connection::new(memory, Timeless, &Config::default());
+//!     let mut connection = Connection::new(memory, Timeless, &ConnectionConfig::default());
 //!     let mut answer = pin!(connection.answer(upper));
 //!     let mut cx = Context::from_waker(Waker::noop());
 //!     assert!(matches!(answer.as_mut().poll(&mut cx), Poll::Ready(Ok(()))));
@@ -75,30 +75,30 @@
 //! ```
 
 mod answer;
-mod arrival;
 mod body;
+mod body_collector;
+mod body_feed;
 mod client;
-mod collector;
 mod connection;
-mod first_poll;
-mod intake;
+mod in_flight;
+mod inline_future;
+mod pending_connection;
 mod pipe;
-mod scratch;
-mod transfer;
+mod read_buffer;
+mod read_target;
 mod transport;
-mod upload;
 #[cfg(all(feature = "systemd", unix))]
 mod watchdog;
 
-pub use arrival::Arrival;
 pub use body::{Body, BodyWrapper, Source};
+pub use body_collector::BodyCollector;
 pub use client::Client;
-pub use collector::Collector;
 pub use connection::Connection;
-pub use first_poll::{FirstPoll, Rest};
-pub use intake::{Intake, fill};
+pub use inline_future::{InlineFuture, Unfinished};
+pub use pending_connection::PendingConnection;
 pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};
-pub use scratch::with_scratch;
+pub use read_buffer::with_read_buffer;
+pub use read_target::{ReadTarget, read_once};
 pub use transport::{Advice, Clock, Transport};
 #[cfg(all(feature = "systemd", unix))]
 pub use watchdog::Watchdog;

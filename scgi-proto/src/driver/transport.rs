@@ -48,12 +48,12 @@ pub trait Clock {
 
 /// A transport that is flushed once what was written to it is all, as it may hold that back.
 #[derive(Debug)]
-pub(super) struct Outlet<T> {
+pub(super) struct FlushingTransport<T> {
     pub(super) transport: T,
     unflushed: bool,
 }
 
-impl<T> Outlet<T> {
+impl<T> FlushingTransport<T> {
     pub(super) fn new(transport: T) -> Self {
         Self { transport, unflushed: false }
     }
@@ -64,7 +64,7 @@ impl<T> Outlet<T> {
     }
 }
 
-impl<T: Transport> Outlet<T> {
+impl<T: Transport> FlushingTransport<T> {
     /// One write, repeated after a signal. A stream that takes nothing has failed.
     #[inline]
     pub(super) fn poll_write(

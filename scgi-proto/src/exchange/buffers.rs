@@ -1,8 +1,8 @@
-//! Memory that one connection leaves to the next.
+//! Buffers that one connection leaves to the next.
 
 use bytes::BytesMut;
 
-/// The buffers of an [`Exchange`](crate::Exchange) that has ended, for the next one: a server
+/// The buffers of an [`ServerExchange`](crate::ServerExchange) that has ended, for the next one: a server
 /// then allocates none of its own for a usual request.
 ///
 /// No byte of the old connection can be seen in the new one, and buffers that grew large are
@@ -11,18 +11,18 @@ use bytes::BytesMut;
 /// # Examples
 /// ```
 /// use core::time::Duration;
-/// use scgi_proto::{Config, Exchange, Memory};
+/// use scgi_proto::{ConnectionConfig, ServerExchange, Buffers};
 ///
-/// let mut memory = Memory::default();
+/// let mut memory = Buffers::default();
 /// for connection in 0..3 {
-///     let mut exchange = Exchange::new(&Config::default(), Duration::from_secs(connection));
+///     let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::from_secs(connection));
 ///     exchange.give_memory(memory);
 ///     // ... a request and its reply ...
 ///     memory = exchange.take_memory();
 /// }
 /// ```
 #[derive(Debug, Default)]
-pub struct Memory {
+pub struct Buffers {
     pub(crate) input: BytesMut,
     pub(crate) output: BytesMut,
 }
@@ -34,7 +34,7 @@ const KEEP: usize = 16 * 1024;
 /// has to be looked at.
 const ROOM: usize = 4 * 1024;
 
-impl Memory {
+impl Buffers {
     pub(crate) fn new(input: BytesMut, output: BytesMut) -> Self {
         Self { input: kept(input), output: kept(output) }
     }
@@ -68,7 +68,7 @@ mod tests {
     #[test]
     fn small_buffers_are_kept_and_large_ones_freed() {
         let capacities = |bytes| {
-            let memory = Memory::new(with_capacity(bytes), with_capacity(bytes));
+            let memory = Buffers::new(with_capacity(bytes), with_capacity(bytes));
             (memory.input.capacity(), memory.output.capacity())
         };
         assert_eq!(capacities(1), (1, 1));
@@ -78,16 +78,16 @@ mod tests {
 
     #[test]
     fn no_byte_is_kept() {
-        let memory = Memory::new(b"secret"[..].into(), b"secret"[..].into());
+        let memory = Buffers::new(b"secret"[..].into(), b"secret"[..].into());
         assert!(memory.input.is_empty() && memory.output.is_empty());
     }
 
     #[test]
     fn the_input_has_room() {
-        let room = |bytes| Memory::new(with_capacity(bytes), BytesMut::new()).input().capacity();
+        let room = |bytes| Buffers::new(with_capacity(bytes), BytesMut::new()).input().capacity();
         assert_eq!((room(1024), room(5000)), (1024, 5000));
         assert!(room(0) >= 4096 && room(1023) >= 4096);
-        let mut memory = Memory::new(with_capacity(5000), BytesMut::new());
+        let mut memory = Buffers::new(with_capacity(5000), BytesMut::new());
         drop(memory.input());
         assert_eq!(memory.input.capacity(), 0, "it was taken");
     }

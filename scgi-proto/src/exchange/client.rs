@@ -2,8 +2,8 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::exchange::decode_buffer::Receiver;
-use crate::exchange::write_buffer::Outbox;
+use crate::exchange::decode_buffer::DecodeBuffer;
+use crate::exchange::write_buffer::WriteBuffer;
 use crate::wire::decode::{HEAD_READ, ResponseDecoder};
 use crate::wire::encode::RequestEncoder;
 use crate::wire::error::{DecodeError, EncodeError};
@@ -11,7 +11,7 @@ use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::limits::Limits;
 
 /// One request to a backend and its response, as a machine: events go in and bytes come out,
-/// and the other way round. The client's counterpart of [`Exchange`](crate::Exchange).
+/// and the other way round. The client's counterpart of [`ServerExchange`](crate::ServerExchange).
 ///
 /// A server may answer before it has read the whole request, and close: then writing fails, and
 /// the response is there to be read all the same. [`handle_write_failed`](Self::handle_write_failed)
@@ -19,9 +19,9 @@ use crate::wire::limits::Limits;
 ///
 /// # Examples
 /// ```
-/// use scgi_proto::{Call, Limits, RequestEvent, RequestHead, ResponseEvent};
+/// use scgi_proto::{ClientExchange, Limits, RequestEvent, RequestHead, ResponseEvent};
 ///
-/// let mut call = Call::new(Limits::default());
+/// let mut call = ClientExchange::new(Limits::default());
 /// call.send(RequestEvent::Head(RequestHead::builder("GET", "/").build()))?;
 /// call.send(RequestEvent::End)?;
 /// assert!(call.pending().0.ends_with(b"SERVER_PROTOCOL\0HTTP/1.1\0,"));
@@ -33,27 +33,27 @@ use crate::wire::limits::Limits;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Call {
+pub struct ClientExchange {
     encoder: RequestEncoder,
     /// Bytes of the request that are not written yet.
-    outbox: Outbox,
+    write_buffer: WriteBuffer,
     flush: bool,
     write_failed: bool,
     limits: Limits,
-    receiver: Receiver<ResponseDecoder>,
+    receiver: DecodeBuffer<ResponseDecoder>,
 }
 
-impl Call {
+impl ClientExchange {
     /// A call on a fresh connection; `limits` bound the response's head.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self {
             encoder: RequestEncoder::default(),
-            outbox: Outbox::default(),
+            write_buffer: WriteBuffer::default(),
             flush: false,
             write_failed: false,
             limits,
-            receiver: Receiver::new(ResponseDecoder::new(limits)),
+            receiver: DecodeBuffer::new(ResponseDecoder::new(limits)),
         }
     }
 
@@ -66,16 +66,16 @@ impl Call {
         match event {
             RequestEvent::Head(head) => {
                 // Room for the response too; see `reuse_buffer`.
-                self.encoder.head_with_room(&head, &mut self.outbox.out, HEAD_READ)?;
+                self.encoder.head_with_room(&head, &mut self.write_buffer.out, HEAD_READ)?;
                 if head.method() == Some(b"HEAD") {
                     let decoder = ResponseDecoder::new(self.limits).without_body();
-                    self.receiver = Receiver::new(decoder);
+                    self.receiver = DecodeBuffer::new(decoder);
                 }
             }
             RequestEvent::Body(chunk) => {
                 self.encoder.body(chunk.len())?;
                 self.flush = true;
-                self.outbox.push(chunk);
+                self.write_buffer.push(chunk);
             }
             RequestEvent::End => {
                 self.encoder.finish()?;
@@ -96,20 +96,20 @@ impl Call {
     /// Whether there are bytes to write now.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.flush && !self.outbox.is_empty()
+        self.flush && !self.write_buffer.is_empty()
     }
 
     /// Whether what is pending should be written before the next chunk; see
-    /// [`Exchange::is_full`](crate::Exchange::is_full).
+    /// [`ServerExchange::is_full`](crate::ServerExchange::is_full).
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.outbox.is_full()
+        self.write_buffer.is_full()
     }
 
     /// The bytes to write, in two slices, for one vectored write.
     #[must_use]
     pub fn pending(&self) -> (&[u8], &[u8]) {
-        self.outbox.pending()
+        self.write_buffer.pending()
     }
 
     /// Reports that the first `count` of the pending bytes were written.
@@ -117,7 +117,7 @@ impl Call {
     /// # Panics
     /// If `count` is more than is pending.
     pub fn handle_written(&mut self, count: usize) {
-        self.outbox.advance(count);
+        self.write_buffer.advance(count);
     }
 
     /// Reports that writing failed: the rest of the request vanishes, the response may still be
@@ -128,7 +128,7 @@ impl Call {
     }
 
     fn drop_pending(&mut self) {
-        self.outbox.clear();
+        self.write_buffer.clear();
         self.flush = false;
     }
 
@@ -153,9 +153,9 @@ impl Call {
     ///
     /// # Examples
     /// ```
-    /// use scgi_proto::{Call, Limits, RequestEvent, RequestHead, ResponseEvent};
+    /// use scgi_proto::{ClientExchange, Limits, RequestEvent, RequestHead, ResponseEvent};
     ///
-    /// let mut call = Call::new(Limits::default());
+    /// let mut call = ClientExchange::new(Limits::default());
     /// call.send(RequestEvent::Head(RequestHead::builder("GET", "/").build()))?;
     /// call.send(RequestEvent::End)?;
     /// call.handle_written(call.pending().0.len());
@@ -186,16 +186,16 @@ impl Call {
 
     /// Whether nothing of the request is left to write, or nobody takes it.
     fn is_request_written(&self) -> bool {
-        self.write_failed || (self.encoder.is_finished() && self.outbox.is_empty())
+        self.write_failed || (self.encoder.is_finished() && self.write_buffer.is_empty())
     }
 
-    /// The read buffer, to append to; see [`Receiver::buffer_mut`].
+    /// The read buffer, to append to; see [`DecodeBuffer::buffer_mut`].
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
         self.reuse_buffer();
         self.receiver.buffer_mut()
     }
 
-    /// Room for a read; see [`Receiver::unfilled`].
+    /// Room for a read; see [`DecodeBuffer::unfilled`].
     pub fn unfilled(&mut self) -> &mut [u8] {
         self.reuse_buffer();
         self.receiver.unfilled()
@@ -211,14 +211,14 @@ impl Call {
     }
 
     /// At most how many bytes of body the next read may take past the buffer; see
-    /// [`Receiver::chunk_limit`].
+    /// [`DecodeBuffer::chunk_limit`].
     #[must_use]
     pub fn chunk_limit(&self) -> Option<usize> {
         self.receiver.chunk_limit()
     }
 
     /// Takes what was read past the buffer, and gives its event; see
-    /// [`Receiver::receive_chunk`].
+    /// [`DecodeBuffer::receive_chunk`].
     pub fn receive_chunk(&mut self, read: Bytes) -> Option<ResponseEvent> {
         self.receiver.receive_chunk(read)
     }
@@ -227,7 +227,7 @@ impl Call {
     /// buffer.
     fn reuse_buffer(&mut self) {
         if self.is_request_written() && self.receiver.is_unused() {
-            let mut buf = core::mem::take(&mut self.outbox.out);
+            let mut buf = core::mem::take(&mut self.write_buffer.out);
             buf.clear();
             self.receiver.give_buffer(buf);
         }

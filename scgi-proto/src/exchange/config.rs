@@ -13,14 +13,14 @@ use crate::wire::policy::Policy;
 /// # Examples
 /// ```
 /// use core::time::Duration;
-/// use scgi_proto::{Config, Limits};
-/// let config = Config::default()
+/// use scgi_proto::{ConnectionConfig, Limits};
+/// let config = ConnectionConfig::default()
 ///     .with_limits(Limits::default().with_body(1 << 20))
 ///     .with_head_timeout(Duration::from_secs(2));
 /// # let _ = config;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Config {
+pub struct ConnectionConfig {
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
     pub(crate) head_timeout: Duration,
@@ -29,10 +29,10 @@ pub struct Config {
     pub(crate) request_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_limit: u64,
-    pub(crate) run_on: bool,
+    pub(crate) ignore_client_abort: bool,
 }
 
-impl Config {
+impl ConnectionConfig {
     /// Bounds on the request.
     #[must_use]
     pub const fn with_limits(mut self, limits: Limits) -> Self {
@@ -115,13 +115,13 @@ impl Config {
     ///
     /// A blocking handler cannot be cancelled: it learns of it when it writes.
     #[must_use]
-    pub const fn with_run_on(mut self, run_on: bool) -> Self {
-        self.run_on = run_on;
+    pub const fn with_ignore_client_abort(mut self, ignore_client_abort: bool) -> Self {
+        self.ignore_client_abort = ignore_client_abort;
         self
     }
 }
 
-impl Default for Config {
+impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
             limits: Limits::default(),
@@ -132,7 +132,7 @@ impl Default for Config {
             request_timeout: Duration::MAX,
             drain_timeout: Duration::from_secs(5),
             drain_limit: 64 * 1024 * 1024,
-            run_on: false,
+            ignore_client_abort: false,
         }
     }
 }

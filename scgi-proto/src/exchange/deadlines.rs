@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::server::{Exchange, Phase};
+use super::server::{Phase, ServerExchange};
 use crate::exchange::timeout::Timeout;
 use crate::wire::response::Status;
 
@@ -49,9 +49,9 @@ impl Nanos {
     }
 }
 
-impl Exchange {
+impl ServerExchange {
     /// Says that a read has to wait, which starts the deadline of the body if it is one.
-    pub fn wait_for_read(&mut self, now: Duration) {
+    pub fn handle_read_blocked(&mut self, now: Duration) {
         if self.head_seen && !self.deadlines.input.is_set() && self.phase == Phase::Open {
             self.deadlines.input = self.timeouts.body.after(now);
         }
@@ -65,14 +65,14 @@ impl Exchange {
 
     /// Says that the program wants no more of the body, which ends the deadline of a read that had
     /// to wait for it.
-    pub fn wait_for_no_body(&mut self) {
+    pub fn handle_body_unwanted(&mut self) {
         if self.phase == Phase::Open && self.head_seen {
             self.deadlines.input = Nanos::NEVER;
         }
     }
 
     /// Says that a write has to wait, which starts its deadline.
-    pub fn wait_for_write(&mut self, now: Duration) {
+    pub fn handle_write_blocked(&mut self, now: Duration) {
         if !self.deadlines.write.is_set() {
             self.deadlines.write = self.timeouts.write.after(now);
         }

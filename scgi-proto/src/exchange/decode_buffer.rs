@@ -11,11 +11,11 @@ use crate::wire::error::DecodeError;
 /// The whole read loop of an adapter:
 /// ```
 /// use std::io::Read;
-/// use scgi_proto::{Receiver, RequestDecoder, RequestEvent};
+/// use scgi_proto::{DecodeBuffer, RequestDecoder, RequestEvent};
 ///
 /// fn next_event(
 ///     stream: &mut impl Read,
-///     receiver: &mut Receiver<RequestDecoder>,
+///     receiver: &mut DecodeBuffer<RequestDecoder>,
 /// ) -> Result<Option<RequestEvent>, Box<dyn std::error::Error>> {
 ///     loop {
 ///         if let Some(event) = receiver.next_event()? {
@@ -29,13 +29,13 @@ use crate::wire::error::DecodeError;
 ///     }
 /// }
 ///
-/// let mut receiver = Receiver::new(RequestDecoder::default());
+/// let mut receiver = DecodeBuffer::new(RequestDecoder::default());
 /// let event = next_event(&mut &b"0:,"[..], &mut receiver)?;
 /// assert!(matches!(event, Some(RequestEvent::Head(_))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Receiver<D> {
+pub struct DecodeBuffer<D> {
     decoder: D,
     buf: BytesMut,
     /// Bytes of `buf` that have been read; the rest is room lent out by `unfilled`.
@@ -43,7 +43,7 @@ pub struct Receiver<D> {
     eof: bool,
 }
 
-impl<D: Decode> Receiver<D> {
+impl<D: Decode> DecodeBuffer<D> {
     /// A receiver with an empty buffer, which grows with what arrives.
     #[must_use]
     pub fn new(decoder: D) -> Self {
@@ -199,7 +199,7 @@ impl<D: Decode> Receiver<D> {
     }
 }
 
-impl Receiver<RequestDecoder> {
+impl DecodeBuffer<RequestDecoder> {
     /// Moves body bytes that have arrived to `dst` and returns how many; 0 means: read from the
     /// stream straight into `dst`, at most
     /// [`body_remaining`](RequestDecoder::body_remaining) bytes, and report with
@@ -239,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_buffer_is_given_lent_released_and_taken() {
-        let mut receiver = Receiver::new(RequestDecoder::default());
+        let mut receiver = DecodeBuffer::new(RequestDecoder::default());
         assert_eq!(receiver.unfilled().len(), 4096, "a usual head takes one read");
         receiver.give_buffer(BytesMut::with_capacity(9000));
         assert!(receiver.buf.capacity() >= 9000);
@@ -256,7 +256,7 @@ mod tests {
 
     #[test]
     fn a_read_is_as_long_as_what_is_missing() {
-        let mut receiver = Receiver::new(RequestDecoder::default());
+        let mut receiver = DecodeBuffer::new(RequestDecoder::default());
         for (input, hint) in [(&b"10000:"[..], 10_001), (b"A\0", 9999), (&[b'b'; 6000], 4096)] {
             receiver.buffer_mut().extend_from_slice(input);
             receiver.advance(input.len());
@@ -272,7 +272,7 @@ mod tests {
             ("Content-Length: 100000\n\n", 64 * 1024),
             ("Status: 200 OK\n\n", 16 * 1024),
         ] {
-            let mut receiver = Receiver::new(ResponseDecoder::default());
+            let mut receiver = DecodeBuffer::new(ResponseDecoder::default());
             assert_eq!(receiver.unfilled().len(), 4096);
             receiver.buffer_mut().extend_from_slice(head.as_bytes());
             receiver.advance(head.len());
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn a_body_that_is_read_past_the_receiver() {
         let head = b"17:CONTENT_LENGTH\x005\0,";
-        let mut receiver = Receiver::new(RequestDecoder::default());
+        let mut receiver = DecodeBuffer::new(RequestDecoder::default());
         receiver.buffer_mut().extend_from_slice(head);
         receiver.advance(head.len());
         assert!(matches!(receiver.next_event(), Ok(Some(_))));
@@ -296,10 +296,10 @@ mod tests {
     }
 
     /// A receiver that has got the head of a request with a body of so many bytes.
-    fn before_body(len: usize) -> Receiver<RequestDecoder> {
+    fn before_body(len: usize) -> DecodeBuffer<RequestDecoder> {
         let block = alloc::format!("CONTENT_LENGTH\0{len}\0");
         let head = alloc::format!("{}:{block},", block.len());
-        let mut receiver = Receiver::new(RequestDecoder::default());
+        let mut receiver = DecodeBuffer::new(RequestDecoder::default());
         assert_eq!(receiver.chunk_limit(), None, "the head comes first");
         receiver.receive_slice(head.as_bytes());
         assert!(matches!(receiver.next_event(), Ok(Some(RequestEvent::Head(_)))));
@@ -341,7 +341,7 @@ mod tests {
             ("Status: 200 OK\n\n", Some(16 * 1024)),
             ("Content-Length: 0\n\n", None),
         ] {
-            let mut receiver = Receiver::new(ResponseDecoder::default());
+            let mut receiver = DecodeBuffer::new(ResponseDecoder::default());
             assert_eq!(receiver.chunk_limit(), None);
             receiver.receive_slice(head.as_bytes());
             assert!(matches!(receiver.next_event(), Ok(Some(ResponseEvent::Head(_)))));

@@ -6,13 +6,13 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::deadlines::Nanos;
-use super::server::{Exchange, Phase, Reply};
+use super::server::{Phase, Reply, ServerExchange};
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::error::EncodeError;
 use crate::wire::event::ResponseEvent;
 use crate::wire::response::{ResponseHead, Status};
 
-impl Exchange {
+impl ServerExchange {
     /// Queues a piece of the reply. The head waits for the first chunk, so that both leave
     /// together, or for [`flush`](Self::flush).
     ///
@@ -39,8 +39,8 @@ impl Exchange {
         if self.is_head_request {
             self.encoder = ResponseEncoder::default().for_head_request();
         }
-        self.outbox.out.reserve(512);
-        self.encoder.head(head, &mut self.outbox.out)?;
+        self.write_buffer.out.reserve(512);
+        self.encoder.head(head, &mut self.write_buffer.out)?;
         self.status = Some(head.status());
         self.reply = Reply::Open;
         Ok(())
@@ -54,7 +54,7 @@ impl Exchange {
             return Ok(());
         }
         self.flush = true;
-        self.outbox.push(chunk);
+        self.write_buffer.push(chunk);
         Ok(())
     }
 
@@ -104,17 +104,17 @@ impl Exchange {
         }
         self.refusal = Some(status);
         self.status = Some(status);
-        self.outbox.clear();
+        self.write_buffer.clear();
         self.encoder = ResponseEncoder::default();
         let text = format!("{status}\n{reason}\n");
         let head = ResponseHead::new(status)
             .with_field("Content-Type", "text/plain; charset=utf-8")
             .with_field("Content-Length", text.len().to_string());
         // Both are made of what is legal; an error here would be a bug of this function.
-        let sent = self.encoder.head(&head, &mut self.outbox.out).is_ok();
+        let sent = self.encoder.head(&head, &mut self.write_buffer.out).is_ok();
         debug_assert!(sent, "the reply to a bad request is legal");
         if !self.is_head_request {
-            self.outbox.out.extend_from_slice(text.as_bytes());
+            self.write_buffer.out.extend_from_slice(text.as_bytes());
         }
         self.reply = Reply::Ended;
         self.flush = true;
@@ -123,7 +123,7 @@ impl Exchange {
     /// Whether there are bytes to write now.
     #[must_use]
     pub fn wants_write(&self) -> bool {
-        self.flush && !matches!(self.phase, Phase::Closed { .. }) && !self.outbox.is_empty()
+        self.flush && !matches!(self.phase, Phase::Closed { .. }) && !self.write_buffer.is_empty()
     }
 
     /// Whether the stream has to be told, before the next write, to send each piece at once
@@ -142,13 +142,13 @@ impl Exchange {
     /// already. Small chunks are gathered up to 16 KiB, as each write costs more than their bytes.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.outbox.is_full()
+        self.write_buffer.is_full()
     }
 
     /// The bytes to write, in two slices, for one vectored write.
     #[must_use]
     pub fn pending(&self) -> (&[u8], &[u8]) {
-        self.outbox.pending()
+        self.write_buffer.pending()
     }
 
     /// Reports that the first `count` of the pending bytes were written.
@@ -165,8 +165,8 @@ impl Exchange {
 
     fn written(&mut self, count: usize) {
         self.sent += count as u64;
-        self.outbox.advance(count);
-        if self.outbox.is_empty() {
+        self.write_buffer.advance(count);
+        if self.write_buffer.is_empty() {
             self.flush = false;
             self.settle();
         }
@@ -175,7 +175,7 @@ impl Exchange {
     /// Whether the whole reply has been written.
     #[must_use]
     pub fn is_reply_written(&self) -> bool {
-        self.reply == Reply::Ended && self.outbox.is_empty()
+        self.reply == Reply::Ended && self.write_buffer.is_empty()
     }
 
     /// The status of the reply that this machine gave by itself, if it did.

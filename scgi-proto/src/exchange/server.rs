@@ -5,10 +5,10 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::deadlines::{Deadlines, Nanos, Timeouts};
-use crate::exchange::buffers::Memory;
-use crate::exchange::config::Config;
-use crate::exchange::decode_buffer::Receiver;
-use crate::exchange::write_buffer::Outbox;
+use crate::exchange::buffers::Buffers;
+use crate::exchange::config::ConnectionConfig;
+use crate::exchange::decode_buffer::DecodeBuffer;
+use crate::exchange::write_buffer::WriteBuffer;
 use crate::wire::decode::RequestDecoder;
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::error::DecodeError;
@@ -37,10 +37,10 @@ use crate::wire::response::Status;
 /// # Examples
 /// ```
 /// use core::time::Duration;
-/// use scgi_proto::{Config, Exchange, RequestEvent, ResponseEvent, ResponseHead, Status};
+/// use scgi_proto::{ConnectionConfig, ServerExchange, RequestEvent, ResponseEvent, ResponseHead, Status};
 ///
 /// let now = Duration::ZERO;
-/// let mut exchange = Exchange::new(&Config::default(), now);
+/// let mut exchange = ServerExchange::new(&ConnectionConfig::default(), now);
 /// exchange.buffer_mut().extend_from_slice(b"0:,");
 /// exchange.handle_read(3);
 /// assert!(matches!(exchange.next_event()?, Some(RequestEvent::Head(_))));
@@ -54,11 +54,11 @@ use crate::wire::response::Status;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
-pub struct Exchange {
-    pub(super) receiver: Receiver<RequestDecoder>,
+pub struct ServerExchange {
+    pub(super) receiver: DecodeBuffer<RequestDecoder>,
     pub(super) encoder: ResponseEncoder,
     /// Bytes of the reply that are not written yet.
-    pub(super) outbox: Outbox,
+    pub(super) write_buffer: WriteBuffer,
     pub(super) timeouts: Timeouts,
     pub(super) deadlines: Deadlines,
     pub(super) phase: Phase,
@@ -74,7 +74,7 @@ pub struct Exchange {
     /// More bytes than the body are on their way (nginx without request buffering).
     pub(super) expects_surplus: bool,
     /// The program goes on although the peer is gone.
-    pub(super) run_on: bool,
+    pub(super) ignore_client_abort: bool,
     pub(super) flush: bool,
     pub(super) received: u64,
     pub(super) sent: u64,
@@ -100,14 +100,14 @@ pub(super) enum Reply {
     Ended,
 }
 
-impl Exchange {
+impl ServerExchange {
     /// A connection that was accepted at `now`.
     #[must_use]
-    pub fn new(config: &Config, now: Duration) -> Self {
+    pub fn new(config: &ConnectionConfig, now: Duration) -> Self {
         Self {
-            receiver: Receiver::new(RequestDecoder::new(config.limits, config.policy)),
+            receiver: DecodeBuffer::new(RequestDecoder::new(config.limits, config.policy)),
             encoder: ResponseEncoder::default(),
-            outbox: Outbox::default(),
+            write_buffer: WriteBuffer::default(),
             timeouts: Timeouts {
                 body: Nanos::new(config.body_timeout),
                 write: Nanos::new(config.write_timeout),
@@ -127,7 +127,7 @@ impl Exchange {
             status: None,
             is_head_request: false,
             expects_surplus: false,
-            run_on: config.run_on,
+            ignore_client_abort: config.ignore_client_abort,
             flush: false,
             received: 0,
             sent: 0,
@@ -175,11 +175,11 @@ impl Exchange {
     }
 
     /// Whether the peer closed while the handler still works, which then works for nobody; see
-    /// [`Config::with_run_on`].
+    /// [`ConnectionConfig::with_ignore_client_abort`].
     #[must_use]
     pub fn is_peer_gone(&self) -> bool {
         self.phase == Phase::Open
-            && !self.run_on
+            && !self.ignore_client_abort
             && !self.refused
             && self.receiver.is_eof()
             && self.body_remaining() == Some(0)
@@ -190,18 +190,18 @@ impl Exchange {
     #[must_use]
     pub fn may_watch(&self) -> bool {
         self.phase == Phase::Open
-            && !self.run_on
+            && !self.ignore_client_abort
             && !self.receiver.is_eof()
             && !self.refused
             && self.body_remaining() == Some(0)
     }
 
-    /// The read buffer, to append to; see [`Receiver::buffer_mut`].
+    /// The read buffer, to append to; see [`DecodeBuffer::buffer_mut`].
     pub fn buffer_mut(&mut self) -> &mut BytesMut {
         self.receiver.buffer_mut()
     }
 
-    /// Room for a read; see [`Receiver::unfilled`].
+    /// Room for a read; see [`DecodeBuffer::unfilled`].
     pub fn unfilled(&mut self) -> &mut [u8] {
         self.receiver.unfilled()
     }
@@ -241,7 +241,7 @@ impl Exchange {
     pub fn release_buffer(&mut self) {
         self.receiver.release();
         if self.sent > 0 {
-            self.outbox.release();
+            self.write_buffer.release();
         }
     }
 
@@ -266,14 +266,14 @@ impl Exchange {
     }
 
     /// At most how many bytes of body the next read may take past the buffer; see
-    /// [`Receiver::chunk_limit`]. `None` too if nobody waits for them.
+    /// [`DecodeBuffer::chunk_limit`]. `None` too if nobody waits for them.
     #[must_use]
     pub fn chunk_limit(&self) -> Option<usize> {
         if self.is_request_over() { None } else { self.receiver.chunk_limit() }
     }
 
     /// Takes what was read past the buffer, and gives its event; see
-    /// [`Receiver::receive_chunk`]. If nobody waits for it any more, it is taken as by
+    /// [`DecodeBuffer::receive_chunk`]. If nobody waits for it any more, it is taken as by
     /// [`receive_slice`](Self::receive_slice).
     pub fn receive_chunk(&mut self, read: Bytes) -> Option<RequestEvent> {
         if self.is_request_over() {
@@ -285,17 +285,17 @@ impl Exchange {
     }
 
     /// Gives this exchange the memory of one that has ended, before anything is read.
-    pub fn give_memory(&mut self, mut memory: Memory) {
+    pub fn give_memory(&mut self, mut memory: Buffers) {
         self.receiver.give_buffer(memory.input());
-        self.outbox.out = memory.output;
+        self.write_buffer.out = memory.output;
     }
 
     /// Takes the memory back when the exchange has ended; it must not be used any more.
-    pub fn take_memory(&mut self) -> Memory {
-        Memory::new(self.receiver.take_buffer(), core::mem::take(&mut self.outbox.out))
+    pub fn take_memory(&mut self) -> Buffers {
+        Buffers::new(self.receiver.take_buffer(), core::mem::take(&mut self.write_buffer.out))
     }
 
-    /// Takes body bytes that have arrived straight to `dst`; see [`Receiver::read_body`].
+    /// Takes body bytes that have arrived straight to `dst`; see [`DecodeBuffer::read_body`].
     pub fn read_body(&mut self, dst: &mut [u8]) -> usize {
         self.receiver.read_body(dst)
     }
@@ -308,7 +308,8 @@ impl Exchange {
 
     /// Chooses how to close, once the reply is written.
     pub(super) fn settle(&mut self) {
-        if self.reply != Reply::Ended || self.phase != Phase::Open || !self.outbox.is_empty() {
+        if self.reply != Reply::Ended || self.phase != Phase::Open || !self.write_buffer.is_empty()
+        {
             return;
         }
         if self.is_wholly_read() { self.close() } else { self.phase = Phase::Shutdown }
@@ -390,7 +391,7 @@ mod tests {
 
     #[test]
     fn room_is_freed_unless_something_is_in_it() {
-        let new = || Exchange::new(&Config::default(), Duration::ZERO);
+        let new = || ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
         let mut waiting = new();
         waiting.unfilled();
         waiting.release_buffer();

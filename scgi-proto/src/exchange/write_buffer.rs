@@ -11,13 +11,13 @@ const COPY_BELOW: usize = 4 * 1024;
 const FULL: usize = 16 * 1024;
 
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub(crate) struct WriteBuffer {
     /// Written first.
     pub(crate) out: BytesMut,
     chunk: Bytes,
 }
 
-impl Outbox {
+impl WriteBuffer {
     #[inline]
     pub(crate) fn push(&mut self, chunk: Bytes) {
         if self.chunk.is_empty() && chunk.len() > COPY_BELOW {

@@ -136,14 +136,14 @@ fn at_once(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Option<
 
 /// A socket that was accepted, in non-blocking mode, and that no reactor knows yet.
 #[derive(Debug)]
-pub enum Accepted {
+pub enum UnregisteredSocket {
     /// One of TCP.
     Tcp(OwnedFd),
     /// A Unix socket.
     Unix(OwnedFd),
 }
 
-impl AsFd for Accepted {
+impl AsFd for UnregisteredSocket {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(fd) | Self::Unix(fd) => fd.as_fd(),
@@ -206,7 +206,7 @@ pub fn unix_peer(socket: impl AsFd) -> Peer {
 }
 
 /// How many descriptors this process may open, where the system bounds that; see
-/// [`Settings::max_connections`](crate::server::Settings::max_connections).
+/// [`ServerConfig::max_connections`](crate::server::ServerConfig::max_connections).
 #[must_use]
 pub fn descriptors() -> Option<u64> {
     rustix::process::getrlimit(rustix::process::Resource::Nofile).current

@@ -1,4 +1,4 @@
-//! What a server is told and tells, the same for every adapter: whose `Serve` holds [`Settings`],
+//! What a server is told and tells, the same for every adapter: whose `Serve` holds [`ServerConfig`],
 //! lets connections in by them, and gives a [`Summary`].
 
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -7,11 +7,11 @@ use std::boxed::Box;
 use std::io;
 use std::sync::Arc;
 
-use crate::exchange::config::Config;
+use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::{AllowList, Peer};
 #[cfg(all(feature = "systemd", unix))]
 use crate::net::systemd::Notifier;
-use crate::server::counters::{Counted, Counters};
+use crate::server::counters::{ConnectionGuard, Counters};
 use crate::server::trace::Trace;
 
 /// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
@@ -23,9 +23,9 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 /// # Examples
 /// ```
 /// use scgi_proto::Peer;
-/// use scgi_proto::server::Settings;
+/// use scgi_proto::server::ServerConfig;
 ///
-/// let mut settings = Settings::new(256);
+/// let mut settings = ServerConfig::new(256);
 /// settings.allow_list = settings.allow_list.with_network("10.0.0.0/8".parse()?);
 /// assert_eq!(settings.max_connections(Some(1024), 4), 192); // as descriptors allow
 /// let peer = |address: &str| address.parse().map(Peer::Tcp);
@@ -37,9 +37,9 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct Settings {
+pub struct ServerConfig {
     /// The bounds, rules and deadlines of each connection.
-    pub config: Config,
+    pub config: ConnectionConfig,
     max_connections: usize,
     /// Time for what runs to finish after the shutdown signal: 30 s by default.
     pub shutdown_deadline: Duration,
@@ -54,12 +54,12 @@ pub struct Settings {
     pub notifier: Option<Notifier>,
 }
 
-impl Settings {
+impl ServerConfig {
     /// The defaults, with as many connections at once as the adapter can well serve.
     #[must_use]
     pub fn new(max_connections: usize) -> Self {
         Self {
-            config: Config::default(),
+            config: ConnectionConfig::default(),
             max_connections,
             shutdown_deadline: SHUTDOWN_DEADLINE,
             counters: Counters::default(),
@@ -86,11 +86,11 @@ impl Settings {
     ///
     /// # Examples
     /// ```
-    /// use scgi_proto::server::Settings;
-    /// assert_eq!(Settings::new(4096).max_connections(Some(1024), 1), 768);
-    /// assert_eq!(Settings::new(256).max_connections(Some(1024), 1), 256);
-    /// assert_eq!(Settings::new(256).max_connections(None, 1), 256);
-    /// assert_eq!(Settings::new(256).max_connections(Some(0), 1), 1);
+    /// use scgi_proto::server::ServerConfig;
+    /// assert_eq!(ServerConfig::new(4096).max_connections(Some(1024), 1), 768);
+    /// assert_eq!(ServerConfig::new(256).max_connections(Some(1024), 1), 256);
+    /// assert_eq!(ServerConfig::new(256).max_connections(None, 1), 256);
+    /// assert_eq!(ServerConfig::new(256).max_connections(Some(0), 1), 1);
     /// ```
     #[must_use]
     pub fn max_connections(&self, descriptors: Option<u64>, each: u64) -> usize {
@@ -101,9 +101,9 @@ impl Settings {
 
     /// Lets a connection in and counts it, unless its peer may not connect. `peer` is asked only
     /// if it has to be.
-    pub fn admit(&self, peer: impl FnOnce() -> io::Result<Peer>) -> Option<Admitted> {
+    pub fn admit(&self, peer: impl FnOnce() -> io::Result<Peer>) -> Option<Admission> {
         if !self.asks_peer && self.allow_list.is_empty() {
-            return Some(Admitted { counted: self.counters.accept(), peer: None });
+            return Some(Admission { counted: self.counters.accept(), peer: None });
         }
         // A peer that broke the connection already is nobody to serve.
         let peer = peer().ok()?;
@@ -111,15 +111,15 @@ impl Settings {
             self.counters.deny(&peer);
             return None;
         }
-        Some(Admitted { counted: self.counters.accept(), peer: Some(Box::new(peer)) })
+        Some(Admission { counted: self.counters.accept(), peer: Some(Box::new(peer)) })
     }
 }
 
 /// A connection that a server has let in.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct Admission {
     /// It is counted as long as this lives.
-    pub counted: Counted,
+    pub counted: ConnectionGuard,
     /// Who it is, if the server asked. Boxed, as few servers ask, and many connections wait.
     pub peer: Option<Box<Peer>>,
 }
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn connections_are_bounded_by_what_is_set_and_by_descriptors() {
-        let mut settings = Settings::new(256);
+        let mut settings = ServerConfig::new(256);
         assert_eq!(settings.max_connections(None, 1), 256);
         settings.set_max_connections(1000);
         assert_eq!(settings.max_connections(None, 1), 1000);
@@ -211,7 +211,7 @@ mod tests {
     #[test]
     fn the_peer_is_asked_for_only_where_it_matters() {
         let peer = || Peer::Tcp("192.0.2.1:80".parse().expect("an address"));
-        let mut settings = Settings::new(1);
+        let mut settings = ServerConfig::new(1);
         let admitted = settings.admit(|| panic!("nobody wants to know")).expect("everyone may");
         assert!(admitted.peer.is_none());
         settings.asks_peer = true;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use crate::driver::Clock;
 use crate::exchange::peer::Peer;
-use crate::exchange::server::Exchange;
+use crate::exchange::server::ServerExchange;
 use crate::server::trace::Trace;
 use crate::wire::response::Status;
 
@@ -85,10 +85,10 @@ pub struct Counters {
 impl Counters {
     /// Counts a connection, which is active until the value is dropped.
     #[must_use]
-    pub fn accept(&self) -> Counted {
+    pub fn accept(&self) -> ConnectionGuard {
         self.inner.accepted.fetch_add(1, Relaxed);
         self.inner.active.fetch_add(1, Relaxed);
-        Counted { inner: Arc::clone(&self.inner), place: None }
+        ConnectionGuard { inner: Arc::clone(&self.inner), place: None }
     }
 
     /// Counts a connection that was closed because its peer is not on the
@@ -214,13 +214,13 @@ impl fmt::Debug for Counters {
 /// assert!(counters.evict_oldest());
 /// assert!(connection.poll_evicted(&cx).is_ready());
 /// ```
-pub struct Counted {
+pub struct ConnectionGuard {
     inner: Arc<Inner>,
     /// Given at the first wait for the head.
     place: Option<u64>,
 }
 
-impl Counted {
+impl ConnectionGuard {
     /// Ready when this connection has to close for another; asked while its head has not come.
     pub fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
         let mut waiting = self.inner.waiting();
@@ -254,7 +254,7 @@ impl Counted {
     }
 
     /// Adds up what became of the connection.
-    pub fn finish(&self, exchange: &Exchange) {
+    pub fn finish(&self, exchange: &ServerExchange) {
         let (received, sent) = exchange.traffic();
         self.inner.received.fetch_add(received, Relaxed);
         self.inner.sent.fetch_add(sent, Relaxed);
@@ -265,15 +265,15 @@ impl Counted {
     }
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.keep();
         self.inner.active.fetch_sub(1, Relaxed);
     }
 }
 
-impl fmt::Debug for Counted {
+impl fmt::Debug for ConnectionGuard {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Counted").finish_non_exhaustive()
+        f.debug_struct("ConnectionGuard").finish_non_exhaustive()
     }
 }

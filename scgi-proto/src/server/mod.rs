@@ -4,4 +4,4 @@ pub(crate) mod config;
 pub(crate) mod counters;
 pub mod trace;
 
-pub use config::{Admitted, Backoff, Settings, Summary};
+pub use config::{Admission, Backoff, ServerConfig, Summary};

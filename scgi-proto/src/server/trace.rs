@@ -32,7 +32,7 @@ mod with {
 
     use crate::error::Error;
     use crate::exchange::peer::Peer;
-    use crate::exchange::server::Exchange;
+    use crate::exchange::server::ServerExchange;
     use crate::net::address::Address;
     use crate::wire::escape::Escaped;
     use crate::wire::request::RequestHead;
@@ -82,7 +82,7 @@ mod with {
         }
 
         /// Tells how the request ended.
-        pub fn finish(&self, exchange: &Exchange) {
+        pub fn finish(&self, exchange: &ServerExchange) {
             let Some(request) = &self.request else { return };
             let (received, sent) = exchange.traffic();
             let status = exchange.status().map(Status::code);
@@ -108,7 +108,10 @@ mod with {
         }
 
         /// Tells why the program did not answer, unless that is the peer's fault, which was told.
-        pub fn program_failed(exchange: &Exchange, error: &(dyn core::error::Error + 'static)) {
+        pub fn program_failed(
+            exchange: &ServerExchange,
+            error: &(dyn core::error::Error + 'static),
+        ) {
             if exchange.refusal().is_some() || exchange.is_closed() {
                 return;
             }
@@ -164,7 +167,7 @@ mod without {
 
     use crate::error::Error;
     use crate::exchange::peer::Peer;
-    use crate::exchange::server::Exchange;
+    use crate::exchange::server::ServerExchange;
     use crate::net::address::Address;
     use crate::wire::request::RequestHead;
 
@@ -185,13 +188,13 @@ mod without {
         }
 
         /// Tells how the request ended.
-        pub fn finish(&self, _: &Exchange) {}
+        pub fn finish(&self, _: &ServerExchange) {}
 
         /// Tells why a connection got no answer from the handler.
         pub fn failed(_: &Error, _: Option<&Peer>) {}
 
         /// Tells why the program did not answer.
-        pub fn program_failed(_: &Exchange, _: &(dyn core::error::Error + 'static)) {}
+        pub fn program_failed(_: &ServerExchange, _: &(dyn core::error::Error + 'static)) {}
 
         /// Tells of a panic of the program.
         pub fn panicked(_: &(dyn Any + Send)) {}

@@ -385,7 +385,7 @@ impl ResponseHead {
 
     /// Adds Content-Length, if the length of the body is known and the head has none: unless the
     /// response can have no body, so that the front server need not wait for the close.
-    pub fn state_content_length(&mut self, len: Option<u64>) {
+    pub fn set_content_length_if_absent(&mut self, len: Option<u64>) {
         let bodiless = self.status.has_no_body() || self.kind == ResponseKind::LocalRedirect;
         if let Some(len) = len.filter(|_| !bodiless && self.fields.get("Content-Length").is_none())
         {
@@ -400,7 +400,7 @@ impl ResponseHead {
     /// use scgi_proto::{ResponseHead, Status};
     /// let mut head = ResponseHead::new(Status::OK);
     /// assert_eq!(head.content_length(), None);
-    /// head.state_content_length(Some(7));
+    /// head.set_content_length_if_absent(Some(7));
     /// assert_eq!(head.content_length(), Some(7));
     /// ```
     #[must_use]

@@ -9,7 +9,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use scgi_proto::driver::{Body, Connection};
-use scgi_proto::{BoxError, Config, Request, Response};
+use scgi_proto::{BoxError, ConnectionConfig, Request, Response};
 
 use crate::script::{Done, Read, Script};
 
@@ -19,7 +19,7 @@ const HELLO: &str = "Status: 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 fn connection(script: &Script) -> Connection<Script, Script> {
     // The default deadlines: 10 s for the head, 60 s between pieces, 10 minutes for all.
-    let config = Config::default()
+    let config = ConnectionConfig::default()
         .with_head_timeout(Duration::from_secs(10))
         .with_body_timeout(Duration::from_secs(60))
         .with_write_timeout(Duration::from_secs(60))

@@ -103,7 +103,7 @@ impl ResponseDecoder {
         self.surplus
     }
 
-    /// See [`Call::body_remaining`](crate::Call::body_remaining).
+    /// See [`ClientExchange::body_remaining`](crate::ClientExchange::body_remaining).
     pub(crate) fn body_remaining(&self) -> Option<u64> {
         match self.state {
             State::Body { remaining } => Some(remaining),

@@ -7,26 +7,26 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use scgi_proto::driver::{Arrival, Body, Connection, FirstPoll};
-use scgi_proto::server::Settings;
+use scgi_proto::driver::{Body, Connection, InlineFuture, PendingConnection};
+use scgi_proto::server::ServerConfig;
 use scgi_proto::{BoxError, Error, Peer, Request, Response, Status};
 
 use super::{GET, HELLO, POST, echo, hello};
 use crate::script::{Read, Script, finish, poll};
 
-fn arrival(settings: &Settings, script: &Script) -> Arrival<Script, Script> {
+fn arrival(settings: &ServerConfig, script: &Script) -> PendingConnection<Script, Script> {
     let admitted = settings.admit(|| Ok(Peer::Unix(None))).expect("everyone may connect");
-    Arrival::new(script.clone(), script.clone(), admitted)
+    PendingConnection::new(script.clone(), script.clone(), admitted)
 }
 
-fn settings() -> Settings {
-    let mut settings = Settings::new(8);
+fn settings() -> ServerConfig {
+    let mut settings = ServerConfig::new(8);
     settings.asks_peer = true;
     settings.config = settings.config.with_head_timeout(Duration::from_secs(10));
     settings
 }
 
-fn first(arrival: &mut Arrival<Script, Script>) -> Poll<Option<BytesMut>> {
+fn first(arrival: &mut PendingConnection<Script, Script>) -> Poll<Option<BytesMut>> {
     let mut cx = Context::from_waker(Waker::noop());
     arrival.poll_first(&mut cx, settings().config.head_timeout())
 }
@@ -125,7 +125,7 @@ fn arrivals_of_which_nothing_comes() {
 #[test]
 fn a_first_poll_that_panics_is_over() {
     let mut cx = Context::from_waker(Waker::noop());
-    let mut place = FirstPoll::new();
+    let mut place = InlineFuture::new();
     for panics in [true, false] {
         place.begin(async move { assert!(!panics, "on purpose") });
         assert!(place.poll(&mut cx).is_none());
@@ -136,15 +136,15 @@ fn a_first_poll_that_panics_is_over() {
 #[test]
 fn a_future_that_has_to_wait_goes_on_where_it_was() {
     let mut cx = Context::from_waker(Waker::noop());
-    let mut place = FirstPoll::default();
+    let mut place = InlineFuture::default();
     let mut left = 3;
     place.begin(poll_fn(move |_| {
         left -= 1;
         if left == 0 { Poll::Ready(()) } else { Poll::Pending }
     }));
-    assert_eq!(format!("{place:?}"), "FirstPoll { .. }");
+    assert_eq!(format!("{place:?}"), "InlineFuture { .. }");
     let mut rest = place.poll(&mut cx).expect("it has to wait");
-    assert_eq!(format!("{rest:?}"), "Rest { .. }");
+    assert_eq!(format!("{rest:?}"), "Unfinished { .. }");
     assert!(poll(Pin::new(&mut rest)).is_pending());
     assert!(poll(Pin::new(&mut rest)).is_ready());
 }

@@ -5,24 +5,24 @@ use std::io;
 
 use bytes::Bytes;
 
-use super::scratch::{read_chunk, with_scratch};
-use crate::exchange::client::Call;
-use crate::exchange::server::Exchange;
+use super::read_buffer::{read_chunk, with_read_buffer};
+use crate::exchange::client::ClientExchange;
+use crate::exchange::server::ServerExchange;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 
 /// A machine that takes what is read from a connection.
-pub trait Intake {
+pub trait ReadTarget {
     /// What it makes of a chunk of a body.
     type Event;
 
-    /// See [`Exchange::receive_chunk`].
+    /// See [`ServerExchange::receive_chunk`].
     fn receive_chunk(&mut self, read: Bytes) -> Option<Self::Event>;
 
-    /// See [`Exchange::receive_slice`].
+    /// See [`ServerExchange::receive_slice`].
     fn receive_slice(&mut self, bytes: &[u8]);
 }
 
-impl Intake for Exchange {
+impl ReadTarget for ServerExchange {
     type Event = RequestEvent;
 
     fn receive_chunk(&mut self, read: Bytes) -> Option<RequestEvent> {
@@ -34,7 +34,7 @@ impl Intake for Exchange {
     }
 }
 
-impl Intake for Call {
+impl ReadTarget for ClientExchange {
     type Event = ResponseEvent;
 
     fn receive_chunk(&mut self, read: Bytes) -> Option<ResponseEvent> {
@@ -47,7 +47,7 @@ impl Intake for Call {
 }
 
 /// One read into `machine`: gives the event of a chunk of a body, or `None` if the machine is to be
-/// asked for events. `chunk_limit` is [the machine's](Exchange::chunk_limit), or `None` if nobody
+/// asked for events. `chunk_limit` is [the machine's](ServerExchange::chunk_limit), or `None` if nobody
 /// waits for a chunk; `read` gives how much it read, 0 at the end of input.
 ///
 /// What it reads into is memory of the thread, so that a connection that waits holds none: what
@@ -57,30 +57,30 @@ impl Intake for Call {
 /// ```
 /// use core::task::Poll;
 /// use core::time::Duration;
-/// use scgi_proto::driver::fill;
-/// use scgi_proto::{Config, Exchange, RequestEvent};
+/// use scgi_proto::driver::read_once;
+/// use scgi_proto::{ConnectionConfig, ServerExchange, RequestEvent};
 /// use std::io::Read;
 ///
-/// let mut exchange = Exchange::new(&Config::default(), Duration::ZERO);
+/// let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
 /// for (mut stream, event) in [
 ///     (&b"24:CONTENT_LENGTH\x002\x00SCGI\x001\x00,"[..], None),
 ///     (&b"hi"[..], Some(RequestEvent::Body("hi".into()))),
 /// ] {
 ///     let chunk_limit = exchange.chunk_limit();
-///     let read = fill(&mut exchange, chunk_limit, |buf| Poll::Ready(stream.read(buf)));
+///     let read = read_once(&mut exchange, chunk_limit, |buf| Poll::Ready(stream.read(buf)));
 ///     assert!(matches!(read, Poll::Ready(Ok(chunk)) if chunk == event));
 ///     exchange.next_event()?;
 /// }
 /// # Ok::<(), scgi_proto::DecodeError>(())
 /// ```
-pub fn fill<M: Intake>(
+pub fn read_once<M: ReadTarget>(
     machine: &mut M,
     chunk_limit: Option<usize>,
     read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<Option<M::Event>>> {
     match chunk_limit {
         Some(limit) => read_chunk(limit, read).map_ok(|chunk| machine.receive_chunk(chunk)),
-        None => with_scratch(|buf| {
+        None => with_read_buffer(|buf| {
             read(buf).map_ok(|count| {
                 machine.receive_slice(&buf[..count]);
                 None

@@ -16,13 +16,13 @@ use crate::wire::request::RequestHead;
 use crate::wire::response::ResponseHead;
 
 /// A client that sends a request's body while it reads the response.
-pub(super) struct Transfer<T> {
+pub(super) struct InFlight<T> {
     client: Client<T>,
     /// `None` once all of it was handed over.
     body: Option<Body>,
 }
 
-impl<T: Transport> Transfer<T> {
+impl<T: Transport> InFlight<T> {
     pub(super) fn begin(
         mut client: Client<T>,
         head: RequestHead,
@@ -77,7 +77,7 @@ impl<T: Transport> Transfer<T> {
     }
 }
 
-impl<T: Transport + Send + Unpin + 'static> Transfer<T> {
+impl<T: Transport + Send + Unpin + 'static> InFlight<T> {
     /// The body of the response: bytes at hand if they are all of it, and the connection closes;
     /// else it is read from there.
     pub(super) fn into_body(mut self) -> Body {
@@ -92,7 +92,7 @@ impl<T: Transport + Send + Unpin + 'static> Transfer<T> {
 }
 
 /// The rest of the response, as its body.
-impl<T: Transport + Unpin + Send> Source for Transfer<T> {
+impl<T: Transport + Unpin + Send> Source for InFlight<T> {
     fn poll_chunk(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

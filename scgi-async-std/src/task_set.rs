@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 pub(crate) type Spawn = fn(Pin<Box<dyn Future<Output = ()> + Send>>);
 
 /// Tasks that are counted and can be stopped together.
-pub(crate) struct Group {
+pub(crate) struct TaskSet {
     spawn: Spawn,
     state: Arc<Mutex<State>>,
 }
@@ -30,7 +30,7 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Group {
+impl TaskSet {
     pub(crate) fn new(spawn: Spawn) -> Self {
         Self { spawn, state: Arc::default() }
     }

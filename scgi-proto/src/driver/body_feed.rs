@@ -8,20 +8,20 @@ use super::body::Body;
 use super::connection::Connection;
 use super::pipe::{Demand, PipeWriter, body_pipe};
 use super::transport::{Clock, Transport};
-use crate::exchange::server::Exchange;
+use crate::exchange::server::ServerExchange;
 use crate::wire::event::RequestEvent;
 
 /// The connection's end of a body that is streamed to the handler.
 #[derive(Default)]
-pub(super) struct Upload {
+pub(super) struct BodyFeed {
     /// `None` once the body is handed over or nobody wants it.
     pipe: Option<PipeWriter>,
 }
 
-impl Upload {
+impl BodyFeed {
     /// Makes the body, which has `len` bytes: of those that came with the head if they are all
     /// of it, else a pipe.
-    pub(super) fn begin(exchange: &mut Exchange, len: u64) -> (Body, Self) {
+    pub(super) fn begin(exchange: &mut ServerExchange, len: u64) -> (Body, Self) {
         if len == 0 {
             return (Body::empty(), Self::default());
         }
@@ -47,7 +47,7 @@ impl Upload {
             Demand::Chunk => {}
             Demand::Nothing => {
                 *self = Self::default();
-                connection.exchange.wait_for_no_body();
+                connection.exchange.handle_body_unwanted();
                 return Poll::Pending;
             }
         }

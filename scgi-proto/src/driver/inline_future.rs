@@ -17,10 +17,10 @@ use std::panic::catch_unwind;
 /// # Examples
 /// ```
 /// use core::task::{Context, Poll, Waker};
-/// use scgi_proto::driver::FirstPoll;
+/// use scgi_proto::driver::InlineFuture;
 ///
 /// let mut cx = Context::from_waker(Waker::noop());
-/// let mut first = FirstPoll::new();
+/// let mut first = InlineFuture::new();
 /// let steps = |count: u32| {
 ///     let mut left = count;
 ///     core::future::poll_fn(move |_| {
@@ -35,11 +35,11 @@ use std::panic::catch_unwind;
 /// let mut rest = first.poll(&mut cx).expect("it has to wait: to be spawned");
 /// assert!(std::pin::pin!(rest).poll(&mut cx).is_ready());
 /// ```
-pub struct FirstPoll<F> {
+pub struct InlineFuture<F> {
     place: Pin<Box<Option<F>>>,
 }
 
-impl<F: Future<Output = ()>> FirstPoll<F> {
+impl<F: Future<Output = ()>> InlineFuture<F> {
     /// An empty place.
     #[must_use]
     pub fn new() -> Self {
@@ -52,7 +52,7 @@ impl<F: Future<Output = ()>> FirstPoll<F> {
     }
 
     /// Polls that future; gives it back if it has to wait. One that panics is over.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Option<Rest<F>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Option<Unfinished<F>> {
         // A program's code may panic where its values are dropped, too.
         let done = catch_unwind(AssertUnwindSafe(|| {
             let future = self.place.as_mut().as_pin_mut();
@@ -63,7 +63,7 @@ impl<F: Future<Output = ()>> FirstPoll<F> {
             done
         }));
         if let Ok(false) = done {
-            return Some(Rest { place: core::mem::replace(&mut self.place, Box::pin(None)) });
+            return Some(Unfinished { place: core::mem::replace(&mut self.place, Box::pin(None)) });
         }
         // Nothing is left, or what panicked: it is not polled again.
         let _ = catch_unwind(AssertUnwindSafe(|| self.place.set(None)));
@@ -71,24 +71,24 @@ impl<F: Future<Output = ()>> FirstPoll<F> {
     }
 }
 
-impl<F: Future<Output = ()>> Default for FirstPoll<F> {
+impl<F: Future<Output = ()>> Default for InlineFuture<F> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<F> fmt::Debug for FirstPoll<F> {
+impl<F> fmt::Debug for InlineFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FirstPoll").finish_non_exhaustive()
+        f.debug_struct("InlineFuture").finish_non_exhaustive()
     }
 }
 
-/// A future that was polled once by [`FirstPoll`], in its place.
-pub struct Rest<F> {
+/// A future that was polled once by [`InlineFuture`], in its place.
+pub struct Unfinished<F> {
     place: Pin<Box<Option<F>>>,
 }
 
-impl<F: Future<Output = ()>> Future for Rest<F> {
+impl<F: Future<Output = ()>> Future for Unfinished<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -96,8 +96,8 @@ impl<F: Future<Output = ()>> Future for Rest<F> {
     }
 }
 
-impl<F> fmt::Debug for Rest<F> {
+impl<F> fmt::Debug for Unfinished<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Rest").finish_non_exhaustive()
+        f.debug_struct("Unfinished").finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! Memory to read into before it is known what came.
+//! Buffers to read into before it is known what came.
 
 use core::cell::{Cell, RefCell};
 use core::task::Poll;
@@ -29,13 +29,13 @@ std::thread_local! {
 /// ```
 /// use std::io::Read;
 /// let mut stream = &b"24:CONTENT_LENGTH"[..];
-/// let bytes = scgi_proto::driver::with_scratch(|buf| {
+/// let bytes = scgi_proto::driver::with_read_buffer(|buf| {
 ///     stream.read(buf).map(|count| bytes::BytesMut::from(&buf[..count]))
 /// });
 /// assert_eq!(bytes?, "24:CONTENT_LENGTH");
 /// # Ok::<(), std::io::Error>(())
 /// ```
-pub fn with_scratch<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+pub fn with_read_buffer<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
     // Taken out, so that a stream may itself be built on a connection.
     let mut buf = SCRATCH.take();
     buf.resize(LEN, 0);
@@ -54,7 +54,7 @@ pub(super) fn read_chunk(
 ) -> Poll<io::Result<Bytes>> {
     // For small bodies, each of a server's many threads need not keep the memory of large ones.
     if limit < BODY_READ {
-        return with_scratch(|buf| {
+        return with_read_buffer(|buf| {
             let limit = limit.min(LEN);
             read(&mut buf[..limit]).map_ok(|count| Bytes::copy_from_slice(&buf[..count]))
         });
@@ -81,7 +81,7 @@ pub(super) fn read_chunk(
 #[cold]
 fn new_memory() -> BytesMut {
     let mut memory = BytesMut::zeroed(BODY_READ);
-    // Memory that was split counts its users for good; else each chunk would allocate a place for
+    // Buffers that was split counts its users for good; else each chunk would allocate a place for
     // that.
     drop(memory.split_to(0));
     memory

@@ -1,10 +1,9 @@
 //! What happens to a connection right after accept: most requests are there already.
 //!
 //! A front server connects when it has the request and sends it at once, so the first read
-//! mostly succeeds. On a current-thread runtime the request is then answered on the spot, if the
-//! handler need not wait: neither the reactor nor a task is involved. Whatever has to wait goes
-//! on in a task of its own, so a slow handler does not hold up the accept loop. On a
-//! multi-thread runtime each request gets a task, so that the threads share the work.
+//! mostly succeeds. The request is then answered on the spot, if the handler need not wait: neither
+//! the reactor nor a task is involved. Whatever has to wait goes on in a task of its own, so a
+//! slow handler does not hold up the accept loop.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -13,51 +12,44 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::BytesMut;
-use scgi_proto::driver::{Arrival, Connection, FirstPoll, with_scratch};
-use scgi_proto::server::Settings;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::JoinSet;
+use scgi_proto::driver::{Connection, InlineFuture, PendingConnection, with_read_buffer};
+use scgi_proto::server::ServerConfig;
 
 use crate::handler::Handler;
 use crate::stream::Stream;
+use crate::task_set::TaskSet;
 use crate::transport::{Clock, Transport};
 
 /// What all connections of a server share.
 pub(crate) struct Shared<H, M> {
     pub(crate) handler: H,
-    pub(crate) settings: Settings,
+    pub(crate) settings: ServerConfig,
     pub(crate) kind: PhantomData<fn() -> M>,
 }
 
 /// A connection that was just accepted.
-pub(crate) type Fresh = Arrival<Transport<Stream>, Clock>;
+pub(crate) type Fresh = PendingConnection<Transport<Stream>, Clock>;
 
 /// Serves connections in the accept loop as far as that takes no waiting, else in tasks.
 pub(crate) struct First<F> {
-    place: FirstPoll<F>,
-    on_the_spot: bool,
+    place: InlineFuture<F>,
 }
 
 impl<F: Future<Output = ()> + Send + 'static> First<F> {
     pub(crate) fn new() -> Self {
-        let flavor = Handle::current().runtime_flavor();
-        Self { place: FirstPoll::new(), on_the_spot: flavor == RuntimeFlavor::CurrentThread }
+        Self { place: InlineFuture::new() }
     }
 
     /// Serves a connection that was just accepted, in place or in a task of `tasks`.
     pub(crate) async fn serve<Fut>(
         &mut self,
         fresh: Fresh,
-        tasks: &mut JoinSet<()>,
+        tasks: &TaskSet,
         late: impl FnOnce(Fresh) -> Fut,
         answer: impl FnOnce(Fresh, BytesMut) -> F,
     ) where
         Fut: Future<Output = ()> + Send + 'static,
     {
-        if !self.on_the_spot {
-            tasks.spawn(late(fresh));
-            return;
-        }
         let bytes = match read_first(&fresh.transport().0) {
             Ok(Some(bytes)) if !bytes.is_empty() => bytes,
             Ok(None) => {
@@ -76,7 +68,7 @@ impl<F: Future<Output = ()> + Send + 'static> First<F> {
 
 /// Reads what is there: `None` if nothing is, empty if the peer closed.
 fn read_first(stream: &Stream) -> io::Result<Option<BytesMut>> {
-    with_scratch(|buf| {
+    with_read_buffer(|buf| {
         let count = stream.read_at_once(buf)?;
         Ok(count.map(|count| BytesMut::from(&buf[..count])))
     })

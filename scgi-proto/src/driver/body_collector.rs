@@ -8,27 +8,27 @@ use crate::error::Error;
 ///
 /// # Examples
 /// ```
-/// use scgi_proto::driver::Collector;
-/// let mut all = Collector::new(8, None)?;
+/// use scgi_proto::driver::BodyCollector;
+/// let mut all = BodyCollector::new(8, None)?;
 /// all.push("hello".into())?;
 /// all.push(" me".into())?;
 /// assert_eq!(all.finish(), "hello me");
 ///
 /// // Known beforehand, and found out.
-/// assert!(Collector::new(8, Some(9)).is_err());
-/// let mut all = Collector::new(8, None)?;
+/// assert!(BodyCollector::new(8, Some(9)).is_err());
+/// let mut all = BodyCollector::new(8, None)?;
 /// assert!(all.push("far too long".into()).is_err());
 /// # Ok::<(), scgi_proto::Error>(())
 /// ```
 #[derive(Debug)]
-pub struct Collector {
+pub struct BodyCollector {
     limit: usize,
     first: Bytes,
     /// Of two or more.
     joined: BytesMut,
 }
 
-impl Collector {
+impl BodyCollector {
     /// For at most `limit` bytes of a body whose length is perhaps known.
     ///
     /// # Errors

@@ -6,24 +6,24 @@ use std::io;
 
 use bytes::BytesMut;
 
-use super::scratch::with_scratch;
+use super::read_buffer::with_read_buffer;
 use super::transport::{Clock, Transport};
-use crate::server::Admitted;
+use crate::server::Admission;
 
 /// A connection of which nothing has come yet, and which therefore holds no memory but this.
 ///
 /// Front servers send the head at once: those that wait here for long are hardly theirs, and
 /// there may be many. [`Connection::received`](super::Connection::received) goes on with it.
 #[derive(Debug)]
-pub struct Arrival<T, C> {
+pub struct PendingConnection<T, C> {
     pub(super) transport: T,
     pub(super) clock: C,
-    pub(super) admitted: Admitted,
+    pub(super) admitted: Admission,
 }
 
-impl<T, C> Arrival<T, C> {
+impl<T, C> PendingConnection<T, C> {
     /// A connection that a server has let in when `clock` was at zero.
-    pub fn new(transport: T, clock: C, admitted: Admitted) -> Self {
+    pub fn new(transport: T, clock: C, admitted: Admission) -> Self {
         Self { transport, clock, admitted }
     }
 
@@ -33,7 +33,7 @@ impl<T, C> Arrival<T, C> {
     }
 }
 
-impl<T: Transport, C: Clock> Arrival<T, C> {
+impl<T: Transport, C: Clock> PendingConnection<T, C> {
     /// Waits for the first bytes: `None` if there are none, because the peer closed, broke the
     /// connection, was late, or has to make room.
     pub fn poll_first(
@@ -43,7 +43,7 @@ impl<T: Transport, C: Clock> Arrival<T, C> {
     ) -> Poll<Option<BytesMut>> {
         let Self { transport, clock, admitted } = self;
         loop {
-            let read = with_scratch(|buf| {
+            let read = with_read_buffer(|buf| {
                 let read = transport.poll_read(cx, buf);
                 read.map_ok(|count| BytesMut::from(&buf[..count]))
             });
