@@ -137,7 +137,8 @@ fn an_error_of_a_connection_has_its_reason_as_source() {
 
 #[test]
 fn the_samples_leave_none_out() {
-    let source = include_str!("../src/wire/error.rs");
+    let source =
+        concat!(include_str!("../src/wire/error.rs"), include_str!("../src/exchange/timeout.rs"));
     for (name, samples) in [
         ("DecodeError", format!("{:?}", decode_errors())),
         ("EncodeError", format!("{:?}", encode_errors())),
