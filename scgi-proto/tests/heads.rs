@@ -108,14 +108,16 @@ fn what_cannot_be_converted_has_its_status_and_text() {
             "param 3, a header, holds a control byte",
         ),
         (ConvertError::OutsideMount, 404, "the path lies outside the mount point"),
-        (
-            ConvertError::CollidingName { name: name.clone() },
-            400,
-            "header x-user becomes the same variable as another header",
-        ),
-        (ConvertError::RepeatedHeader { name }, 400, "header x-user stands twice"),
+        (ConvertError::RepeatedHeader { name }, 400, "header x-user appears twice"),
         (ConvertError::InvalidContentLength, 400, "content-length is not a number"),
         (ConvertError::NulInPath, 400, "the path holds %00"),
+        (
+            ConvertError::InvalidPercentEncoding,
+            400,
+            "the path holds a % without two hexadecimal digits",
+        ),
+        (ConvertError::UnsupportedMethod, 501, "the method CONNECT is not supported"),
+        (ConvertError::UnsupportedTransferEncoding, 501, "transfer-encoding is not just chunked"),
         (ConvertError::InvalidField { index: 2 }, 502, "response field 2 is no HTTP field"),
     ] {
         assert_eq!((error.status_hint().code(), error.to_string().as_str()), (status, text));

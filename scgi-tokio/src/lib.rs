@@ -65,7 +65,7 @@ mod stream;
 mod transport;
 
 #[cfg(feature = "tower")]
-pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint};
+pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint, RequestRules};
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
     Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,

@@ -4,6 +4,7 @@ use std::fmt;
 use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpResponse};
@@ -12,8 +13,7 @@ use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use scgi_proto::driver::Source;
 use scgi_proto::http::{
-    ConvertError, request_from_http, request_to_http, response_from_http, response_to_http,
-    strip_mount,
+    ConvertError, RequestRules, request_to_http, response_from_http, response_to_http, strip_mount,
 };
 use scgi_proto::{Address, BoxError, Error, IntoResponse, Peer};
 use tokio::time::timeout;
@@ -203,6 +203,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Debug, Clone)]
 pub struct Backend {
     address: Address,
+    rules: Arc<RequestRules>,
     connect_timeout: std::time::Duration,
     head_timeout: std::time::Duration,
 }
@@ -212,7 +213,16 @@ impl Backend {
     #[must_use]
     pub fn new(address: Address) -> Self {
         let seconds = std::time::Duration::from_secs;
-        Self { address, connect_timeout: seconds(5), head_timeout: seconds(60) }
+        let rules = Arc::default();
+        Self { address, rules, connect_timeout: seconds(5), head_timeout: seconds(60) }
+    }
+
+    /// Which headers reach the server, and the params that the program adds. By default Forwarded,
+    /// X-Forwarded-*, X-Real-IP and names with `_` do not.
+    #[must_use]
+    pub fn with_request_rules(mut self, rules: RequestRules) -> Self {
+        self.rules = Arc::new(rules);
+        self
     }
 
     /// Time for connecting: 5 s by default; a server on the same network takes milliseconds.
@@ -247,7 +257,7 @@ where
     fn call(&mut self, request: HttpRequest<B>) -> Self::Future {
         let backend = self.clone();
         let (parts, body) = request.into_parts();
-        let head = request_from_http(&parts);
+        let head = self.rules.convert(&parts);
         let body = Body::from_http(body);
         Box::pin(async move {
             let head = head?;

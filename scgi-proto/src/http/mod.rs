@@ -31,6 +31,7 @@ mod backend;
 mod context;
 mod request;
 mod response;
+mod rules;
 mod uri;
 
 use core::fmt;
@@ -41,6 +42,7 @@ pub use backend::request_from_http;
 pub use context::{ClientAddress, MountPoint};
 pub use request::request_to_http;
 pub use response::{response_from_http, response_to_http};
+pub use rules::{RequestRules, check_request, remove_hop_by_hop};
 pub use uri::strip_mount;
 
 use crate::wire::response::Status;
@@ -64,28 +66,31 @@ pub enum ConvertError {
     InvalidHeaderValue { index: usize },
     /// The path does not begin with the mount prefix.
     OutsideMount,
-    /// Two header names become one variable, or one becomes the variable of another, reserved
-    /// one: `x_user` would pass for `x-user` (which some front server checks), `content_length`
-    /// for `content-length`.
-    CollidingName { name: HeaderName },
-    /// A header that may stand only once stands twice.
+    /// A header that may appear only once appears twice.
     RepeatedHeader { name: HeaderName },
     /// Content-Length is not a number of ASCII digits that fits into 64 bits.
     InvalidContentLength,
     /// The path holds `%00`, which no param can.
     NulInPath,
+    /// The path holds a `%` without two hexadecimal digits.
+    InvalidPercentEncoding,
+    /// The method is CONNECT, which asks for a tunnel.
+    UnsupportedMethod,
+    /// Transfer-Encoding is not just `chunked`.
+    UnsupportedTransferEncoding,
     /// A response field that is no HTTP field.
     InvalidField { index: usize },
 }
 
 impl ConvertError {
     /// The status of the reply that a server sends on this error of its client: 404 outside the
-    /// mount point, 414 for a long URI, 502 for a response, 400 for anything else.
+    /// mount point, 414 for a long URI, 501 for what is not supported, 502 for a response, 400 for anything else.
     #[must_use]
     pub const fn status_hint(&self) -> Status {
         match self {
             Self::OutsideMount => Status::NOT_FOUND,
             Self::UriTooLong { .. } => Status::URI_TOO_LONG,
+            Self::UnsupportedMethod | Self::UnsupportedTransferEncoding => Status::NOT_IMPLEMENTED,
             Self::InvalidField { .. } => Status::BAD_GATEWAY,
             _ => Status::BAD_REQUEST,
         }
@@ -105,12 +110,16 @@ impl fmt::Display for ConvertError {
                 write!(f, "param {index}, a header, holds a control byte")
             }
             Self::OutsideMount => f.write_str("the path lies outside the mount point"),
-            Self::CollidingName { name } => {
-                write!(f, "header {name} becomes the same variable as another header")
-            }
-            Self::RepeatedHeader { name } => write!(f, "header {name} stands twice"),
+            Self::RepeatedHeader { name } => write!(f, "header {name} appears twice"),
             Self::InvalidContentLength => f.write_str("content-length is not a number"),
             Self::NulInPath => f.write_str("the path holds %00"),
+            Self::InvalidPercentEncoding => {
+                f.write_str("the path holds a % without two hexadecimal digits")
+            }
+            Self::UnsupportedMethod => f.write_str("the method CONNECT is not supported"),
+            Self::UnsupportedTransferEncoding => {
+                f.write_str("transfer-encoding is not just chunked")
+            }
             Self::InvalidField { index } => {
                 write!(f, "response field {index} is no HTTP field")
             }
