@@ -200,21 +200,24 @@ fn send_written<IO: Read + Write, C: Held<IO>>(
         write(&mut writer)?;
         writer.hand_over()
     }));
-    if let Some(error) = writer.error {
-        return Err(error);
-    }
-    match written {
-        Ok(Ok(())) => queue(held, ResponseEvent::End).map(drop),
-        Ok(Err(error)) => held.with(|connection| connection.program_failed(&error)),
-        Err(panic) => held.with(|connection| connection.program_panicked(&*panic)),
+    match (writer.error, written) {
+        // The function wrote what the response cannot hold. It may have ignored that error, so
+        // its result does not count.
+        (Some(error @ Error::Encode(_)), _) => {
+            held.with(|connection| connection.program_failed(&error))
+        }
+        (Some(error), _) => Err(error),
+        (None, Ok(Ok(()))) => queue(held, ResponseEvent::End).map(drop),
+        (None, Ok(Err(error))) => held.with(|connection| connection.program_failed(&error)),
+        (None, Err(panic)) => held.with(|connection| connection.program_panicked(&*panic)),
     }
 }
 
-/// Sends what is written to it as chunks of a response.
+/// Sends what is written to it as chunks of a response. After the first failure every call fails.
 struct ReplyWriter<'a, IO, C> {
     held: &'a mut C,
     buf: BytesMut,
-    /// Why the connection failed; the writer's caller is told in the form of `io::Error`.
+    /// The first failure. The writer's caller gets it in the form of an `io::Error`.
     error: Option<Error>,
     io: std::marker::PhantomData<fn(IO)>,
 }
@@ -223,30 +226,42 @@ impl<IO: Read + Write, C: Held<IO>> ReplyWriter<'_, IO, C> {
     /// Queues what was written, without sending it.
     fn hand_over(&mut self) -> io::Result<()> {
         let chunk = self.buf.split().freeze();
-        let sent =
-            self.held.with(|connection| connection.exchange().send(ResponseEvent::Body(chunk)));
-        sent?.map_err(|error| Error::from(error).into())
+        self.attempt(|connection| Ok(connection.exchange().send(ResponseEvent::Body(chunk))?))
     }
 
     fn send(&mut self) -> io::Result<()> {
+        self.hand_over()?;
+        self.attempt(|connection| {
+            connection.exchange().flush();
+            flush_streamed(connection)
+        })
+    }
+
+    /// Runs one step, unless an earlier one has failed.
+    fn attempt(
+        &mut self,
+        step: impl FnOnce(&mut Connection<IO>) -> Result<(), Error>,
+    ) -> io::Result<()> {
         if self.error.is_some() {
             return Err(Error::Closed.into());
         }
-        self.hand_over()?;
-        let flushed = self.held.with(|connection| {
-            connection.exchange().flush();
-            flush_streamed(connection)
-        });
-        flushed.and_then(|flushed| flushed).map_err(|error| {
-            let told = io::Error::new(io::ErrorKind::BrokenPipe, error.to_string());
+        self.held.with(step).and_then(|done| done).map_err(|error| {
+            let kind = match error {
+                Error::Encode(_) => io::ErrorKind::InvalidInput,
+                _ => io::ErrorKind::BrokenPipe,
+            };
+            let reported = io::Error::new(kind, error.to_string());
             self.error = Some(error);
-            told
+            reported
         })
     }
 }
 
 impl<IO: Read + Write, C: Held<IO>> Write for ReplyWriter<'_, IO, C> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        if self.error.is_some() {
+            return Err(Error::Closed.into());
+        }
         self.buf.extend_from_slice(buf);
         if self.buf.len() >= CHUNK {
             self.send()?;

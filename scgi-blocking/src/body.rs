@@ -88,8 +88,10 @@ impl Body {
     /// A body that a function writes, of unknown length.
     ///
     /// As the body of a response it is sent while it is written, in pieces of 16 KiB or as the
-    /// function flushes; its errors, and those of the connection, come from the writer. Anywhere
-    /// else it is written to memory first.
+    /// function flushes. A write fails if the connection fails, or if the body becomes longer than
+    /// its length ([`with_len`](Self::with_len)). After that every write fails, and the response
+    /// does not look complete, whatever the function returns. Anywhere else the body is written to
+    /// memory first.
     ///
     /// # Examples
     /// ```

@@ -236,6 +236,38 @@ fn a_writer_sends_what_it_flushes() {
 }
 
 #[test]
+fn a_writer_that_has_failed_stays_failed() {
+    // Nothing has left yet: the client gets a 500. Something has left: the response is broken.
+    for (begun, expected) in [(false, "Status: 500 "), (true, "Status: 200 ")] {
+        let script = Script::bytes(b"0:,");
+        let output = script.output();
+        let failures = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&failures);
+        let handler = move |_: Request| {
+            let seen = Arc::clone(&seen);
+            let body = Body::from_writer(move |out| {
+                if begun {
+                    out.write_all(b"12")?;
+                    out.flush()?;
+                }
+                // More than the length allows, then as much as would be right.
+                let results =
+                    [out.write_all(&[b'x'; 20_000]), out.write_all(b"1234567890"), out.flush()];
+                seen.lock().expect("no panic").extend(results.map(|result| result.is_err()));
+                Ok(())
+            });
+            Response::new(body.with_len(10))
+        };
+        serve_connection(script, handler, &Config::default()).expect("answered");
+        assert_eq!(*failures.lock().expect("no panic"), [true; 3]);
+        let text = output.text();
+        assert!(text.starts_with(expected), "{text}");
+        assert!(!text.contains("1234567890"), "{text}");
+        assert_eq!(text.ends_with("\r\n\r\n12"), begun, "{text}");
+    }
+}
+
+#[test]
 fn a_body_that_fails_before_or_after_its_first_bytes() {
     let script = Script::bytes(b"0:,");
     let output = script.output();
