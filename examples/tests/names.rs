@@ -33,9 +33,9 @@ macro_rules! vocabulary {
                     .with_shutdown_deadline(Duration::ZERO)
             }
 
-            fn _summary(summary: Summary) -> [u64; 3] {
-                let Summary { served, finished, aborted } = summary;
-                [served, finished, aborted]
+            fn _summary(summary: Summary) -> [u64; 4] {
+                let Summary { served, finished, aborted, without_place } = summary;
+                [served, finished, aborted, without_place]
             }
 
             fn _messages(request: Request, mut response: Response) {

@@ -133,6 +133,9 @@ pub struct Summary {
     pub finished: u64,
     /// Those that were aborted at the shutdown deadline.
     pub aborted: u64,
+    /// Connections that were accepted after the shutdown signal, but got no place before the
+    /// deadline. They were closed without an answer, and are not in `served`.
+    pub without_place: u64,
 }
 
 /// How long to wait after a failed accept.

@@ -144,6 +144,15 @@ mod with {
             warn!(target: "scgi", %error, ?delay, "cannot accept; trying again until it works");
         }
 
+        /// Reports that a thread cannot be made. The server continues with those it has.
+        pub fn thread_failed(error: &io::Error) {
+            warn!(
+                target: "scgi",
+                %error,
+                "cannot make a thread; continuing with fewer, and trying again until it works"
+            );
+        }
+
         /// Warns of an address on which others than this machine can connect.
         pub fn listening(address: &Address) {
             if address.is_open_to_network() {
@@ -207,6 +216,9 @@ mod without {
 
         /// Tells that accepting failed, and when it is tried again.
         pub fn accept_failed(_: &io::Error, _: Duration) {}
+
+        /// Reports that a thread cannot be made.
+        pub fn thread_failed(_: &io::Error) {}
 
         /// Warns of an address on which others than this machine can connect.
         pub fn listening(_: &Address) {}
