@@ -3,6 +3,7 @@
 
 #![cfg(unix)]
 
+mod gateway;
 mod tool;
 
 use std::net::{TcpListener, TcpStream};
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use gateway::gateway;
 use scgi_examples::backend_peer::Peer;
 use scgi_examples::http::Browser;
 use scgi_examples::process::required;
@@ -21,13 +23,6 @@ const VERSION_CALL: &str = "<?xml version=\"1.0\"?><methodCall><methodName>syste
 
 /// Both versions that curl can speak without TLS.
 const VERSIONS: [&str; 2] = ["--http1.1", "--http2-prior-knowledge"];
-
-/// The gateway before `backend`; its address is a URL.
-fn gateway(backend: &str, more: &[&str]) -> EchoServer {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_scgi"));
-    command.args(["gateway", "127.0.0.1:0", backend]).args(more);
-    EchoServer::start_command(command)
-}
 
 fn curl(args: &[&str]) -> String {
     let format = ["-sS", "--max-time", "20", "-w", "\n%{http_version} %{http_code}"];
@@ -84,7 +79,7 @@ fn what_the_backend_learns() {
         return;
     }
     let backend = EchoServer::json("tokio");
-    let gateway = gateway(&backend.address, &[]);
+    let gateway = gateway(&backend.address, &["--trust", "127.0.0.1"]);
     for version in VERSIONS {
         let url = format!("{}/a%20b?c=d", gateway.address);
         let forwarded = "X-Forwarded-For: 192.0.2.1";
@@ -99,7 +94,7 @@ fn what_the_backend_learns() {
             ["REQUEST_METHOD", "POST"],
             ["REQUEST_URI", "/a%20b?c=d"],
             ["QUERY_STRING", "c=d"],
-            ["REMOTE_ADDR", "127.0.0.1"],
+            ["REMOTE_ADDR", "192.0.2.1"],
             ["HTTP_X_FORWARDED_FOR", "192.0.2.1, 127.0.0.1"],
             ["HTTP_X_FORWARDED_PROTO", "http"],
         ] {

@@ -42,7 +42,7 @@ pub use backend::request_from_http;
 pub use context::{ClientAddress, MountPoint};
 pub use request::request_to_http;
 pub use response::{response_from_http, response_to_http};
-pub use rules::{RequestRules, check_request, remove_hop_by_hop};
+pub use rules::{RequestRules, check_request, remove_forwarded, remove_hop_by_hop};
 pub use uri::strip_mount;
 
 use crate::wire::response::Status;

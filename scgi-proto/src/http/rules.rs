@@ -184,6 +184,16 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
     headers.remove(CONNECTION);
 }
 
+/// Removes Forwarded, X-Forwarded-* and X-Real-IP, also where they are spelled with `_`: what a
+/// client that is not trusted says about earlier hops.
+pub fn remove_forwarded(headers: &mut HeaderMap) {
+    let is = |name: &&HeaderName| is_forwarded(name.as_str().as_bytes());
+    let names: Vec<_> = headers.keys().filter(is).cloned().collect();
+    for name in names {
+        headers.remove(name);
+    }
+}
+
 /// Checks what [`request_from_http`](super::request_from_http) refuses whatever the rules are, so
 /// that a gateway can do it before anything else.
 ///
