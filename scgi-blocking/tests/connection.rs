@@ -258,7 +258,7 @@ fn a_writer_that_has_failed_stays_failed() {
             });
             Response::new(body.with_len(10))
         };
-        serve_connection(script, handler, &Config::default()).expect("answered");
+        serve_connection(script, handler, &ConnectionConfig::default()).expect("answered");
         assert_eq!(*failures.lock().expect("no panic"), [true; 3]);
         let text = output.text();
         assert!(text.starts_with(expected), "{text}");
