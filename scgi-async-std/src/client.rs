@@ -60,7 +60,7 @@ impl<IO> Client<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Client<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
     /// Sends a whole request and waits for the head of the response, whose body is then read
     /// from the connection. The rest of the request's body goes on being sent meanwhile: a
     /// server may answer early.

@@ -23,7 +23,7 @@ use crate::transport::{Clock, Timer, Transport};
 ///
 /// async fn answer<S>(stream: S) -> Result<(), scgi_async_std::Error>
 /// where
-///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin,
+///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
 /// {
 ///     let mut connection = Connection::new(stream, &ConnectionConfig::default());
 ///     while let Some(event) = connection.next_event().await? {
@@ -41,7 +41,7 @@ pub struct Connection<IO> {
     driver: driver::Connection<Transport<IO>, Clock>,
 }
 
-impl<IO> Connection<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// The server side of a connection that was just accepted, without a timer.
     pub fn new(io: IO, config: &ConnectionConfig) -> Self {
         let clock = Clock::since(Instant::now(), None);
@@ -56,7 +56,7 @@ impl<IO> Connection<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// Waits for the next piece of the request.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then

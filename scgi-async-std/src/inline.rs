@@ -102,7 +102,6 @@ pub(crate) fn answer<H: Handler<M>, M: 'static>(
 ) -> impl Future<Output = ()> + Send {
     // Made here and not in the future, which would hold its parts as well.
     let mut connection = Connection::received(fresh, &shared.settings.config, bytes);
-    connection.set_advice(|transport, advice| transport.0.advise(advice));
     async move {
         // An error of one connection concerns nobody else; its peer was told.
         let _ = connection.answer(|request| shared.handler.call(request)).await;

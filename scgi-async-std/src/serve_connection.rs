@@ -26,7 +26,7 @@ use crate::transport::{Clock, Transport};
 ///
 /// async fn answer<S>(stream: S) -> Result<(), Error>
 /// where
-///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send,
+///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + Send + 'static,
 /// {
 ///     let hello = async |_: Request| Response::new("hello");
 ///     serve_connection(stream, hello, &ConnectionConfig::default()).await
@@ -38,7 +38,7 @@ pub async fn serve_connection<IO, M, H>(
     config: &ConnectionConfig,
 ) -> Result<(), Error>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler<M>,
 {
     let clock = Clock::since(Instant::now(), None);

@@ -3,6 +3,8 @@
 use std::io::{self, IoSlice, Read as _};
 use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
 #[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
+#[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 #[cfg(unix)]
@@ -150,6 +152,17 @@ impl Stream {
             Advice::SendAtOnce => socket.set_tcp_nodelay(true),
             Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
         };
+    }
+
+    /// The socket, for calls that the reactor need not know of.
+    #[cfg(unix)]
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.inner {
+            Inner::Unregistered(socket) => Some(socket.as_fd()),
+            Inner::Tcp(stream) => Some(stream.as_fd()),
+            Inner::Unix(stream) => Some(stream.as_fd()),
+            Inner::Gone => None,
+        }
     }
 
     fn tcp(&self) -> Option<SockRef<'_>> {

@@ -37,7 +37,7 @@ pub struct Connection<IO> {
     driver: driver::Connection<Transport<IO>, Clock>,
 }
 
-impl<IO> Connection<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// The server side of a connection that was just accepted.
     pub fn new(io: IO, config: &ConnectionConfig) -> Self {
         let clock = Clock::since(Instant::now());
@@ -45,7 +45,7 @@ impl<IO> Connection<IO> {
     }
 }
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> Connection<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// Waits for the next piece of the request.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then

@@ -288,7 +288,7 @@ pub async fn serve_connection<IO, M, H>(
     config: &ConnectionConfig,
 ) -> Result<(), Error>
 where
-    IO: AsyncRead + AsyncWrite + Unpin + Send,
+    IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler<M>,
 {
     let clock = Clock::since(Instant::now());

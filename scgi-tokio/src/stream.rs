@@ -1,6 +1,8 @@
 //! One type for the streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -137,6 +139,17 @@ impl Stream {
             Advice::SendAtOnce => socket.set_tcp_nodelay(true),
             Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
         };
+    }
+
+    /// The socket, for calls that the reactor need not know of.
+    #[cfg(unix)]
+    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
+        match &self.inner {
+            Inner::Unregistered(socket) => Some(socket.as_fd()),
+            Inner::Tcp(stream) => Some(stream.as_fd()),
+            Inner::Unix(stream) => Some(stream.as_fd()),
+            Inner::Gone => None,
+        }
     }
 
     fn tcp(&self) -> Option<SockRef<'_>> {

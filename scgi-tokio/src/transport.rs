@@ -1,20 +1,29 @@
 //! tokio's streams and timers, as the drivers of the core want them.
 
+use std::any::Any;
 use std::io::{self, IoSlice};
+#[cfg(unix)]
+use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use scgi_proto::driver;
+use scgi_proto::driver::{self, Advice};
+#[cfg(unix)]
+use scgi_proto::socket::{has_peer_left, read_at_once, write_at_once};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+#[cfg(unix)]
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::stream::Stream;
 
 /// A stream of tokio.
 #[derive(Debug)]
 pub(crate) struct Transport<IO>(pub(crate) IO);
 
-impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transport<IO> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
         ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
@@ -40,6 +49,41 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> driver::Transport for Transport<IO> {
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+
+    fn advise(&self, advice: Advice) {
+        if let Some(stream) = (&self.0 as &dyn Any).downcast_ref::<Stream>() {
+            stream.advise(advice);
+        }
+    }
+
+    #[cfg(unix)]
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        self.socket().map_or(Ok(None), |socket| read_at_once(socket, buf))
+    }
+
+    #[cfg(unix)]
+    fn try_write(&mut self, first: &[u8], second: &[u8]) -> io::Result<Option<usize>> {
+        let bufs = [IoSlice::new(first), IoSlice::new(second)];
+        self.socket().map_or(Ok(None), |socket| write_at_once(socket, &bufs))
+    }
+
+    #[cfg(unix)]
+    fn has_peer_left(&self) -> bool {
+        self.socket().is_some_and(has_peer_left)
+    }
+}
+
+#[cfg(unix)]
+impl<IO: 'static> Transport<IO> {
+    /// The socket, if the stream is one: for calls that the runtime need not know of.
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        let io: &dyn Any = &self.0;
+        if let Some(stream) = io.downcast_ref::<Stream>() {
+            return stream.socket();
+        }
+        let tcp = io.downcast_ref::<TcpStream>().map(AsFd::as_fd);
+        tcp.or_else(|| io.downcast_ref::<UnixStream>().map(AsFd::as_fd))
     }
 }
 

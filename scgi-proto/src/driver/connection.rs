@@ -30,7 +30,7 @@ use crate::wire::response::Status;
 /// An adapter wraps it with `async` methods; [`answer`](Self::answer) runs a handler on it.
 pub struct Connection<T, C> {
     outlet: FlushingTransport<T>,
-    /// Tells the socket, if there is one.
+    /// [`Transport::advise`], also where the trait is not at hand: when a connection is dropped.
     advise: fn(&T, Advice),
     clock: C,
     pub(super) exchange: ServerExchange,
@@ -40,13 +40,12 @@ pub struct Connection<T, C> {
     trace: Option<Trace>,
 }
 
-impl<T, C: Clock> Connection<T, C> {
+impl<T: Transport, C: Clock> Connection<T, C> {
     /// The server side of a connection that was just accepted.
     pub fn new(transport: T, clock: C, config: &ConnectionConfig) -> Self {
         let exchange = ServerExchange::new(config, clock.now());
-        let advise = |_: &T, _| ();
         let outlet = FlushingTransport::new(transport);
-        Self { outlet, advise, clock, exchange, counted: None, peer: None, trace: None }
+        Self { outlet, advise: T::advise, clock, exchange, counted: None, peer: None, trace: None }
     }
 
     /// One that a server has let in, and of which `bytes` have come.
@@ -60,12 +59,7 @@ impl<T, C: Clock> Connection<T, C> {
         let PendingConnection { transport, clock, admitted: Admission { counted, peer } } = pending;
         let counted = Some(counted);
         let outlet = FlushingTransport::new(transport);
-        Self { outlet, advise: |_, _| (), clock, exchange, counted, peer, trace: None }
-    }
-
-    /// Sets how to tell the socket; without that, it is told nothing.
-    pub fn set_advice(&mut self, advise: fn(&T, Advice)) {
-        self.advise = advise;
+        Self { outlet, advise: T::advise, clock, exchange, counted, peer, trace: None }
     }
 
     /// The clock, to set it up.
@@ -221,7 +215,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             let held_back = self.outlet.is_unflushed();
             let step = if self.exchange.wants_write() {
                 if self.exchange.wants_no_delay() {
-                    (self.advise)(&self.outlet.transport, Advice::SendAtOnce);
+                    self.outlet.transport.advise(Advice::SendAtOnce);
                 }
                 self.outlet.poll_write(cx, self.exchange.pending()).map_ok(Some)
             } else {

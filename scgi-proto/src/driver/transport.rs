@@ -25,6 +25,42 @@ pub trait Transport {
 
     /// Shuts down the write side: the peer sees the end, and can still send.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Tells the socket how its life continues; a stream without one ignores that.
+    fn advise(&self, advice: Advice) {
+        let _ = advice;
+    }
+
+    /// Reads what waits in the system, and never waits itself; `None` if nothing is there.
+    ///
+    /// It must not ask what the runtime last heard of the stream, as
+    /// [`poll_read`](Self::poll_read) may: after a pause of the process, a timer comes before the
+    /// runtime has looked. A stream that cannot reach the system returns `None`.
+    ///
+    /// # Errors
+    /// If the stream failed.
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        let _ = buf;
+        Ok(None)
+    }
+
+    /// Writes what the system takes, and never waits itself; `None` if it takes nothing. The
+    /// arguments are those of [`poll_write`](Self::poll_write).
+    ///
+    /// A system may report a socket as writable long after it has room for some bytes.
+    ///
+    /// # Errors
+    /// If the stream failed.
+    fn try_write(&mut self, first: &[u8], second: &[u8]) -> io::Result<Option<usize>> {
+        let _ = (first, second);
+        Ok(None)
+    }
+
+    /// Whether the peer has closed its side or broken the connection, although unread bytes wait
+    /// in front of that. `false` where the system does not say.
+    fn has_peer_left(&self) -> bool {
+        false
+    }
 }
 
 /// What a socket can be told about the rest of its life.

@@ -7,6 +7,7 @@
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
@@ -112,6 +113,40 @@ fn send(
         [buf] => rustix::net::send(socket, buf, flags),
         _ => rustix::net::sendmsg(socket, bufs, &mut Default::default(), flags),
     })
+}
+
+/// Whether the peer has closed its side or broken the connection, although unread bytes wait in
+/// front of that.
+///
+/// Linux and FreeBSD show the end of the peer's side (POLLRDHUP); elsewhere only a connection that
+/// is broken or closed on both sides is seen. `false` if the system does not say.
+///
+/// # Examples
+/// ```
+/// use std::io::Write;
+/// use std::net::Shutdown;
+/// use std::os::unix::net::UnixStream;
+/// use scgi_proto::socket::has_peer_left;
+///
+/// let (near, mut far) = UnixStream::pair()?;
+/// far.write_all(b"unread")?;
+/// assert!(!has_peer_left(&near));
+/// # #[cfg(target_os = "linux")] {
+/// far.shutdown(Shutdown::Write)?;
+/// assert!(has_peer_left(&near));
+/// # }
+/// # Ok::<(), std::io::Error>(())
+/// ```
+#[must_use]
+pub fn has_peer_left(socket: impl AsFd) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    let end = PollFlags::RDHUP;
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd")))]
+    let end = PollFlags::empty();
+    let mut asked = [PollFd::new(&socket, end)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    matches!(rustix::event::poll(&mut asked, Some(&at_once)), Ok(1..))
+        && asked[0].revents().intersects(end | PollFlags::HUP | PollFlags::ERR)
 }
 
 /// Ends the write side.

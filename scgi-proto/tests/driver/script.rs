@@ -124,10 +124,6 @@ impl Script {
     pub(crate) fn was_advised(&self, advice: Advice) -> bool {
         self.done().contains(&Done::Advised(advice))
     }
-
-    pub(crate) fn note(&self, advice: Advice) {
-        self.state().done.push(Done::Advised(advice));
-    }
 }
 
 impl Transport for Script {
@@ -185,6 +181,10 @@ impl Transport for Script {
         }
         state.done.push(Done::ShutDown);
         Poll::Ready(Ok(()))
+    }
+
+    fn advise(&self, advice: Advice) {
+        self.state().done.push(Done::Advised(advice));
     }
 }
 

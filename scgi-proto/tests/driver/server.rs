@@ -25,9 +25,7 @@ fn connection(script: &Script) -> Connection<Script, Script> {
         .with_write_timeout(Duration::from_secs(60))
         .with_request_timeout(Duration::from_secs(600))
         .with_drain_timeout(Duration::from_secs(5));
-    let mut connection = Connection::new(script.clone(), script.clone(), &config);
-    connection.set_advice(Script::note);
-    connection
+    Connection::new(script.clone(), script.clone(), &config)
 }
 
 async fn hello(_: Request<Body>) -> Result<Response<Body>, BoxError> {
