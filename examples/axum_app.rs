@@ -103,7 +103,7 @@ pub(crate) fn app() -> Router {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listener = Listener::bind(&address()).await?;
+    let listener = Listener::bind(&address()?).await?;
     println!("Listening on {}", listener.local_address()?);
     serve(listener, app()).await?;
     Ok(())

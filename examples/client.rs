@@ -10,7 +10,7 @@ const BODY_LIMIT: usize = 16 << 20;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let address = address();
+    let address = address()?;
     println!("Connecting to {address}");
     let client = Client::connect(&address).await?;
     let head = RequestHead::builder("POST", "/").param("CONTENT_TYPE", "application/json").build();

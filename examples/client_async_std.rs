@@ -13,7 +13,7 @@ fn main() -> Result<(), BoxError> {
 }
 
 async fn run() -> Result<(), BoxError> {
-    let address = address();
+    let address = address()?;
     println!("Connecting to {address}");
     let client = Client::connect(&address).await?;
     let head = RequestHead::builder("POST", "/").param("CONTENT_TYPE", "application/json").build();

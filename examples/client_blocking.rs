@@ -9,7 +9,7 @@ use scgi_examples::{BoxError, address};
 const BODY_LIMIT: usize = 16 << 20;
 
 fn main() -> Result<(), BoxError> {
-    let address = address();
+    let address = address()?;
     println!("Connecting to {address}");
     let client = Client::connect(&address)?;
     let head = RequestHead::builder("POST", "/").param("CONTENT_TYPE", "application/json").build();

@@ -17,7 +17,7 @@ async fn answer(request: Request) -> Result<Response, Error> {
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let listener = Listener::bind(&address()).await?;
+    let listener = Listener::bind(&address()?).await?;
     println!("Listening on {}", listener.local_address()?);
     serve(listener, answer).await?;
     Ok(())

@@ -21,7 +21,7 @@ fn main() -> Result<(), BoxError> {
 }
 
 async fn run() -> Result<(), BoxError> {
-    let listener = Listener::bind(&address()).await?;
+    let listener = Listener::bind(&address()?).await?;
     println!("Listening on {}", listener.local_address()?);
     serve(listener, answer).await?;
     Ok(())

@@ -16,7 +16,7 @@ fn answer(request: Request) -> Result<Response, Error> {
 }
 
 fn main() -> Result<(), BoxError> {
-    let listener = Listener::bind(&address())?;
+    let listener = Listener::bind(&address()?)?;
     println!("Listening on {}", listener.local_address()?);
     serve(listener, answer).run()?;
     Ok(())

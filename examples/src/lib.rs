@@ -1,56 +1,22 @@
-//! Shared by the examples.
+//! What the examples share: the page that the servers answer with, and the address argument.
 
-pub mod backend_peer;
-pub mod behind;
-pub mod checked_peers;
-pub mod fleet;
-pub mod front;
-mod hello;
-pub mod http;
 mod page;
-pub mod process;
 
 use std::error::Error;
 
-pub use hello::{HelloArgs, hello};
 pub use page::page;
 use scgi_proto::Address;
 
 /// Any error: what the programs end with.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The one argument of a program: an address. Ends the process if it is wrong.
-#[must_use]
-pub fn address() -> Address {
-    use clap::Parser as _;
-
-    #[derive(clap::Parser)]
-    struct Args {
-        /// host:port, tcp:host:port, a path with a slash, or unix:PATH
-        #[arg(value_name = "ADDR")]
-        address: Address,
-    }
-    Args::parse().address
-}
-
-/// The examples of the README and of the core's guides, so that they compile and run here, where
-/// every runtime is at hand.
-#[cfg(doctest)]
-mod pages {
-    #[doc = include_str!("../../README.md")]
-    struct Readme;
-    #[doc = include_str!("../../scgi-proto/src/guide/adapters.md")]
-    struct Adapters;
-    #[doc = include_str!("../../scgi-proto/src/guide/streaming.md")]
-    struct Streaming;
-    #[doc = include_str!("../../scgi-proto/src/guide/errors.md")]
-    struct Errors;
-    #[doc = include_str!("../../scgi-proto/src/guide/deploying.md")]
-    struct Deploying;
-    #[doc = include_str!("../../scgi-proto/src/guide/security.md")]
-    struct Security;
-    #[doc = include_str!("../../scgi-proto/src/guide/event_loop.md")]
-    struct EventLoop;
-    #[doc = include_str!("../../scgi-proto/src/guide/testing.md")]
-    struct Testing;
+/// The one argument of a program: an address.
+///
+/// # Errors
+/// If there is no argument, or it is not an address.
+pub fn address() -> Result<Address, BoxError> {
+    let text = std::env::args()
+        .nth(1)
+        .ok_or("usage: PROGRAM ADDR, as in 127.0.0.1:4000 or /run/app.sock")?;
+    Ok(text.parse()?)
 }

@@ -1,0 +1,7 @@
+//! The program `scgi`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    scgi_cli::main()
+}

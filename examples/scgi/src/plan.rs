@@ -1,0 +1,98 @@
+//! What a request sends, whatever runs it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use indicatif::{ProgressBar, ProgressStyle};
+use scgi_proto::BoxError;
+use scgi_proto::{Address, DecodeBuffer, RequestDecoder, RequestEvent, RequestHead};
+
+use crate::failure::Context as _;
+
+/// One request, to be sent once or many times.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) address: Address,
+    pub(crate) message: Message,
+    pub(crate) timeout: Option<Duration>,
+    /// Shows the upload; hidden unless standard error is a terminal.
+    pub(crate) progress: ProgressBar,
+}
+
+/// What goes over the wire.
+#[derive(Debug)]
+pub(crate) enum Message {
+    Request(RequestHead, Upload),
+    /// These bytes as they are.
+    Raw(Bytes),
+}
+
+/// The body of a request.
+#[derive(Debug)]
+pub(crate) enum Upload {
+    Bytes(Bytes),
+    /// Streamed; so many bytes of it.
+    File(PathBuf, u64),
+}
+
+impl Upload {
+    /// A file whose length is known.
+    pub(crate) fn file(path: &PathBuf) -> Result<Self, BoxError> {
+        let metadata = fs::metadata(path).context(|| path.display().to_string())?;
+        if !metadata.is_file() {
+            let path = path.display();
+            return Err(
+                format!("{path} has no length to send ahead; -d @{path} reads it first").into()
+            );
+        }
+        Ok(Self::File(path.clone(), metadata.len()))
+    }
+}
+
+impl Plan {
+    /// The error of a request that took longer than its timeout.
+    pub(crate) fn late(&self) -> BoxError {
+        let timeout = humantime::format_duration(self.timeout.unwrap_or_default());
+        let hint = "it is busy or stuck, or it speaks no SCGI: an HTTP server waits for a line end";
+        format!("{} sent no complete response within {timeout}; {hint}", self.address).into()
+    }
+}
+
+/// A bar for an upload of `len` bytes.
+pub(crate) fn progress(len: u64) -> ProgressBar {
+    let template = "{bytes} of {total_bytes} sent, {bytes_per_sec} {wide_bar} {eta}";
+    let style = ProgressStyle::with_template(template);
+    // The bar draws itself on standard error, if that is a terminal.
+    let bar = ProgressBar::new(len);
+    match style {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+/// Whether the captured request is a HEAD, whose response has no body.
+pub(crate) fn is_head_request(raw: &[u8]) -> bool {
+    let mut receiver = DecodeBuffer::new(RequestDecoder::default());
+    receiver.buffer_mut().extend_from_slice(raw);
+    receiver.advance(raw.len());
+    match receiver.next_event() {
+        Ok(Some(RequestEvent::Head(head))) => head.method() == Some(b"HEAD"),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_captured_head_request_is_recognised() {
+        assert!(is_head_request(b"20:REQUEST_METHOD\0HEAD\0,"));
+        assert!(!is_head_request(b"19:REQUEST_METHOD\0GET\0,"));
+        assert!(!is_head_request(b"20:REQUEST_METH"));
+        assert!(!is_head_request(b"x"));
+        assert!(!is_head_request(b""));
+    }
+}

@@ -1,0 +1,163 @@
+//! What becomes of a response: where it goes, and its figures.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use scgi_proto::BoxError;
+use scgi_proto::ResponseHead;
+
+use crate::failure::Context as _;
+
+/// Where the body of a response goes.
+#[derive(Debug, Clone)]
+pub(crate) enum Output {
+    Stdout,
+    /// Made when the head has come.
+    File(PathBuf),
+    /// Kept, for [`Reply::kept`].
+    Memory,
+    Nowhere,
+}
+
+/// The most that is kept of a body, in bytes.
+const KEPT: usize = 256 << 20;
+
+impl Output {
+    fn open(&self) -> Result<Box<dyn Write + Send>, BoxError> {
+        Ok(match self {
+            Self::Stdout => Box::new(io::stdout()),
+            Self::File(path) => {
+                Box::new(File::create(path).context(|| path.display().to_string())?)
+            }
+            Self::Memory | Self::Nowhere => Box::new(io::sink()),
+        })
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Self::Stdout | Self::Memory | Self::Nowhere => "standard output".into(),
+            Self::File(path) => path.display().to_string(),
+        }
+    }
+}
+
+/// The figures of a request; times count from its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Figures {
+    pub(crate) status: u16,
+    pub(crate) connect: Duration,
+    pub(crate) head: Duration,
+    pub(crate) total: Duration,
+    /// Of the response's body.
+    pub(crate) bytes: u64,
+}
+
+/// Takes a response as it comes. A runtime's `exchange` calls the methods in their order.
+pub(crate) struct Reply {
+    output: Output,
+    include_head: bool,
+    out: Option<Box<dyn Write + Send>>,
+    started: Instant,
+    head: Option<ResponseHead>,
+    kept: Vec<u8>,
+    figures: Figures,
+}
+
+impl Reply {
+    pub(crate) fn new(output: Output, include_head: bool) -> Self {
+        Self {
+            output,
+            include_head,
+            out: None,
+            started: Instant::now(),
+            head: None,
+            kept: Vec::new(),
+            figures: Figures::default(),
+        }
+    }
+
+    /// The request begins.
+    pub(crate) fn start(&mut self) {
+        self.started = Instant::now();
+    }
+
+    /// The server is connected.
+    pub(crate) fn connected(&mut self) {
+        self.figures.connect = self.started.elapsed();
+    }
+
+    /// The head has come.
+    pub(crate) fn head(&mut self, head: &ResponseHead) -> Result<(), BoxError> {
+        self.figures.head = self.started.elapsed();
+        self.figures.status = head.status().code();
+        self.head = Some(head.clone());
+        self.out = Some(self.output.open()?);
+        if self.include_head { self.write(&head_text(head)) } else { Ok(()) }
+    }
+
+    /// A chunk of the body has come; it is shown at once.
+    pub(crate) fn body(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
+        self.figures.bytes += chunk.len() as u64;
+        if matches!(self.output, Output::Memory) {
+            self.keep(chunk)?;
+        }
+        self.write(chunk)
+    }
+
+    fn keep(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
+        if self.kept.len() + chunk.len() > KEPT {
+            return Err(format!("the reply is longer than {KEPT} bytes").into());
+        }
+        self.kept.extend_from_slice(chunk);
+        Ok(())
+    }
+
+    /// The body, if it was to be kept.
+    pub(crate) fn kept(&self) -> &[u8] {
+        &self.kept
+    }
+
+    /// The response is complete.
+    pub(crate) fn end(&mut self) {
+        self.figures.total = self.started.elapsed();
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), BoxError> {
+        let Some(out) = &mut self.out else { return Ok(()) };
+        out.write_all(bytes).and_then(|()| out.flush()).context(|| self.output.name())
+    }
+
+    pub(crate) fn figures(&self) -> &Figures {
+        &self.figures
+    }
+
+    /// Whether an HTTP server answered, which takes an SCGI request for a bad HTTP request: a CGI
+    /// response leaves these fields to the front server.
+    pub(crate) fn is_from_http_server(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| {
+            let has = |name| head.fields().get(name).is_some();
+            head.status().code() == 400 && (has("Date") || has("Server") || has("Connection"))
+        })
+    }
+
+    /// As `404 Not Found`, if the server said that something went wrong.
+    pub(crate) fn error_status(&self) -> Option<String> {
+        let head = self.head.as_ref().filter(|head| head.status().code() >= 400)?;
+        let reason = scgi_proto::Escaped(head.reason().as_bytes());
+        Some(format!("{} {reason}", head.status().code()))
+    }
+}
+
+/// The head as a CGI response has it.
+fn head_text(head: &ResponseHead) -> Vec<u8> {
+    let mut text = format!("Status: {} {}\r\n", head.status().code(), head.reason()).into_bytes();
+    for (name, value) in head.fields().iter() {
+        for part in [name, b": ", value, b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    }
+    text.extend_from_slice(b"\r\n");
+    text
+}

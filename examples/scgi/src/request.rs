@@ -1,0 +1,199 @@
+//! `scgi request`: sends a request to an SCGI server.
+
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clap::Args;
+use indicatif::ProgressBar;
+use scgi_proto::Address;
+use scgi_proto::BoxError;
+
+use crate::capture::Capture;
+use crate::failure::Context as _;
+use crate::message::{FORM, MessageArgs};
+use crate::output::print;
+use crate::plan::{Message, Plan, Upload, progress};
+use crate::repeat;
+use crate::reply::{Output, Reply};
+use crate::runtime::Runtime;
+use crate::units::duration;
+use crate::write_out::WriteOut;
+use crate::xml_rpc::{self, Arg, Outcome};
+
+/// As curl: the server said that something went wrong, and `--fail` was given.
+const FAILED_STATUS: u8 = 22;
+
+/// The call of --rtorrent came back as a fault.
+const FAULT_STATUS: u8 = 4;
+
+/// Sends a request to an SCGI server and prints the body of the response
+///
+/// Ends with status 0 when a response came, 22 with --fail when its status is 400 or more, 4 when
+/// the call of --rtorrent was answered with a fault, 1 when there was no response (or none
+/// complete), and 2 for wrong usage.
+#[derive(Debug, Args)]
+pub(crate) struct RequestArgs {
+    /// Where the server listens: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    #[arg(value_name = "ADDR")]
+    address: Address,
+    /// Path and query [default: /; /RPC2 with --rtorrent]
+    uri: Option<String>,
+    #[command(flatten)]
+    message: MessageArgs,
+    /// Stream the file as the body; the method is PUT then
+    #[arg(short = 'T', long = "upload-file", value_name = "FILE", conflicts_with = "data")]
+    upload: Option<PathBuf>,
+    /// Call a method of rTorrent, or of any XML-RPC server, and print what it returns: a line for
+    /// each element, with tabs within an element that is an array itself. Goes to the end of the
+    /// command line or to the next flag
+    ///
+    /// An ARG is a string, unless it begins with i: (an integer, as in i:5), b: (b:true or
+    /// b:false), d: (a floating-point number) or f: (the bytes of a file, as base64); s: makes a
+    /// string of what follows, whatever it is.
+    #[arg(long, value_names = ["METHOD", "ARG"], num_args = 1.., allow_negative_numbers = true,
+        conflicts_with_all = ["data", "upload", "include", "output", "repeat"])]
+    rtorrent: Vec<Arg>,
+    /// Send the bytes of the file as they are, as `scgi request --save` or a capture has them
+    #[arg(long, value_name = "FILE",
+        conflicts_with_all = [
+            "uri", "method", "headers", "param_file", "params", "data", "upload", "rtorrent"
+        ])]
+    raw: Option<PathBuf>,
+    /// Print the head of the response too
+    #[arg(short = 'i', long)]
+    include: bool,
+    /// Write the response to the file
+    #[arg(short = 'o', long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// End with status 22 when the response's status is 400 or more
+    #[arg(long)]
+    fail: bool,
+    /// Time for the whole request, as 2s, 500ms, 1m, or seconds
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    timeout: Option<Duration>,
+    /// Print this at the end; knows %{status}, %{time_connect}, %{time_head}, %{time_total} (in
+    /// seconds), %{bytes}, \n and \t
+    #[arg(short = 'w', long, value_name = "FORMAT")]
+    write_out: Option<WriteOut>,
+    /// Keep what was sent in FILE and what came in FILE.cgi
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+    /// Send it so many times and print a summary of the times instead of the responses
+    #[arg(long, value_name = "N", conflicts_with_all = ["include", "output", "save"])]
+    repeat: Option<NonZeroU64>,
+    /// So many at once
+    #[arg(long, value_name = "P", requires = "repeat", default_value = "1")]
+    parallel: NonZeroU64,
+    /// What runs the client
+    #[arg(long, value_name = "NAME", value_enum, default_value_t)]
+    runtime: Runtime,
+}
+
+pub(crate) fn run(args: &RequestArgs) -> Result<ExitCode, BoxError> {
+    let plan = args.plan()?;
+    if !args.rtorrent.is_empty() {
+        return args.call(&plan);
+    }
+    let all_well = match args.repeat {
+        Some(count) => {
+            let print = |reply: &Reply| args.print_figures(reply);
+            repeat::run(args.runtime, &plan, count.get(), args.parallel.get(), print)?
+        }
+        None => args.once(&plan)?,
+    };
+    Ok(if args.fail && !all_well { FAILED_STATUS.into() } else { ExitCode::SUCCESS })
+}
+
+impl RequestArgs {
+    /// Whether the status was below 400.
+    fn once(&self, plan: &Plan) -> Result<bool, BoxError> {
+        let output = self.output.clone().map_or(Output::Stdout, Output::File);
+        let reply = self.exchange(plan, output)?;
+        self.print_figures(&reply)?;
+        if reply.is_from_http_server() {
+            eprintln!("scgi: {}", self.http_hint());
+        }
+        let error = reply.error_status();
+        if let Some(status) = error.as_deref().filter(|_| self.fail) {
+            eprintln!("scgi: the server answered {status}");
+        }
+        Ok(error.is_none())
+    }
+
+    /// An XML-RPC call.
+    fn call(&self, plan: &Plan) -> Result<ExitCode, BoxError> {
+        let reply = self.exchange(plan, Output::Memory)?;
+        if reply.is_from_http_server() {
+            return Err(self.http_hint().into());
+        }
+        if let Some(status) = reply.error_status() {
+            return Err(format!("the server answered {status}").into());
+        }
+        match xml_rpc::reply(reply.kept())? {
+            Outcome::Value(value) => {
+                print(&xml_rpc::text(&value))?;
+                self.print_figures(&reply)?;
+                Ok(ExitCode::SUCCESS)
+            }
+            Outcome::Fault { code, text } => {
+                eprintln!("scgi: fault {code}: {text}");
+                Ok(FAULT_STATUS.into())
+            }
+        }
+    }
+
+    fn http_hint(&self) -> String {
+        let address = &self.address;
+        format!("an HTTP server answers on {address}: SCGI has a port or socket of its own")
+    }
+
+    fn exchange(&self, plan: &Plan, output: Output) -> Result<Reply, BoxError> {
+        let capture = self.save.as_deref().map(Capture::create).transpose()?;
+        let mut reply = Reply::new(output, self.include);
+        self.runtime.exchange(plan, capture, &mut reply)?;
+        Ok(reply)
+    }
+
+    fn print_figures(&self, reply: &Reply) -> Result<(), BoxError> {
+        let Some(format) = &self.write_out else { return Ok(()) };
+        print(&format.fill(reply.figures()))
+    }
+
+    fn plan(&self) -> Result<Plan, BoxError> {
+        let message = match &self.raw {
+            Some(path) => {
+                let bytes = std::fs::read(path).context(|| path.display().to_string())?;
+                Message::Raw(bytes.into())
+            }
+            None => self.message()?,
+        };
+        let progress = match &message {
+            Message::Request(_, Upload::File(_, len)) if self.repeat.is_none() => progress(*len),
+            _ => ProgressBar::hidden(),
+        };
+        Ok(Plan { address: self.address.clone(), message, timeout: self.timeout, progress })
+    }
+
+    fn message(&self) -> Result<Message, BoxError> {
+        let (upload, method, content_type) = self.upload()?;
+        let default = if self.rtorrent.is_empty() { "/" } else { "/RPC2" };
+        let uri = self.uri.as_deref().unwrap_or(default);
+        Ok(Message::Request(self.message.head(method, uri, content_type)?, upload))
+    }
+
+    /// The body, with the method and the type that go with it.
+    fn upload(&self) -> Result<(Upload, &'static str, Option<&'static str>), BoxError> {
+        if !self.rtorrent.is_empty() {
+            let call = xml_rpc::call(&self.rtorrent)?;
+            return Ok((Upload::Bytes(call.into()), "POST", Some("text/xml")));
+        }
+        Ok(match (self.message.body()?, &self.upload) {
+            (Some(data), _) => (Upload::Bytes(data), "POST", Some(FORM)),
+            (None, Some(path)) => (Upload::file(path)?, "PUT", None),
+            (None, None) => (Upload::Bytes(Bytes::new()), "GET", None),
+        })
+    }
+}

@@ -1,0 +1,29 @@
+//! The smallest complete server on smol: answers `You asked for URI`.
+//!
+//! Usage: `hello_smol [--max-connections N] ADDR`
+
+use scgi_async_std::smol::serve;
+use scgi_async_std::{Error, Listener, Request, Response};
+use scgi_tests::{BoxError, HelloArgs, hello};
+
+async fn answer(mut request: Request) -> Result<Response, Error> {
+    request.body_mut().discard().await?;
+    let uri = request.head().request_uri().unwrap_or_default();
+    Ok(Response::new(hello(uri)).with_field("Content-Type", "text/plain"))
+}
+
+fn main() -> Result<(), BoxError> {
+    smol::block_on(run())
+}
+
+async fn run() -> Result<(), BoxError> {
+    let args = HelloArgs::from_command_line();
+    let listener = Listener::bind(&args.address).await?;
+    println!("Listening on {}", listener.local_address()?);
+    let mut server = serve(listener, answer);
+    if let Some(count) = args.max_connections {
+        server = server.with_max_connections(count);
+    }
+    server.await?;
+    Ok(())
+}

@@ -1,0 +1,25 @@
+//! The smallest complete server on tokio: answers `You asked for URI`.
+//!
+//! Usage: `hello_tokio [--max-connections N] ADDR`
+
+use scgi_tests::{BoxError, HelloArgs, hello};
+use scgi_tokio::{Error, Listener, Request, Response, serve};
+
+async fn answer(mut request: Request) -> Result<Response, Error> {
+    request.body_mut().discard().await?;
+    let uri = request.head().request_uri().unwrap_or_default();
+    Ok(Response::new(hello(uri)).with_field("Content-Type", "text/plain"))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), BoxError> {
+    let args = HelloArgs::from_command_line();
+    let listener = Listener::bind(&args.address).await?;
+    println!("Listening on {}", listener.local_address()?);
+    let mut server = serve(listener, answer);
+    if let Some(count) = args.max_connections {
+        server = server.with_max_connections(count);
+    }
+    server.await?;
+    Ok(())
+}

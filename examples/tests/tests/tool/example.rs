@@ -1,0 +1,3 @@
+//! The example programs, beside the tests.
+
+pub(crate) use scgi_tests::programs::example;
