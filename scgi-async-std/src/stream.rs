@@ -1,7 +1,7 @@
 //! One type for the streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice, Read as _};
-use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs};
+use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
@@ -64,7 +64,7 @@ impl Stream {
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => {
+            Address::Tcp(_) => {
                 let stream = connect_tcp(address).await?;
                 // Only a matter of delay.
                 let _ = stream.get_ref().set_nodelay(true);
@@ -77,7 +77,7 @@ impl Stream {
                 Ok(Async::new(UnixStream::connect_addr(&address)?)?.into())
             }
             // One that a server is given.
-            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -176,13 +176,13 @@ impl Stream {
 }
 
 /// Connects to the first of its addresses that can be connected to.
-async fn connect_tcp(address: &str) -> io::Result<Async<TcpStream>> {
-    if let Ok(address) = address.parse::<SocketAddr>() {
-        return Async::<TcpStream>::connect(address).await;
-    }
-    let address = address.to_owned();
-    // Resolving a name blocks.
-    let found = blocking::unblock(move || address.to_socket_addrs()).await?;
+async fn connect_tcp(address: &Address) -> io::Result<Async<TcpStream>> {
+    let found = if address.is_host_name() {
+        let address = address.clone();
+        blocking::unblock(move || address.resolve()).await?
+    } else {
+        address.resolve()?
+    };
     let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in found {
         match Async::<TcpStream>::connect(address).await {
@@ -311,7 +311,7 @@ mod tests {
     fn a_name_is_resolved_and_a_failure_is_told() -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        let connect = |host: &str| block_on(connect_tcp(&format!("{host}:{port}")));
+        let connect = |host: &str| block_on(connect_tcp(&Address::Tcp(format!("{host}:{port}"))));
         for host in ["127.0.0.1", "localhost"] {
             let stream = connect(host)?;
             assert_eq!(listener.accept()?.1, stream.get_ref().local_addr()?, "{host}");

@@ -56,8 +56,8 @@ impl Listener {
     /// # Errors
     /// As [`scgi_proto::bind_with`].
     pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
-        // One of systemd's stays with systemd.
-        let own = !matches!(address, Address::Systemd(_));
+        // One that was passed stays with the process that passed it.
+        let own = !matches!(address, Address::Fd(_) | Address::Systemd(_));
         match scgi_proto::bind_with(address, options)? {
             Bound::Tcp(listener) => {
                 listen(&listener, options.backlog())?;

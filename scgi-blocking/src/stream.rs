@@ -41,8 +41,8 @@ impl Stream {
     /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
     pub fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address.as_str())?;
+            Address::Tcp(_) => {
+                let stream = TcpStream::connect(&address.resolve()?[..])?;
                 // Only a matter of delay.
                 let _ = stream.set_nodelay(true);
                 Ok(stream.into())
@@ -52,7 +52,7 @@ impl Stream {
                 Ok(UnixStream::connect_addr(&scgi_proto::unix_address(path)?)?.into())
             }
             // One that a server is given.
-            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }

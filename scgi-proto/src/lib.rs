@@ -115,7 +115,8 @@ pub use {
 #[cfg(feature = "std")]
 pub use {
     error::Error,
-    net::address::{Address, AddressError},
+    net::address::Address,
+    net::address_text::AddressError,
     net::bind::{BindOptions, Bound, bind, bind_with},
     server::counters::{ConnectionGuard, Counters},
     server::{Summary, trace},

@@ -200,7 +200,7 @@ fn the_guide_tells_what_to_do_about_each() {
         texts(&TIMEOUTS),
         texts(&others),
         texts(&bind_errors()),
-        texts(&["".parse::<Address>().unwrap_err()]),
+        texts(&["", "http://a:80", "unix://a"].map(|text| text.parse::<Address>().unwrap_err())),
         texts(&["".parse::<Network>().unwrap_err()]),
     ];
     assert_eq!(bind_errors().len(), if cfg!(unix) { 4 } else { 0 });

@@ -171,7 +171,9 @@ fn each_usual_status_has_its_reason() {
 fn addresses_are_shown_as_they_are_written() {
     use scgi_proto::Address;
 
-    for text in ["localhost:4000", "[::1]:4000", "unix:/run/a.sock", "unix:@a", "systemd:web"] {
+    for text in
+        ["localhost:4000", "[::1]:4000", "unix:/run/a.sock", "unix:@a", "fd:0", "systemd:web"]
+    {
         assert_eq!(text.parse::<Address>().map(|address| address.to_string()), Ok(text.into()));
     }
     let socket: std::net::SocketAddr = "[::1]:4000".parse().expect("an address");

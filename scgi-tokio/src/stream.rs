@@ -60,8 +60,11 @@ impl Stream {
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => {
-                let stream = TcpStream::connect(address.as_str()).await?;
+            Address::Tcp(name) => {
+                let stream = match address.is_host_name() {
+                    true => TcpStream::connect(name.as_str()).await?,
+                    false => TcpStream::connect(&address.resolve()?[..]).await?,
+                };
                 // Only a matter of delay.
                 let _ = stream.set_nodelay(true);
                 Ok(stream.into())
@@ -75,7 +78,7 @@ impl Stream {
                 Ok(UnixStream::from_std(stream)?.into())
             }
             // One that a server is given.
-            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -41,7 +41,7 @@ const LENIENT_STATUS: u8 = 3;
 /// failed or the good request is not answered, and 2 for wrong usage.
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
-    /// Where the server listens: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    /// Where the server listens: host:port, a path with a slash, unix:PATH, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR", required_unless_present = "list")]
     address: Option<Address>,
     /// Path and query of the good request

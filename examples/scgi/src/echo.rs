@@ -26,7 +26,7 @@ use crate::units::duration;
 /// counts at the end. As a service of systemd (Type=notify), listen on systemd:NAME.
 #[derive(Debug, Args)]
 pub(crate) struct EchoArgs {
-    /// Where to listen: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    /// Where to listen: host:port, a path with a slash, unix:PATH, fd:0, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     pub(crate) address: Address,
     /// Answer with one JSON object

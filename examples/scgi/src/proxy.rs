@@ -39,7 +39,7 @@ use crate::on_tokio::stop_signal;
 /// with 2 for wrong usage.
 #[derive(Debug, Args)]
 pub(crate) struct ProxyArgs {
-    /// Where to listen: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    /// Where to listen: host:port, a path with a slash, unix:PATH, fd:0, or a URL (scgi, tcp, unix)
     listen: Address,
     /// Where the SCGI server listens
     #[arg(value_name = "ADDR")]

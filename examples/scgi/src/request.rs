@@ -36,7 +36,7 @@ const FAULT_STATUS: u8 = 4;
 /// complete), and 2 for wrong usage.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
-    /// Where the server listens: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    /// Where the server listens: host:port, a path with a slash, unix:PATH, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     address: Address,
     /// Path and query [default: /; /RPC2 with --rtorrent]

@@ -1,7 +1,7 @@
 //! A socket of either kind, for commands that work below the adapters.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -21,9 +21,9 @@ impl Socket {
     /// Connects within `timeout`; what is written goes out at once.
     pub(crate) fn connect(address: &Address, timeout: Duration) -> io::Result<Self> {
         match address {
-            Address::Tcp(address) => {
-                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                for address in address.as_str().to_socket_addrs()? {
+            Address::Tcp(_) => {
+                let mut last = io::ErrorKind::NotFound.into();
+                for address in address.resolve()? {
                     match TcpStream::connect_timeout(&address, timeout) {
                         Ok(stream) => return Self::tcp(stream),
                         Err(error) => last = error,
@@ -33,7 +33,7 @@ impl Socket {
             }
             Address::Unix(path) => connect_unix(path.clone(), timeout).map(Self::Unix),
             // One that a server is given.
-            Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

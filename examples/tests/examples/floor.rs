@@ -21,7 +21,7 @@ struct Args {
     /// What runs the loop
     #[arg(value_enum)]
     runtime: Runtime,
-    /// Where to listen: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    /// Where to listen: host:port, a path with a slash, unix:PATH, fd:0, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     address: Address,
 }

@@ -9,7 +9,7 @@ pub struct HelloArgs {
     /// Connections served at once
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
-    /// Where to listen: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    /// Where to listen: host:port, a path with a slash, unix:PATH, fd:0, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     pub address: Address,
 }

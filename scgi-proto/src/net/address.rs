@@ -1,22 +1,29 @@
 //! Where an SCGI server listens: one type for TCP and Unix sockets.
 
 use core::fmt;
-use core::net::SocketAddr;
-use core::str::FromStr;
-use std::path::PathBuf;
+use core::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
 
 /// The address of an SCGI server.
 ///
-/// As text: `host:port` or `tcp:host:port` for TCP; `unix:PATH`, or any text with a `/`, for a
-/// Unix socket. `unix:@name` is an abstract address (Linux). `systemd:NAME` is a socket that
-/// systemd has bound for this service, for servers built with the feature `systemd`.
+/// | text | address |
+/// |---|---|
+/// | `host:port`, `tcp:host:port`, `tcp://host:port`, `scgi://host:port` | TCP; an IPv6 address stands in brackets and may have a zone: `[fe80::1%eth0]:4000` |
+/// | any text with a `/`, `unix:PATH`, `unix:///PATH`, `scgi:///PATH` | a Unix socket |
+/// | `unix:@NAME` | an abstract Unix socket (Linux) |
+/// | `fd:N` | a listening socket that the parent process passed as descriptor N, for servers |
+/// | `systemd:NAME` | a listening socket that systemd passed by this name, for servers built with the feature `systemd` |
+///
+/// Every address that was parsed is printed as a text that is parsed to the same address.
 ///
 /// # Examples
 /// ```
 /// use scgi_proto::Address;
 /// assert_eq!("localhost:4000".parse(), Ok(Address::Tcp("localhost:4000".into())));
 /// assert_eq!("/run/app.sock".parse(), Ok(Address::Unix("/run/app.sock".into())));
+/// assert_eq!("scgi:///run/app.sock".parse(), Ok(Address::Unix("/run/app.sock".into())));
+/// assert_eq!("fd:0".parse(), Ok(Address::Fd(0)));
 /// assert_eq!("unix:app.sock".parse::<Address>()?.to_string(), "unix:app.sock");
 /// assert!("4000".parse::<Address>().is_err());
 /// # Ok::<(), scgi_proto::AddressError>(())
@@ -27,6 +34,8 @@ pub enum Address {
     Tcp(String),
     /// The path of a Unix socket; one that begins with `@` is abstract.
     Unix(PathBuf),
+    /// The number of a descriptor: a listening socket that the parent process passed.
+    Fd(u32),
     /// The name of a socket that systemd passed to this process.
     Systemd(String),
 }
@@ -50,54 +59,39 @@ impl Address {
     /// use scgi_proto::Address;
     /// assert!("localhost:4000".parse::<Address>()?.is_host_name());
     /// assert!(!"[::1]:4000".parse::<Address>()?.is_host_name());
+    /// assert!(!"[fe80::1%eth0]:4000".parse::<Address>()?.is_host_name());
     /// assert!(!"unix:app.sock".parse::<Address>()?.is_host_name());
     /// # Ok::<(), scgi_proto::AddressError>(())
     /// ```
     #[must_use]
     pub fn is_host_name(&self) -> bool {
         let Self::Tcp(address) = self else { return false };
-        address.parse::<SocketAddr>().is_err()
-    }
-}
-
-impl FromStr for Address {
-    type Err = AddressError;
-
-    fn from_str(text: &str) -> Result<Self, AddressError> {
-        if let Some(path) = text.strip_prefix("unix:") {
-            return if path.is_empty() { Err(AddressError) } else { Ok(Self::Unix(path.into())) };
-        }
-        if let Some(name) = text.strip_prefix("systemd:") {
-            return if name.is_empty() {
-                Err(AddressError)
-            } else {
-                Ok(Self::Systemd(name.into()))
-            };
-        }
-        let (tcp, explicit) = match text.strip_prefix("tcp:") {
-            Some(rest) => (rest, true),
-            None => (text, false),
-        };
-        if !explicit && tcp.contains('/') {
-            return Ok(Self::Unix(tcp.into()));
-        }
-        match tcp.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => {
-                Ok(Self::Tcp(tcp.to_string()))
-            }
-            _ => Err(AddressError),
-        }
+        let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
+        !host.starts_with('[') && host.parse::<IpAddr>().is_err()
     }
 }
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // A host that is called `unix` or `fd`.
+            Self::Tcp(address) if address.parse().as_ref() != Ok(self) => {
+                write!(f, "tcp:{address}")
+            }
             Self::Tcp(address) => f.write_str(address),
+            // After `unix:` alone, the two slashes would be those of a URL.
+            Self::Unix(path) if begins_with_two_slashes(path) => {
+                write!(f, "unix://{}", path.display())
+            }
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Fd(number) => write!(f, "fd:{number}"),
             Self::Systemd(name) => write!(f, "systemd:{name}"),
         }
     }
+}
+
+fn begins_with_two_slashes(path: &Path) -> bool {
+    path.as_os_str().as_encoded_bytes().starts_with(b"//")
 }
 
 impl From<SocketAddr> for Address {
@@ -106,49 +100,9 @@ impl From<SocketAddr> for Address {
     }
 }
 
-/// The text is no [`Address`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AddressError;
-
-impl fmt::Display for AddressError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an address is host:port, tcp:host:port, a path with a slash, unix:path, or systemd:name")
-    }
-}
-
-impl core::error::Error for AddressError {}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn forms() {
-        let tcp = |text: &str| Ok(Address::Tcp(text.into()));
-        let unix = |text: &str| Ok(Address::Unix(text.into()));
-        for (text, expected) in [
-            ("127.0.0.1:4000", tcp("127.0.0.1:4000")),
-            ("tcp:127.0.0.1:4000", tcp("127.0.0.1:4000")),
-            ("tcp:[::1]:4000", tcp("[::1]:4000")),
-            ("[::1]:0", tcp("[::1]:0")),
-            ("./a.sock", unix("./a.sock")),
-            ("/run/a:1", unix("/run/a:1")),
-            ("unix:a.sock", unix("a.sock")),
-            ("unix:/a/b", unix("/a/b")),
-            ("unix:@name", unix("@name")),
-            ("systemd:web", Ok(Address::Systemd("web".into()))),
-            ("systemd:", Err(AddressError)),
-            ("", Err(AddressError)),
-            ("unix:", Err(AddressError)),
-            ("localhost", Err(AddressError)),
-            ("a.sock", Err(AddressError)),
-            (":4000", Err(AddressError)),
-            ("localhost:70000", Err(AddressError)),
-            ("tcp:/run/a.sock", Err(AddressError)),
-        ] {
-            assert_eq!(text.parse(), expected, "{text}");
-        }
-    }
 
     #[test]
     fn open_to_the_network() {
@@ -160,13 +114,32 @@ mod tests {
             ("localhost:4000", false),
             ("/run/a.sock", false),
             ("systemd:web", false),
+            ("fd:0", false),
             ("0.0.0.0:4000", true),
             ("[::]:4000", true),
+            ("[fe80::1%eth0]:4000", true),
             ("192.0.2.1:4000", true),
             ("example.org:4000", true),
         ] {
             let address: Address = text.parse().expect("an address");
             assert_eq!(address.is_open_to_network(), open, "{text}");
+        }
+    }
+
+    #[test]
+    fn host_names() {
+        for (text, is_host_name) in [
+            ("127.0.0.1:4000", false),
+            ("[::1]:4000", false),
+            ("::1:4000", false),
+            ("[fe80::1%2]:4000", false),
+            ("[fe80::1%eth0]:4000", false),
+            ("/run/a.sock", false),
+            ("localhost:4000", true),
+            ("tcp:unix:1", true),
+        ] {
+            let address: Address = text.parse().expect("an address");
+            assert_eq!(address.is_host_name(), is_host_name, "{text}");
         }
     }
 }

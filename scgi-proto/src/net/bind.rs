@@ -118,7 +118,7 @@ pub fn bind(address: &Address) -> io::Result<Bound> {
 /// with the path.
 pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> {
     match address {
-        Address::Tcp(address) => TcpListener::bind(address.as_str()).map(Bound::Tcp),
+        Address::Tcp(_) => TcpListener::bind(&address.resolve()?[..]).map(Bound::Tcp),
         #[cfg(unix)]
         Address::Unix(path) if is_abstract(path) => {
             let listener = UnixListener::bind_addr(&unix_address(path)?)?;
@@ -126,6 +126,7 @@ pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> 
         }
         #[cfg(unix)]
         Address::Unix(path) => bind_unix(path, options).map_err(|error| at(path, &error)),
+        Address::Fd(_) => Err(io::ErrorKind::Unsupported.into()),
         #[cfg(all(feature = "systemd", unix))]
         Address::Systemd(name) => crate::net::systemd::bind(name),
         #[cfg(not(all(feature = "systemd", unix)))]

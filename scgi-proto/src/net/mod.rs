@@ -1,7 +1,9 @@
 //! The only module that touches the system: addresses, binding, sockets, systemd.
 
 pub(crate) mod address;
+pub(crate) mod address_text;
 pub(crate) mod bind;
+mod resolve;
 #[cfg(all(feature = "socket", unix))]
 pub mod socket;
 #[cfg(all(feature = "systemd", unix))]

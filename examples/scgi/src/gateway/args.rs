@@ -37,7 +37,7 @@ pub(crate) struct GatewayArgs {
     /// Where to listen for HTTP: host:port
     #[arg(value_name = "LISTEN")]
     pub(crate) listen: String,
-    /// Where the SCGI server listens: host:port, tcp:host:port, a path with a slash, or unix:PATH
+    /// Where the SCGI server listens: host:port, a path with a slash, unix:PATH, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     pub(crate) address: Address,
     /// Answer to this host name, too; * for any. May be repeated

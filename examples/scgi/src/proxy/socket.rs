@@ -23,14 +23,17 @@ pub(crate) fn reset(socket: &dyn Socket) {
 
 pub(crate) async fn connect(address: &Address) -> io::Result<Box<dyn Socket>> {
     match address {
-        Address::Tcp(address) => tcp(TcpStream::connect(address.as_str()).await?),
+        Address::Tcp(name) => match address.is_host_name() {
+            true => tcp(TcpStream::connect(name.as_str()).await?),
+            false => tcp(TcpStream::connect(&address.resolve()?[..]).await?),
+        },
         Address::Unix(path) => {
             let stream = StdUnixStream::connect_addr(&unix_address(path)?)?;
             stream.set_nonblocking(true)?;
             Ok(Box::new(UnixStream::from_std(stream)?))
         }
         // One that a server is given.
-        Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+        Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 
