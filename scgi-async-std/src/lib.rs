@@ -83,7 +83,7 @@ pub use scgi_proto::Summary;
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
     Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
-    NetworkError, Params, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
+    NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
     ResponseEvent, ResponseHead, Status, Timeout,
 };
 pub use {

@@ -75,7 +75,7 @@ mod stream;
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
     Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
-    NetworkError, Params, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
+    NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
     ResponseEvent, ResponseHead, Status, Summary, Timeout,
 };
 pub use {

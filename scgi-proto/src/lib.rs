@@ -104,11 +104,11 @@ pub use {
     wire::decode::{Decode, RequestDecoder, ResponseDecoder},
     wire::encode::{RequestEncoder, ResponseEncoder},
     wire::error::{DecodeError, EncodeError, Part, Protocol},
-    wire::escape::Escaped,
+    wire::escape::{Escaped, is_secret},
     wire::event::{RequestEvent, ResponseEvent},
     wire::limits::Limits,
     wire::params::Params,
-    wire::policy::Policy,
+    wire::policy::{PathSource, Policy},
     wire::request::{RequestHead, RequestHeadBuilder},
     wire::response::{Fields, ResponseHead, ResponseKind, Status},
 };

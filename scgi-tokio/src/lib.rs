@@ -69,7 +69,7 @@ pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint, RequestRules
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
     Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
-    NetworkError, Params, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
+    NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
     ResponseEvent, ResponseHead, Status, Summary, Timeout,
 };
 #[cfg(feature = "tower")]

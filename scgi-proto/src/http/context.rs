@@ -2,14 +2,15 @@
 
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
-use crate::http::uri::encode_path;
 use crate::wire::params::Params;
+use crate::wire::path::encode_path;
 
 /// The address of the front server's client: REMOTE_ADDR, and REMOTE_PORT where it is sent.
 ///
-/// Behind another proxy this is that proxy's address, unless the front server is told to look
+/// A browser on a Unix socket of the front server has none (nginx sends `unix:`). Behind another
+/// proxy this is that proxy's address, unless the front server is told to look
 /// further (`set_real_ip_from` in nginx, `mod_remoteip` in Apache).
 ///
 /// # Examples
@@ -22,16 +23,18 @@ use crate::wire::params::Params;
 pub struct ClientAddress {
     ip: IpAddr,
     port: Option<u16>,
+    /// Of a link-local IPv6 address: the interface.
+    scope_id: u32,
 }
 
 impl ClientAddress {
     /// An address, for a request to a backend or a test.
     #[must_use]
     pub const fn new(ip: IpAddr, port: Option<u16>) -> Self {
-        Self { ip, port }
+        Self { ip, port, scope_id: 0 }
     }
 
-    /// The IP address.
+    /// The IP address, without a zone.
     #[must_use]
     pub const fn ip(&self) -> IpAddr {
         self.ip
@@ -43,10 +46,23 @@ impl ClientAddress {
         self.port
     }
 
-    /// Both as one address, with port 0 for an unknown one.
+    /// The zone of a link-local IPv6 address (`fe80::1%2`) where it is a number; 0 is none.
+    ///
+    /// A zone that is a name, as Apache sends it (`fe80::1%eth0`), is dropped: the name is one of
+    /// the front server's machine.
+    #[must_use]
+    pub const fn scope_id(&self) -> u32 {
+        self.scope_id
+    }
+
+    /// All of it as one address, with port 0 for an unknown one.
     #[must_use]
     pub fn to_socket_addr(&self) -> SocketAddr {
-        SocketAddr::new(self.ip, self.port.unwrap_or(0))
+        let port = self.port.unwrap_or(0);
+        match self.ip {
+            IpAddr::V4(ip) => SocketAddr::from((ip, port)),
+            IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, self.scope_id).into(),
+        }
     }
 
     /// `None` if REMOTE_ADDR is absent or no IP address: nginx sends `unix:` for a client on a
@@ -54,25 +70,41 @@ impl ClientAddress {
     pub(super) fn of(params: &Params) -> Option<Self> {
         let text = params.get_str("REMOTE_ADDR")?;
         let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
-        let ip = text.parse().ok()?;
+        let (ip, scope_id) = parse_scoped(text)?;
         let port = params.get_str("REMOTE_PORT").and_then(|port| port.parse().ok());
-        Some(Self { ip, port })
+        Some(Self { ip, port, scope_id })
     }
 }
 
-/// `IP` or `IP:PORT`, an IPv6 address with its port in brackets.
+/// An address, and its zone where that is a number.
+fn parse_scoped(text: &str) -> Option<(IpAddr, u32)> {
+    match text.split_once('%') {
+        None => Some((text.parse().ok()?, 0)),
+        Some((ip, zone)) => {
+            let ip: Ipv6Addr = ip.parse().ok()?;
+            Some((ip.into(), zone.parse().unwrap_or(0)))
+        }
+    }
+}
+
+/// `IP` or `IP:PORT`, with `%ZONE` behind an IP that has one; an IPv6 address with its port in brackets.
 impl fmt::Display for ClientAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.port {
-            Some(port) => SocketAddr::new(self.ip, port).fmt(f),
-            None => self.ip.fmt(f),
+            Some(_) => self.to_socket_addr().fmt(f),
+            None if self.scope_id == 0 => self.ip.fmt(f),
+            None => write!(f, "{}%{}", self.ip, self.scope_id),
         }
     }
 }
 
 impl From<SocketAddr> for ClientAddress {
     fn from(address: SocketAddr) -> Self {
-        Self { ip: address.ip(), port: Some(address.port()) }
+        let scope_id = match address {
+            SocketAddr::V4(_) => 0,
+            SocketAddr::V6(address) => address.scope_id(),
+        };
+        Self { ip: address.ip(), port: Some(address.port()), scope_id }
     }
 }
 
@@ -135,6 +167,14 @@ mod tests {
             ("::1", "4000", Some("[::1]:4000")),
             ("[::1]", "4000", Some("[::1]:4000")),
             ("::1", "", Some("::1")),
+            ("fe80::1%eth0", "4000", Some("[fe80::1]:4000")),
+            ("fe80::5054:ff:fe12:3456%ens3", "", Some("fe80::5054:ff:fe12:3456")),
+            ("fe80::1%3", "4000", Some("[fe80::1%3]:4000")),
+            ("[fe80::1%3]", "", Some("fe80::1%3")),
+            ("fe80::1%", "4000", Some("[fe80::1]:4000")),
+            ("fe80::1%4294967296", "", Some("fe80::1")),
+            ("192.0.2.1%3", "4000", None),
+            ("%eth0", "4000", None),
             ("unix:", "", None),
             ("", "4000", None),
             ("localhost", "4000", None),
@@ -146,6 +186,8 @@ mod tests {
             let client = ClientAddress::of(head.params());
             let text = client.map(|client| alloc::string::ToString::to_string(&client));
             assert_eq!(text.as_deref(), expected, "{addr} {port}");
+            let again = client.map(|client| ClientAddress::from(client.to_socket_addr()));
+            assert_eq!(again.map(|a| a.scope_id()), client.map(|c| c.scope_id()), "{addr}");
         }
     }
 }

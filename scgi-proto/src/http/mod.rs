@@ -47,6 +47,9 @@ pub use uri::strip_mount;
 
 use crate::wire::response::Status;
 
+/// How many different names an `http::HeaderMap` holds.
+const MAX_NAMES: usize = 24_576;
+
 /// A head that has no counterpart on the other side.
 ///
 /// Indexes count params or fields from 0.
@@ -54,16 +57,24 @@ use crate::wire::response::Status;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are named for what they hold; the variants say more")]
 pub enum ConvertError {
-    /// REQUEST_METHOD is absent.
+    /// REQUEST_METHOD is absent or empty, although there is a path.
     MissingMethod,
     /// REQUEST_METHOD is no token.
     InvalidMethod,
-    /// REQUEST_URI is neither a path nor an absolute URL nor `*`, or there is no path at all.
+    /// REQUEST_URI is neither a path nor an absolute URL nor `*`, or there is no path although
+    /// there is a method.
     InvalidUri,
+    /// A segment of the path is `.` or `..`; see
+    /// [`Policy::with_dot_segments`](crate::Policy::with_dot_segments).
+    DotSegments,
     /// The URI is longer than `http::Uri` takes (bytes, encoded).
     UriTooLong { len: usize, max: usize },
     /// The value of an `HTTP_*` param holds a control byte.
     InvalidHeaderValue { index: usize },
+    /// The request has more headers of different names than an `http::HeaderMap` holds.
+    TooManyHeaders { max: usize },
+    /// The response has more fields of different names than an `http::HeaderMap` holds.
+    TooManyFields { max: usize },
     /// The path does not begin with the mount prefix.
     OutsideMount,
     /// A header that may appear only once appears twice.
@@ -84,14 +95,16 @@ pub enum ConvertError {
 
 impl ConvertError {
     /// The status of the reply that a server sends on this error of its client: 404 outside the
-    /// mount point, 414 for a long URI, 501 for what is not supported, 502 for a response, 400 for anything else.
+    /// mount point, 414 for a long URI, 431 for too many headers, 501 for what is not supported, 502
+    /// for a response, 400 for anything else.
     #[must_use]
     pub const fn status_hint(&self) -> Status {
         match self {
             Self::OutsideMount => Status::NOT_FOUND,
             Self::UriTooLong { .. } => Status::URI_TOO_LONG,
             Self::UnsupportedMethod | Self::UnsupportedTransferEncoding => Status::NOT_IMPLEMENTED,
-            Self::InvalidField { .. } => Status::BAD_GATEWAY,
+            Self::TooManyHeaders { .. } => Status::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::InvalidField { .. } | Self::TooManyFields { .. } => Status::BAD_GATEWAY,
             _ => Status::BAD_REQUEST,
         }
     }
@@ -103,6 +116,16 @@ impl fmt::Display for ConvertError {
             Self::MissingMethod => f.write_str("the request has no REQUEST_METHOD"),
             Self::InvalidMethod => f.write_str("REQUEST_METHOD is no HTTP method"),
             Self::InvalidUri => f.write_str("the request has no path"),
+            Self::DotSegments => f.write_str(
+                "the path has a segment . or .., which the front server resolves and this \
+                 program does not",
+            ),
+            Self::TooManyHeaders { max } => {
+                write!(f, "the request has more than {max} different headers")
+            }
+            Self::TooManyFields { max } => {
+                write!(f, "the response has more than {max} different fields")
+            }
             Self::UriTooLong { len, max } => {
                 write!(f, "a URI of {len} bytes is over the limit of {max} bytes")
             }

@@ -2,32 +2,40 @@
 
 use alloc::vec::Vec;
 
-use ::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use ::http::header::{self, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::request::Parts;
-use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
+use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
-use super::{ClientAddress, ConvertError, MountPoint, uri};
+use super::{ClientAddress, ConvertError, MAX_NAMES, MountPoint, uri};
+use crate::wire::escape::is_secret;
 use crate::wire::params::Params;
+use crate::wire::path::has_path_params;
 use crate::wire::request::RequestHead;
 
 /// Makes an `http` request's head of a received one.
 ///
 /// - Method: REQUEST_METHOD, extension methods too.
-/// - URI: REQUEST_URI in origin form, without a fragment; where it is absent, SCRIPT_NAME,
-///   PATH_INFO and QUERY_STRING together. Bytes that a URI cannot hold are percent-encoded.
+/// - URI: REQUEST_URI in origin form, without a fragment; where it is absent, or where the head has
+///   [`PathSource::Mapped`](crate::PathSource::Mapped), the path that the front server mapped.
+///   Bytes that a URI cannot hold are percent-encoded. An empty path is `/`.
+/// - A request that has neither a method nor a path, as RPC clients send it, is GET of `/`, or POST
+///   of `/` if it has a body.
 /// - Version: SERVER_PROTOCOL, else HTTP/1.1.
-/// - Headers: every `HTTP_*` param, repeated ones in their order. Content-Type and Content-Length
-///   come from CONTENT_TYPE and from the length of the body that follows, never from
+/// - Headers: every `HTTP_*` param, repeated ones in their order; of headers of which there can be
+///   one only, such as Host, the last one counts, as with [`Params::get`]. Content-Type and
+///   Content-Length come from CONTENT_TYPE and from the length of the body that follows, never from
 ///   HTTP_CONTENT_TYPE and HTTP_CONTENT_LENGTH, which a client of lighttpd can forge. What
 ///   concerns only the browser's connection (Connection, Keep-Alive, TE, Trailer,
 ///   Transfer-Encoding, Upgrade, Expect, Proxy-Connection) and Proxy
 ///   ([httpoxy](https://httpoxy.org)) is left out. A param whose name makes no header name is
-///   left to [`Params`].
+///   left to [`Params`]. Values that [`is_secret`] names are marked as sensitive.
 /// - Extensions: [`Params`], [`MountPoint`], where they are known [`ClientAddress`] and
 ///   `http::uri::Scheme` (from HTTPS, else REQUEST_SCHEME).
 ///
 /// # Errors
-/// If there is no method or no path, or a header holds a control byte, which hyper refuses too.
+/// If there is a path and no method, or a method and no path; if the path has dot segments (unless
+/// [`Policy::with_dot_segments`](crate::Policy::with_dot_segments) allows them); if a header holds a
+/// control byte, which hyper refuses too; and if there are more than 24,576 different headers.
 ///
 /// # Examples
 /// ```
@@ -42,15 +50,12 @@ use crate::wire::request::RequestHead;
 /// ```
 pub fn request_to_http(head: RequestHead) -> Result<Parts, ConvertError> {
     let mut parts = ::http::Request::new(()).into_parts().0;
-    let method = head.method().filter(|method| !method.is_empty());
-    let method = method.ok_or(ConvertError::MissingMethod)?;
-    parts.method = Method::from_bytes(method).map_err(|_| ConvertError::InvalidMethod)?;
-    parts.uri = uri::uri(head.params())?;
+    (parts.method, parts.uri) = method_and_uri(&head)?;
     parts.version = version(head.params());
     parts.headers = headers(head.params())?;
     let len = head.body_length();
     if len > 0 || states_empty_body(&parts.method) {
-        parts.headers.insert(CONTENT_LENGTH, len.into());
+        insert(&mut parts.headers, CONTENT_LENGTH, len.into())?;
     }
     if let Some(scheme) = uri::scheme(head.params()) {
         parts.extensions.insert(scheme);
@@ -61,6 +66,21 @@ pub fn request_to_http(head: RequestHead) -> Result<Parts, ConvertError> {
     parts.extensions.insert(MountPoint::new(head.script_name().unwrap_or_default()));
     parts.extensions.insert(head.into_params());
     Ok(parts)
+}
+
+fn method_and_uri(head: &RequestHead) -> Result<(Method, Uri), ConvertError> {
+    match head.method() {
+        // Bare SCGI clients, such as those of rTorrent, send CONTENT_LENGTH and SCGI only.
+        None if !has_path_params(head.params()) => {
+            let method = if head.body_length() > 0 { Method::POST } else { Method::GET };
+            Ok((method, Uri::from_static("/")))
+        }
+        None | Some(b"") => Err(ConvertError::MissingMethod),
+        Some(method) => {
+            let method = Method::from_bytes(method).map_err(|_| ConvertError::InvalidMethod)?;
+            Ok((method, uri::uri(head)?))
+        }
+    }
 }
 
 /// Whether an empty body is worth a `Content-Length: 0` (RFC 9110 section 8.6): SCGI always
@@ -80,25 +100,73 @@ fn version(params: &Params) -> Version {
 }
 
 fn headers(params: &Params) -> Result<HeaderMap, ConvertError> {
-    let mut headers = HeaderMap::with_capacity(params.len());
+    let mut headers = HeaderMap::try_with_capacity(params.len().min(MAX_NAMES))
+        .map_err(|_| ConvertError::TooManyHeaders { max: MAX_NAMES })?;
     let mut text = Vec::with_capacity(32);
-    for (index, (name, value)) in params.iter().enumerate() {
+    for (index, (variable, value)) in params.iter().enumerate() {
         let to_value = || {
             HeaderValue::from_bytes(value).map_err(|_| ConvertError::InvalidHeaderValue { index })
         };
-        if name == b"CONTENT_TYPE" && !value.is_empty() {
-            headers.insert(CONTENT_TYPE, to_value()?);
+        if variable == b"CONTENT_TYPE" && !value.is_empty() {
+            insert(&mut headers, CONTENT_TYPE, to_value()?)?;
         }
-        let Some(name) = name.strip_prefix(b"HTTP_").filter(|name| !is_left_out(name)) else {
+        let Some(name) = variable.strip_prefix(b"HTTP_").filter(|name| !is_left_out(name)) else {
             continue;
         };
         text.clear();
         text.extend(name.iter().map(|b| if *b == b'_' { b'-' } else { *b }));
-        if let Ok(name) = HeaderName::from_bytes(&text) {
-            headers.append(name, to_value()?);
+        let Ok(name) = HeaderName::from_bytes(&text) else { continue };
+        let mut value = to_value()?;
+        value.set_sensitive(is_secret(variable));
+        if is_single(&name) {
+            insert(&mut headers, name, value)?;
+        } else {
+            let appended = headers.try_append(name, value);
+            appended.map_err(|_| ConvertError::TooManyHeaders { max: MAX_NAMES })?;
         }
     }
     Ok(headers)
+}
+
+fn insert(
+    headers: &mut HeaderMap,
+    name: HeaderName,
+    value: HeaderValue,
+) -> Result<(), ConvertError> {
+    match headers.try_insert(name, value) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(ConvertError::TooManyHeaders { max: MAX_NAMES }),
+    }
+}
+
+/// Whether there can be only one header of this name in a request (RFC 9110, RFC 6454, RFC 6455,
+/// Fetch). Of two, which only a front server's configuration can make, the last one counts.
+fn is_single(name: &HeaderName) -> bool {
+    const NAMES: [HeaderName; 22] = [
+        header::HOST,
+        header::AUTHORIZATION,
+        header::PROXY_AUTHORIZATION,
+        header::USER_AGENT,
+        header::REFERER,
+        header::ORIGIN,
+        header::FROM,
+        header::DATE,
+        header::MAX_FORWARDS,
+        header::RANGE,
+        header::IF_RANGE,
+        header::IF_MODIFIED_SINCE,
+        header::IF_UNMODIFIED_SINCE,
+        header::CONTENT_LOCATION,
+        header::CONTENT_RANGE,
+        header::LAST_MODIFIED,
+        header::UPGRADE_INSECURE_REQUESTS,
+        header::DNT,
+        header::ACCESS_CONTROL_REQUEST_METHOD,
+        header::SEC_WEBSOCKET_KEY,
+        header::SEC_WEBSOCKET_VERSION,
+        header::EXPIRES,
+    ];
+    NAMES.contains(name)
 }
 
 /// Whether a variable, without its `HTTP_`, makes no header.
@@ -167,8 +235,85 @@ mod tests {
             let parts = request_to_http(RequestHead::builder(method, "/").build());
             assert_eq!(parts.map(|parts| parts.method), expected, "{method}");
         }
-        let empty = RequestHeadBuilder::default().build();
-        assert_eq!(request_to_http(empty).err(), Some(ConvertError::MissingMethod));
+    }
+
+    #[test]
+    fn a_bare_request_is_a_call_of_the_root_and_half_a_request_is_refused() {
+        type Row<'a> = (&'a [(&'a str, &'a str)], u64, Result<(Method, &'a str), ConvertError>);
+        let missing = Err(ConvertError::MissingMethod);
+        let rows: &[Row<'_>] = &[
+            (&[], 0, Ok((Method::GET, "/"))),
+            (&[], 97, Ok((Method::POST, "/"))),
+            (&[("HTTP_X", "1"), ("QUERY_STRING", "a")], 0, Ok((Method::GET, "/"))),
+            (&[("REQUEST_URI", "/a")], 0, missing.clone()),
+            (&[("SCRIPT_NAME", ""), ("PATH_INFO", "")], 5, missing.clone()),
+            (&[("DOCUMENT_URI", "/a")], 0, missing.clone()),
+            (&[("REQUEST_METHOD", "")], 0, missing.clone()),
+            (&[("REQUEST_METHOD", "GET")], 0, Err(ConvertError::InvalidUri)),
+            (&[("REQUEST_METHOD", "GET"), ("REQUEST_URI", "")], 0, Err(ConvertError::InvalidUri)),
+            (&[("REQUEST_METHOD", "GET"), ("SCRIPT_NAME", "")], 0, Ok((Method::GET, "/"))),
+        ];
+        for (pairs, len, expected) in rows {
+            let builder = RequestHeadBuilder::default().content_length(*len);
+            let head = pairs.iter().fold(builder, |b, (n, v)| b.append(n, v)).build();
+            let parts = request_to_http(head).map(|parts| (parts.method, parts.uri));
+            let expected = expected.clone().map(|(method, uri)| (method, Uri::from_static(uri)));
+            assert_eq!(parts, expected, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn of_a_header_that_can_be_there_once_the_last_one_counts() {
+        for (variable, name) in [
+            ("HTTP_HOST", "host"),
+            ("HTTP_AUTHORIZATION", "authorization"),
+            ("HTTP_USER_AGENT", "user-agent"),
+            ("HTTP_ORIGIN", "origin"),
+            ("HTTP_REFERER", "referer"),
+            ("CONTENT_TYPE", "content-type"),
+        ] {
+            let head = head(&[(variable, b"first"), ("HTTP_X", b"1"), (variable, b"last")]).build();
+            assert_eq!(head.params().get(variable), Some(&b"last"[..]));
+            let parts = request_to_http(head).expect("a request");
+            let values: Vec<_> = parts.headers.get_all(name).iter().collect();
+            assert_eq!(values, ["last"], "{name}");
+        }
+        let head = head(&[("HTTP_X_FORWARDED_FOR", b"a"), ("HTTP_X_FORWARDED_FOR", b"b")]).build();
+        let parts = request_to_http(head).expect("a request");
+        assert!(parts.headers.get_all("x-forwarded-for").iter().eq(["a", "b"]));
+    }
+
+    #[test]
+    fn values_that_are_secret_are_marked() {
+        let secrets = ["HTTP_COOKIE", "HTTP_AUTHORIZATION", "HTTP_X_API_KEY", "HTTP_X_AUTH_TOKEN"];
+        let builder = head(&[("HTTP_HOST", b"h"), ("HTTP_ACCEPT", b"a")]);
+        let head = secrets.iter().fold(builder, |b, name| b.append(name, "s3cret")).build();
+        let parts = request_to_http(head).expect("a request");
+        let shown = format!("{:?}", parts.headers);
+        assert!(!shown.contains("s3cret"), "{shown}");
+        for (name, value) in &parts.headers {
+            assert_eq!(value.is_sensitive(), value == "s3cret", "{name}");
+        }
+    }
+
+    #[test]
+    fn more_headers_than_a_map_holds_are_refused() {
+        let with = |count: usize| {
+            let builder = RequestHead::builder("POST", "/").content_length(1);
+            (0..count).fold(builder, |b, i| b.append(format!("HTTP_X{i}"), "")).build()
+        };
+        // Content-Length is one more.
+        let parts = request_to_http(with(MAX_NAMES - 1)).expect("a request");
+        assert_eq!(parts.headers.keys_len(), MAX_NAMES);
+        let error = request_to_http(with(MAX_NAMES)).err();
+        assert_eq!(error, Some(ConvertError::TooManyHeaders { max: MAX_NAMES }));
+        assert!(request_to_http(with(MAX_NAMES + 1)).is_err());
+        // The same name, or params that are no headers, do not count.
+        let builder = RequestHead::builder("GET", "/");
+        let same = (0..30_000).fold(builder, |b, _| b.append("HTTP_X", ""));
+        let head = (0..30_000).fold(same, |b, i| b.append(format!("X{i}"), "")).build();
+        let parts = request_to_http(head).expect("a request");
+        assert_eq!(parts.headers.get_all("x").iter().count(), 30_000);
     }
 
     #[test]

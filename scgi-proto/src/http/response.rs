@@ -4,7 +4,8 @@ use ::http::header::CONTENT_LENGTH;
 use ::http::response::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::ConvertError;
+use super::{ConvertError, MAX_NAMES};
+use crate::wire::escape::is_secret;
 use crate::wire::field::{is_hop_by_hop, trim};
 use crate::wire::response::{ResponseHead, Status};
 
@@ -58,22 +59,27 @@ fn is_no_length(status: StatusCode, value: &HeaderValue) -> bool {
 /// treat it.
 ///
 /// # Errors
-/// [`ConvertError::InvalidField`] if a value holds a control byte.
+/// [`ConvertError::InvalidField`] if a value holds a control byte, and
+/// [`ConvertError::TooManyFields`] above 24,576 fields of different names.
 pub fn response_to_http(head: &ResponseHead) -> Result<Parts, ConvertError> {
     let mut parts = ::http::Response::new(()).into_parts().0;
     // Both take 100 to 999.
     parts.status = StatusCode::from_u16(head.status().code()).unwrap_or(StatusCode::BAD_GATEWAY);
-    parts.headers.reserve(head.fields().len());
+    let too_many = ConvertError::TooManyFields { max: MAX_NAMES };
+    let len = head.fields().len().min(MAX_NAMES);
+    parts.headers.try_reserve(len).map_err(|_| too_many.clone())?;
     for (index, (name, value)) in head.fields().iter().enumerate() {
         let invalid = |_| ConvertError::InvalidField { index };
+        let mut value = HeaderValue::from_bytes(value).map_err(invalid)?;
+        value.set_sensitive(is_secret(name));
         let name =
             HeaderName::from_bytes(name).map_err(|_| ConvertError::InvalidField { index })?;
-        let value = HeaderValue::from_bytes(value).map_err(invalid)?;
-        if name == CONTENT_LENGTH {
-            parts.headers.insert(name, value);
+        let added = if name == CONTENT_LENGTH {
+            parts.headers.try_insert(name, value).map(drop)
         } else {
-            parts.headers.append(name, value);
-        }
+            parts.headers.try_append(name, value).map(drop)
+        };
+        added.map_err(|_| too_many.clone())?;
     }
     drop_of_connection(&mut parts.headers);
     Ok(parts)
@@ -176,6 +182,31 @@ mod tests {
         let redirect = response_to_http(&ResponseHead::local_redirect("/x")).expect("a response");
         assert_eq!(redirect.status, StatusCode::FOUND);
         assert_eq!(redirect.headers["location"], "/x");
+    }
+
+    #[test]
+    fn more_fields_than_a_map_holds_are_refused() {
+        let with = |count: usize| {
+            let head = ResponseHead::new(Status::OK);
+            (0..count).fold(head, |head, i| head.with_field(alloc::format!("X{i}"), ""))
+        };
+        let parts = response_to_http(&with(MAX_NAMES)).expect("a response");
+        assert_eq!(parts.headers.keys_len(), MAX_NAMES);
+        let error = response_to_http(&with(MAX_NAMES + 1)).err();
+        assert_eq!(error, Some(ConvertError::TooManyFields { max: MAX_NAMES }));
+        let same = (0..40_000)
+            .fold(ResponseHead::new(Status::OK), |head, _| head.with_field("Set-Cookie", "a=1"));
+        assert_eq!(response_to_http(&same).map(|parts| parts.headers.len()), Ok(40_000));
+    }
+
+    #[test]
+    fn cookies_that_are_set_are_marked_as_secret() {
+        let head = ResponseHead::new(Status::OK)
+            .with_field("Set-Cookie", "a=1")
+            .with_field("Content-Type", "a/b");
+        let parts = response_to_http(&head).expect("a response");
+        assert!(parts.headers["set-cookie"].is_sensitive());
+        assert!(!parts.headers["content-type"].is_sensitive());
     }
 
     #[test]

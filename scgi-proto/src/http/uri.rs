@@ -8,20 +8,19 @@ use ::http::uri::{PathAndQuery, Scheme};
 
 use super::{ConvertError, MountPoint};
 use crate::wire::params::Params;
+use crate::wire::path::{Target, encode, has_dot_segments, is_raw_path, is_raw_query};
+use crate::wire::request::RequestHead;
 
 /// What `http::Uri` takes at most, in bytes.
 const MAX_LEN: usize = u16::MAX as usize - 1;
 
-/// REQUEST_URI in origin form, else SCRIPT_NAME, PATH_INFO and QUERY_STRING together.
-///
-/// The absolute form, which Apache passes on, is cut to its path: the authority in it is the
-/// client's word, and nginx and HTTP proxies cut it too.
-pub(super) fn uri(params: &Params) -> Result<Uri, ConvertError> {
-    let text = match params.get("REQUEST_URI").filter(|uri| !uri.is_empty()) {
-        Some(b"*") => String::from("*"),
-        Some(raw) => from_request_uri(raw)?,
-        None => from_path(params)?,
-    };
+/// What was asked for, from the source that the head names.
+pub(super) fn uri(head: &RequestHead) -> Result<Uri, ConvertError> {
+    let target = head.target().ok_or(ConvertError::InvalidUri)?;
+    if !head.allows_dot_segments() && has_dot_segments(&target.path) {
+        return Err(ConvertError::DotSegments);
+    }
+    let text = text(&target);
     if text.len() > MAX_LEN {
         return Err(ConvertError::UriTooLong { len: text.len(), max: MAX_LEN });
     }
@@ -29,85 +28,16 @@ pub(super) fn uri(params: &Params) -> Result<Uri, ConvertError> {
     Ok(Uri::from(path))
 }
 
-fn from_request_uri(raw: &[u8]) -> Result<String, ConvertError> {
-    let raw = raw.split(|b| *b == b'#').next().unwrap_or_default();
-    let origin = if raw.first() == Some(&b'/') { raw } else { cut_authority(raw)? };
-    let mut text = String::with_capacity(origin.len() + 16);
-    if origin.first() != Some(&b'/') {
-        // `http://host` and `http://host?query`.
-        text.push('/');
-    }
-    let path_len = origin.iter().position(|b| *b == b'?').unwrap_or(origin.len());
-    let (path, query) = origin.split_at(path_len);
-    encode(path, is_raw_path, &mut text);
-    encode(query, is_raw_query, &mut text);
-    Ok(text)
-}
-
-/// What follows `scheme://authority`.
-fn cut_authority(raw: &[u8]) -> Result<&[u8], ConvertError> {
-    let separator = b"://";
-    let at = raw
-        .windows(separator.len())
-        .position(|part| part == separator)
-        .filter(|at| *at > 0 && raw[..*at].iter().all(is_scheme_byte))
-        .ok_or(ConvertError::InvalidUri)?;
-    let rest = &raw[at + separator.len()..];
-    let end = rest.iter().position(|b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
-    Ok(&rest[end..])
-}
-
-fn is_scheme_byte(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
-}
-
-fn from_path(params: &Params) -> Result<String, ConvertError> {
-    let script_name = params.get("SCRIPT_NAME").unwrap_or_default();
-    let path_info = params.get("PATH_INFO").unwrap_or_default();
-    if script_name.is_empty() && path_info.is_empty() {
-        return Err(ConvertError::InvalidUri);
-    }
-    let mut text = encode_path(script_name);
-    text.push_str(&encode_path(path_info));
-    if !text.starts_with('/') {
-        text.insert(0, '/');
-    }
-    if let Some(query) = params.get("QUERY_STRING").filter(|query| !query.is_empty()) {
+/// Path and query, in which bytes that a URI cannot hold are percent-encoded.
+fn text(target: &Target<'_>) -> String {
+    let query_len = target.query.map_or(0, <[u8]>::len);
+    let mut text = String::with_capacity(target.path.len() + query_len + 17);
+    encode(&target.path, is_raw_path, &mut text);
+    if let Some(query) = target.query {
         text.push('?');
-        let query = query.split(|b| *b == b'#').next().unwrap_or_default();
         encode(query, is_raw_query, &mut text);
     }
-    Ok(text)
-}
-
-/// A decoded path, percent-encoded.
-pub(super) fn encode_path(path: &[u8]) -> String {
-    let mut text = String::with_capacity(path.len());
-    encode(path, |byte| is_raw_path(byte) && byte != b'%', &mut text);
     text
-}
-
-/// Copies `bytes`, those that `keep` refuses as `%41`.
-fn encode(bytes: &[u8], keep: fn(u8) -> bool, text: &mut String) {
-    const HEX: [char; 16] =
-        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
-    for byte in bytes {
-        if keep(*byte) {
-            text.push(char::from(*byte));
-        } else {
-            text.extend(['%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
-        }
-    }
-}
-
-/// Bytes that stay in a path which is encoded already: what `http::Uri` takes in ASCII, as hyper
-/// leaves them too.
-fn is_raw_path(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'?' | b'`')
-}
-
-fn is_raw_query(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>')
 }
 
 /// Takes `prefix`, a decoded path such as `/app`, off the URI's path, so that a program written
@@ -185,12 +115,13 @@ pub(super) fn scheme(params: &Params) -> Option<Scheme> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::policy::PathSource;
     use crate::wire::request::RequestHeadBuilder;
     use alloc::string::ToString;
 
-    fn params(pairs: &[(&str, &[u8])]) -> Params {
+    fn head(pairs: &[(&str, &[u8])]) -> RequestHead {
         let builder = RequestHeadBuilder::default();
-        pairs.iter().fold(builder, |b, (n, v)| b.param(n, v)).build().params().clone()
+        pairs.iter().fold(builder, |b, (n, v)| b.param(n, v)).build()
     }
 
     #[test]
@@ -202,7 +133,7 @@ mod tests {
             (b"/a?b?c", "/a?b?c"),
             (b"/a%20b%2Fc%zz", "/a%20b%2Fc%zz"),
             (b"//two//slashes", "//two//slashes"),
-            (b"/../up", "/../up"),
+            (b"/a?../..", "/a?../.."),
             // As nginx and lighttpd pass it on.
             (b"/a?b#fragment", "/a?b"),
             (b"/a#b?c", "/a"),
@@ -221,7 +152,7 @@ mod tests {
             (b"http://example.org?q", "/?q"),
             (b"http://[::1]/a?u=http://x/", "/a?u=http://x/"),
         ] {
-            let uri = uri(&params(&[("REQUEST_URI", raw)])).map(|uri| uri.to_string());
+            let uri = uri(&head(&[("REQUEST_URI", raw)])).map(|uri| uri.to_string());
             assert_eq!(uri.as_deref(), Ok(expected), "{}", raw.escape_ascii());
         }
     }
@@ -236,17 +167,55 @@ mod tests {
             (b"://x/", ConvertError::InvalidUri),
             (b"ht tp://x/", ConvertError::InvalidUri),
             (b"?a", ConvertError::InvalidUri),
+            (b"/../up", ConvertError::DotSegments),
+            (b"/app/admin/x/../../hello", ConvertError::DotSegments),
+            (b"/a/%2e%2E/b?c", ConvertError::DotSegments),
+            (b"/a/%2e", ConvertError::DotSegments),
+            (b"/a%2f..%2fb", ConvertError::DotSegments),
+            (b"http://example.org/..", ConvertError::DotSegments),
             (&long, too_long),
         ] {
-            assert_eq!(uri(&params(&[("REQUEST_URI", raw)])), Err(expected));
+            assert_eq!(uri(&head(&[("REQUEST_URI", raw)])), Err(expected));
         }
-        assert_eq!(uri(&params(&[])), Err(ConvertError::InvalidUri));
+        assert_eq!(uri(&head(&[])), Err(ConvertError::InvalidUri));
+    }
+
+    #[test]
+    fn dot_segments_of_a_path_can_be_allowed() {
+        for raw in ["/../up", "/a/%2e%2e/b?c", "/a/."] {
+            let allowed = head(&[("REQUEST_URI", raw.as_bytes())]).with_dot_segments(true);
+            assert_eq!(uri(&allowed).map(|uri| uri.to_string()).as_deref(), Ok(raw));
+        }
+        for path in [&b"/a/../b"[..], b"/a/.", b"/a\\..\\b"] {
+            let mapped = head(&[("DOCUMENT_URI", path)]).with_path_source(PathSource::Mapped);
+            assert_eq!(uri(&mapped), Err(ConvertError::DotSegments));
+            assert!(uri(&mapped.with_dot_segments(true)).is_ok());
+        }
+    }
+
+    #[test]
+    fn the_mapped_path_is_encoded_and_has_the_query_of_its_own() {
+        for (pairs, expected) in [
+            (&[("SCRIPT_NAME", "/new a"), ("PATH_INFO", "/%2e")][..], "/new%20a/%252e"),
+            (&[("DOCUMENT_URI", "/d"), ("SCRIPT_NAME", "/s"), ("QUERY_STRING", "y=1")], "/d?y=1"),
+            (&[("SCRIPT_NAME", ""), ("PATH_INFO", ""), ("QUERY_STRING", "a=1")], "/?a=1"),
+        ] {
+            let builder = RequestHeadBuilder::default().param("REQUEST_URI", "/old?x=1");
+            let head = pairs.iter().fold(builder, |b, (n, v)| b.param(n, v)).build();
+            assert_eq!(uri(&head).map(|uri| uri.to_string()).as_deref(), Ok("/old?x=1"));
+            let mapped = head.with_path_source(PathSource::Mapped);
+            assert_eq!(uri(&mapped).map(|uri| uri.to_string()).as_deref(), Ok(expected));
+        }
+        let none = head(&[("REQUEST_URI", b"/old")]).with_path_source(PathSource::Mapped);
+        assert_eq!(uri(&none), Err(ConvertError::InvalidUri));
     }
 
     #[test]
     fn without_request_uri_the_path_is_encoded() {
         for (script_name, path_info, query, expected) in [
             (&b""[..], &b"/"[..], &b""[..], "/"),
+            (b"", b"", b"", "/"),
+            (b"", b"", b"a=1", "/?a=1"),
             (b"/app", b"/a b", b"q=%20", "/app/a%20b?q=%20"),
             (b"/app", b"", b"", "/app"),
             (b"", b"/50%", b"", "/50%25"),
@@ -255,13 +224,13 @@ mod tests {
             (b"", "/café".as_bytes(), b"", "/caf%C3%A9"),
             (b"app", b"", b"a#b", "/app?a"),
         ] {
-            let params = params(&[
+            let head = head(&[
                 ("REQUEST_URI", b""),
                 ("SCRIPT_NAME", script_name),
                 ("PATH_INFO", path_info),
                 ("QUERY_STRING", query),
             ]);
-            assert_eq!(uri(&params).map(|uri| uri.to_string()).as_deref(), Ok(expected));
+            assert_eq!(uri(&head).map(|uri| uri.to_string()).as_deref(), Ok(expected));
         }
     }
 
@@ -277,11 +246,9 @@ mod tests {
             ("", "", None),
             ("", "gopher", None),
         ] {
-            let params = params(&[
-                ("HTTPS", https.as_bytes()),
-                ("REQUEST_SCHEME", request_scheme.as_bytes()),
-            ]);
-            let scheme = scheme(&params);
+            let head =
+                head(&[("HTTPS", https.as_bytes()), ("REQUEST_SCHEME", request_scheme.as_bytes())]);
+            let scheme = scheme(head.params());
             assert_eq!(scheme.as_ref().map(Scheme::as_str), expected, "{https}");
         }
     }

@@ -10,6 +10,7 @@ pub(crate) mod limits;
 pub(crate) mod netstring;
 pub(crate) mod number;
 pub(crate) mod params;
+pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod request;
 pub(crate) mod response;

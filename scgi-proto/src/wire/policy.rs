@@ -1,5 +1,36 @@
 //! How strictly the request decoder reads what the specification leaves open.
 
+/// Where the path of a request comes from.
+///
+/// It matters where the front server changes the path: Apache after a local redirect of the
+/// program, nginx after `rewrite ... break` and for an internal `error_page`. REQUEST_URI then
+/// still has the browser's path.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::{PathSource, RequestHead};
+/// // Apache's second request after a local redirect from `/old` to `/new`.
+/// let head = RequestHead::builder("GET", "/old").param("SCRIPT_NAME", "/new").param("PATH_INFO", "");
+/// let head = head.build();
+/// assert_eq!(head.path().as_deref(), Some(&b"/old"[..]));
+/// let head = head.with_path_source(PathSource::Mapped);
+/// assert_eq!(head.path().as_deref(), Some(&b"/new"[..]));
+/// ```
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum PathSource {
+    /// REQUEST_URI: path and query as the browser sent them, percent-encoded. Where it is absent,
+    /// the mapped path.
+    #[default]
+    RequestUri,
+    /// The path that the front server mapped: DOCUMENT_URI, or SCRIPT_NAME and PATH_INFO together,
+    /// with QUERY_STRING.
+    ///
+    /// The front server has decoded it and resolved dot segments. So `%2F` and `/` are the same
+    /// here, and behind nginx several slashes are one.
+    Mapped,
+}
+
 /// What the request decoder accepts where real front servers differ from the specification.
 ///
 /// [`Policy::default`] takes everything that nginx, Apache and lighttpd send; [`Policy::strict`]
@@ -22,6 +53,8 @@ pub struct Policy {
     pub(crate) repeated_names: bool,
     pub(crate) length_disagreement: bool,
     pub(crate) body_from_http_content_length: bool,
+    pub(crate) path_source: PathSource,
+    pub(crate) dot_segments: bool,
 }
 
 impl Policy {
@@ -36,6 +69,8 @@ impl Policy {
             repeated_names: false,
             length_disagreement: false,
             body_from_http_content_length: false,
+            path_source: PathSource::RequestUri,
+            dot_segments: false,
         }
     }
 
@@ -91,6 +126,27 @@ impl Policy {
         self.body_from_http_content_length = take;
         self
     }
+
+    /// Where [`RequestHead::path`](crate::RequestHead::path) and the conversion to an `http`
+    /// request take the path from. Default and strict: [`PathSource::RequestUri`].
+    #[must_use]
+    pub const fn with_path_source(mut self, source: PathSource) -> Self {
+        self.path_source = source;
+        self
+    }
+
+    /// Whether the conversion to an `http` request accepts a path with a segment `.` or `..`, plain
+    /// or percent-encoded. Default and strict: no.
+    ///
+    /// Front servers choose their location by the resolved path and pass on the path as it came:
+    /// `/app/admin/x/../../hello` passes nginx's `location /app/admin/ { deny all; }` as
+    /// `/app/hello`, and a route `/admin/{*rest}` of the program answers it. Browsers resolve
+    /// such segments before they send. A program that resolves them itself may allow them.
+    #[must_use]
+    pub const fn with_dot_segments(mut self, allow: bool) -> Self {
+        self.dot_segments = allow;
+        self
+    }
 }
 
 impl Default for Policy {
@@ -102,6 +158,8 @@ impl Default for Policy {
             repeated_names: true,
             length_disagreement: true,
             body_from_http_content_length: false,
+            path_source: PathSource::RequestUri,
+            dot_segments: false,
         }
     }
 }

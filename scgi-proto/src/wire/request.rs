@@ -1,9 +1,12 @@
 //! The head of a request, and how a client builds one.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
 use crate::wire::params::{Params, name_start};
+use crate::wire::path::{self, Target};
+use crate::wire::policy::{PathSource, Policy};
 
 /// The head of a request: its params and the length of its body.
 ///
@@ -26,11 +29,19 @@ pub struct RequestHead {
     params: Params,
     content_length: u64,
     body_length: u64,
+    path_source: PathSource,
+    allows_dot_segments: bool,
 }
 
 impl RequestHead {
-    pub(crate) fn new(params: Params, content_length: u64, body_length: u64) -> Self {
-        Self { params, content_length, body_length }
+    pub(crate) fn new(
+        params: Params,
+        content_length: u64,
+        body_length: u64,
+        policy: &Policy,
+    ) -> Self {
+        let Policy { path_source, dot_segments: allows_dot_segments, .. } = *policy;
+        Self { params, content_length, body_length, path_source, allows_dot_segments }
     }
 
     /// Starts a request to a backend: `method` as in `"GET"`, `uri` as in `"/path?query"`.
@@ -76,6 +87,32 @@ impl RequestHead {
         self
     }
 
+    /// The same head with its path from another source; a server sets
+    /// [`Policy::with_path_source`](crate::Policy::with_path_source).
+    #[must_use]
+    pub fn with_path_source(mut self, source: PathSource) -> Self {
+        self.path_source = source;
+        self
+    }
+
+    /// The same head, whose path may have dot segments when it becomes an `http` request; a server
+    /// sets [`Policy::with_dot_segments`](crate::Policy::with_dot_segments).
+    #[must_use]
+    pub fn with_dot_segments(mut self, allow: bool) -> Self {
+        self.allows_dot_segments = allow;
+        self
+    }
+
+    #[cfg(feature = "http")]
+    pub(crate) fn allows_dot_segments(&self) -> bool {
+        self.allows_dot_segments
+    }
+
+    /// Path and query, from the source that was chosen.
+    pub(crate) fn target(&self) -> Option<Target<'_>> {
+        Target::of(&self.params, self.path_source)
+    }
+
     /// All params.
     #[must_use]
     pub fn params(&self) -> &Params {
@@ -118,6 +155,29 @@ impl RequestHead {
     #[must_use]
     pub fn request_uri(&self) -> Option<&[u8]> {
         self.params.get("REQUEST_URI")
+    }
+
+    /// The path to route by, percent-encoded and without the query: from REQUEST_URI, or the mapped
+    /// one, as [`PathSource`] says. `*` for a request that concerns no path (`OPTIONS *`); `None`
+    /// if the front server sent no path.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::RequestHead;
+    /// let head = RequestHead::builder("GET", "http://example.org/a%20b?c#d").build();
+    /// assert_eq!(head.path().as_deref(), Some(&b"/a%20b"[..]));
+    /// ```
+    #[must_use]
+    pub fn path(&self) -> Option<Cow<'_, [u8]>> {
+        self.target().map(|target| target.path)
+    }
+
+    /// Whether a segment of [`path`](Self::path) is `.` or `..`, plain or percent-encoded. The front
+    /// server has resolved it when it chose this program; see
+    /// [`Policy::with_dot_segments`](crate::Policy::with_dot_segments).
+    #[must_use]
+    pub fn has_dot_segments(&self) -> bool {
+        self.path().is_some_and(|path| path::has_dot_segments(&path))
     }
 
     /// SCRIPT_NAME: the part of the path that leads to this program.
@@ -216,7 +276,7 @@ impl RequestHeadBuilder {
     #[must_use]
     pub fn build(self) -> RequestHead {
         let params = Params::new(self.block.into(), self.nuls);
-        RequestHead::new(params, self.content_length, self.content_length)
+        RequestHead::new(params, self.content_length, self.content_length, &Policy::default())
     }
 
     fn push(&mut self, name: &[u8], value: &[u8]) {

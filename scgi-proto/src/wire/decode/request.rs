@@ -119,7 +119,8 @@ impl RequestDecoder {
         bytes.advance(start);
         self.state = State::Body { remaining: block.body_length };
         let params = Params::new(bytes.freeze(), block.places);
-        let head = RequestHead::new(params, block.content_length, block.body_length);
+        let (content_length, body_length) = (block.content_length, block.body_length);
+        let head = RequestHead::new(params, content_length, body_length, &self.policy);
         Ok(Some(RequestEvent::Head(head)))
     }
 
