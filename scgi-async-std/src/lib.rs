@@ -79,12 +79,13 @@ pub mod async_std;
 pub mod smol;
 
 #[cfg(feature = "net")]
-pub use scgi_proto::Summary;
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
-    Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
-    NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
-    ResponseEvent, ResponseHead, Status, Timeout,
+    Address, AddressError, AllowList, BindOptions, Network, NetworkError, Summary,
+};
+pub use scgi_proto::{
+    BoxError, ConnectionConfig, Counters, Credentials, DecodeError, EncodeError, Error, Fields,
+    IntoResponse, Limits, Params, PathSource, Peer, Policy, RequestEvent, RequestHead,
+    RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
 };
 pub use {
     body::Body,

@@ -10,10 +10,9 @@ use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
 use scgi_proto::server::{Backoff, ServerConfig};
-use scgi_proto::trace::Trace;
 use scgi_proto::{AllowList, ConnectionConfig, Counters, Limits, Summary};
 #[cfg(all(feature = "systemd", unix))]
-use scgi_proto::{driver::Watchdog, systemd::Notifier};
+use scgi_proto::{server::Watchdog, systemd::Notifier};
 
 use crate::handler::Handler;
 use crate::inline::{First, Fresh, Shared, answer, late};
@@ -152,7 +151,7 @@ impl<M: 'static, H: Handler<M>> IntoFuture for Serve<H, M> {
 async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summary> {
     server.listener.check()?;
     if let Ok(address) = server.listener.local_address() {
-        Trace::listening(&address);
+        scgi_proto::server::trace_listening(&address);
     }
     let Serve { listener, handler, settings, mut signal, .. } = server;
     let max_connections = settings.max_connections(descriptors(), 1);

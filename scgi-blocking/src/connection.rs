@@ -9,8 +9,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scgi_proto::driver::Admission;
 use scgi_proto::driver::read_once;
-use scgi_proto::server::Admission;
 use scgi_proto::trace::Trace;
 use scgi_proto::{
     Buffers, ConnectionConfig, ConnectionGuard, Error, Peer, RequestEvent, ResponseEvent,

@@ -13,7 +13,6 @@ use std::time::{Duration, Instant};
 use scgi_proto::server::{Backoff, ServerConfig};
 #[cfg(all(feature = "systemd", unix))]
 use scgi_proto::systemd::Notifier;
-use scgi_proto::trace::Trace;
 use scgi_proto::{AllowList, ConnectionConfig, Counters, Error, Limits, Summary};
 
 use crate::answer::answer;
@@ -168,7 +167,7 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
     /// If not even one thread can be made. Errors of accepting and of connections end nothing.
     pub fn run(self) -> io::Result<Summary> {
         if let Ok(address) = self.listener.local_address() {
-            Trace::listening(&address);
+            scgi_proto::server::trace_listening(&address);
         }
         let listener = Arc::new(self.listener);
         let cancel = Arc::new(Cancel::new()?);

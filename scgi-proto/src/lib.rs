@@ -41,20 +41,26 @@
 //! | bounds on what a peer may send | [`Limits`], [`Policy`] | [`Limits`] |
 //! | errors: the peer's, the caller's | [`DecodeError`], [`EncodeError`] | the same |
 //!
-//! [`DecodeBuffer`] is a decoder with its buffer. What adapters share beside the protocol is here too:
-//! [`Request`] and [`Response`], [`Address`] and [`bind_with`], [`Counters`], [`AllowList`],
-//! [`trace`], [`systemd`], what a [`server`] is told, and the [`driver`] that every asynchronous
-//! adapter is built on.
+//! [`DecodeBuffer`] is a decoder with its buffer; [`Request`] and [`Response`] are a head and a body.
+//! This much is the default build. Features add what the adapters share: the loops over a stream and
+//! a clock (`driver`), the accept loop and its settings (`server`), addresses and sockets (`net`).
 //!
 //! # Features
-//! - `std` (default): [`Error`], [`Address`], binding, [`Counters`], the body pipe. Without it the
-//!   crate is `no_std` and needs `alloc`.
+//! - `std` (default): [`Error`], which holds an `io::Error`. Without it the crate is `no_std` and
+//!   needs `alloc`.
+//! - `driver`: the module `driver`, for whoever writes an adapter: loops that poll a stream and a
+//!   clock, bodies, counters, and what an operator sees of them (`trace`).
+//! - `server`: the module `server`: the accept loop, its settings, and who may connect. Includes
+//!   `driver` and `net`.
+//! - `net`: the only part that touches the system: addresses, binding, and what `std` and runtimes
+//!   lack of sockets (`socket`).
 //! - `simd`: finds the params of a head with vector instructions where the processor has them;
 //!   one more crate, and about a sixth less time for a usual head.
-//! - `http`: conversions to and from the types of the crate `http`, in [`mod@http`].
-//! - `tracing`: what an operator sees of a server, in [`trace`].
-//! - `systemd`: addresses `systemd:NAME`, and telling systemd how the service is, in [`systemd`].
-//! - `socket`: what adapters want of sockets beyond `std` and their runtimes, in [`socket`].
+//! - `http`: conversions to and from the types of the crate `http`, in the module of that
+//!   name.
+//! - `tracing`: what an operator sees of a server, as spans and events; includes `driver`.
+//! - `systemd`: addresses `systemd:NAME`, and reporting the state of the service to systemd; includes
+//!   `net`.
 //!
 //! # What is not covered
 //! FastCGI, HTTP and uwsgi; they are recognised, so that the error can say so. Several requests on
@@ -70,34 +76,50 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-#[cfg(feature = "std")]
+#[cfg(feature = "driver")]
 pub mod driver;
 mod error;
 mod exchange;
 #[cfg(not(doctest))]
+#[cfg_attr(
+    not(all(feature = "server", feature = "systemd")),
+    allow(rustdoc::broken_intra_doc_links, reason = "its pages link to what the features add")
+)]
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 mod message;
-#[cfg(feature = "std")]
+#[cfg(feature = "net")]
 mod net;
-#[cfg(feature = "std")]
+#[cfg(feature = "server")]
 pub mod server;
 mod wire;
 
-#[cfg(all(feature = "std", unix))]
+#[cfg(feature = "driver")]
+pub use driver::{ConnectionGuard, Counters, trace};
+#[cfg(feature = "std")]
+pub use error::Error;
+#[cfg(all(feature = "net", unix))]
 pub use net::bind::{SocketFile, unix_address};
-#[cfg(all(feature = "socket", unix))]
+#[cfg(all(feature = "net", unix))]
 pub use net::socket;
 #[cfg(all(feature = "systemd", unix))]
 pub use net::systemd;
+#[cfg(feature = "net")]
+pub use net::{
+    address::Address,
+    address_text::AddressError,
+    bind::{BindOptions, Bound, bind, bind_with},
+};
+#[cfg(feature = "server")]
+pub use server::{AllowList, Network, NetworkError, Summary};
 pub use {
     error::BoxError,
     exchange::buffers::Buffers,
     exchange::client::ClientExchange,
     exchange::config::ConnectionConfig,
     exchange::decode_buffer::DecodeBuffer,
-    exchange::peer::{AllowList, Credentials, Network, NetworkError, Peer},
+    exchange::peer::{Credentials, Peer},
     exchange::server::ServerExchange,
     exchange::timeout::Timeout,
     message::{IntoResponse, KnownLength, Request, Response},
@@ -111,13 +133,4 @@ pub use {
     wire::policy::{PathSource, Policy},
     wire::request::{RequestHead, RequestHeadBuilder},
     wire::response::{Fields, ResponseHead, ResponseKind, Status},
-};
-#[cfg(feature = "std")]
-pub use {
-    error::Error,
-    net::address::Address,
-    net::address_text::AddressError,
-    net::bind::{BindOptions, Bound, bind, bind_with},
-    server::counters::{ConnectionGuard, Counters},
-    server::{Summary, trace},
 };

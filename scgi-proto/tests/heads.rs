@@ -166,7 +166,7 @@ fn each_usual_status_has_its_reason() {
     }
 }
 
-#[cfg(feature = "std")]
+#[cfg(feature = "net")]
 #[test]
 fn addresses_are_shown_as_they_are_written() {
     use scgi_proto::Address;

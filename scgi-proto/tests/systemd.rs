@@ -12,7 +12,8 @@ use std::process::{Command, Stdio};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use scgi_proto::driver::{Clock, Watchdog};
+use scgi_proto::driver::Clock;
+use scgi_proto::server::Watchdog;
 use scgi_proto::systemd::Notifier;
 use scgi_proto::{Address, Bound, bind};
 

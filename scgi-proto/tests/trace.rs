@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use scgi_proto::server::Backoff;
+use scgi_proto::server::{Backoff, trace_listening};
 use scgi_proto::trace::Trace;
 use scgi_proto::{
     ConnectionConfig, DecodeError, Error, Peer, RequestEvent, RequestHead, ResponseEvent,
@@ -135,7 +135,7 @@ fn who_may_not_connect_and_who_made_room() {
 
 #[test]
 fn addresses_that_others_can_reach() {
-    let listening = |address: &str| told(|| Trace::listening(&address.parse().expect("legal")));
+    let listening = |address: &str| told(|| trace_listening(&address.parse().expect("legal")));
     assert!(listening("0.0.0.0:4000").contains("SCGI has no authentication"));
     assert_eq!(listening("127.0.0.1:4000") + &listening("/run/app.sock"), "");
 }

@@ -11,10 +11,9 @@ use std::time::Duration;
 
 use scgi_proto::driver::Connection;
 use scgi_proto::server::{Backoff, ServerConfig};
-use scgi_proto::trace::Trace;
 use scgi_proto::{AllowList, ConnectionConfig, Counters, Error, Limits, Summary};
 #[cfg(all(feature = "systemd", unix))]
-use scgi_proto::{driver::Watchdog, systemd::Notifier};
+use scgi_proto::{server::Watchdog, systemd::Notifier};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
@@ -159,7 +158,7 @@ impl<M: 'static, H: Handler<M>> IntoFuture for Serve<H, M> {
 async fn run<M: 'static, H: Handler<M>>(server: Serve<H, M>) -> io::Result<Summary> {
     server.listener.check()?;
     if let Ok(address) = server.listener.local_address() {
-        Trace::listening(&address);
+        scgi_proto::server::trace_listening(&address);
     }
     let Serve { listener, handler, settings, mut signal, .. } = server;
     let max_connections = settings.max_connections(descriptors(), 1);

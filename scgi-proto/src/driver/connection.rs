@@ -8,17 +8,16 @@ use std::io;
 
 use bytes::BytesMut;
 
-use super::pending_connection::PendingConnection;
+use super::counters::ConnectionGuard;
+use super::pending_connection::{Admission, PendingConnection};
 use super::read_target::read_once;
+use super::trace::Trace;
 use super::transport::{Advice, Clock, FlushingTransport, Transport};
 use crate::error::Error;
 use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
 use crate::exchange::server::ServerExchange;
 use crate::exchange::timeout::Timeout;
-use crate::server::Admission;
-use crate::server::counters::ConnectionGuard;
-use crate::server::trace::Trace;
 use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::response::Status;

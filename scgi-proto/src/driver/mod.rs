@@ -80,25 +80,24 @@ mod body_collector;
 mod body_feed;
 mod client;
 mod connection;
+pub(crate) mod counters;
 mod in_flight;
 mod inline_future;
 mod pending_connection;
 mod pipe;
 mod read_buffer;
 mod read_target;
+pub mod trace;
 mod transport;
-#[cfg(all(feature = "systemd", unix))]
-mod watchdog;
 
 pub use body::{Body, BodyWrapper, Source};
 pub use body_collector::BodyCollector;
 pub use client::Client;
 pub use connection::Connection;
+pub use counters::{ConnectionGuard, Counters};
 pub use inline_future::{InlineFuture, Unfinished};
-pub use pending_connection::PendingConnection;
+pub use pending_connection::{Admission, PendingConnection};
 pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};
 pub use read_buffer::with_read_buffer;
 pub use read_target::{ReadTarget, read_once};
 pub use transport::{Advice, Clock, Transport};
-#[cfg(all(feature = "systemd", unix))]
-pub use watchdog::Watchdog;

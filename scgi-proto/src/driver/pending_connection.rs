@@ -2,13 +2,24 @@
 
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
+use std::boxed::Box;
 use std::io;
 
 use bytes::BytesMut;
 
+use super::counters::ConnectionGuard;
 use super::read_buffer::with_read_buffer;
 use super::transport::{Clock, Transport};
-use crate::server::Admission;
+use crate::exchange::peer::Peer;
+
+/// A connection that a server has let in.
+#[derive(Debug)]
+pub struct Admission {
+    /// It is counted as long as this lives.
+    pub counted: ConnectionGuard,
+    /// Who it is, if the server asked. Boxed, as few servers ask, and many connections wait.
+    pub peer: Option<Box<Peer>>,
+}
 
 /// A connection of which nothing has come yet, and which therefore holds no memory but this.
 ///

@@ -58,7 +58,7 @@ impl ServerExchange {
     }
 
     /// Whether a read of the body has to wait, under its deadline.
-    #[cfg(feature = "std")]
+    #[cfg(feature = "driver")]
     pub(crate) fn waits_for_body(&self) -> bool {
         self.head_seen && self.phase == Phase::Open && self.deadlines.input.is_set()
     }

@@ -4,7 +4,7 @@ pub(crate) mod address;
 pub(crate) mod address_text;
 pub(crate) mod bind;
 mod resolve;
-#[cfg(all(feature = "socket", unix))]
+#[cfg(unix)]
 pub mod socket;
 #[cfg(all(feature = "systemd", unix))]
 pub mod systemd;

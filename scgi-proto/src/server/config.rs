@@ -1,18 +1,17 @@
 //! What a server is told and tells, the same for every adapter: whose `Serve` holds [`ServerConfig`],
 //! lets connections in by them, and gives a [`Summary`].
 
-use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use std::boxed::Box;
 use std::io;
-use std::sync::Arc;
 
+use crate::driver::Admission;
+use crate::driver::counters::Counters;
 use crate::exchange::config::ConnectionConfig;
-use crate::exchange::peer::{AllowList, Peer};
+use crate::exchange::peer::Peer;
 #[cfg(all(feature = "systemd", unix))]
 use crate::net::systemd::Notifier;
-use crate::server::counters::{ConnectionGuard, Counters};
-use crate::server::trace::Trace;
+use crate::server::allow_list::AllowList;
 
 /// Time for what runs to finish after the shutdown signal, by default: less than the 90 s after
 /// which systemd kills a service.
@@ -115,15 +114,6 @@ impl ServerConfig {
     }
 }
 
-/// A connection that a server has let in.
-#[derive(Debug)]
-pub struct Admission {
-    /// It is counted as long as this lives.
-    pub counted: ConnectionGuard,
-    /// Who it is, if the server asked. Boxed, as few servers ask, and many connections wait.
-    pub peer: Option<Box<Peer>>,
-}
-
 /// What a server did, told when it has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
@@ -136,62 +126,6 @@ pub struct Summary {
     /// Connections that were accepted after the shutdown signal, but got no place before the
     /// deadline. They were closed without an answer, and are not in `served`.
     pub without_place: u64,
-}
-
-/// How long to wait after a failed accept.
-///
-/// A connection that its client took back fails alone: the next one is accepted at once. When
-/// descriptors or memory have run out, accepting again at once would spin.
-///
-/// Clones are for other threads that accept from the same listener: each waits for itself, and
-/// the operator is told once.
-///
-/// # Examples
-/// ```
-/// use std::io::{Error, ErrorKind};
-/// use std::time::Duration;
-/// use scgi_proto::server::Backoff;
-///
-/// let mut backoff = Backoff::default();
-/// assert_eq!(backoff.after(&ErrorKind::ConnectionAborted.into()), None);
-/// let full = Error::other("too many open files");
-/// assert_eq!(backoff.after(&full), Some(Duration::from_millis(10)));
-/// assert_eq!(backoff.after(&full), Some(Duration::from_millis(20)));
-/// for _ in 0..10 {
-///     assert!(backoff.after(&full) <= Some(Duration::from_secs(1)));
-/// }
-/// backoff.accepted();
-/// assert_eq!(backoff.after(&full), Some(Duration::from_millis(10)));
-/// ```
-#[derive(Debug, Clone, Default)]
-pub struct Backoff {
-    delay: Duration,
-    /// Whether it was told that the last accept of any thread failed.
-    is_told: Arc<AtomicBool>,
-}
-
-impl Backoff {
-    /// The time to wait after this error, if any.
-    pub fn after(&mut self, error: &io::Error) -> Option<Duration> {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) {
-            return None;
-        }
-        self.delay = (self.delay * 2).clamp(Duration::from_millis(10), Duration::from_secs(1));
-        // One line, however many threads fail and however often.
-        if !self.is_told.swap(true, Ordering::Relaxed) {
-            Trace::accept_failed(error, self.delay);
-        }
-        Some(self.delay)
-    }
-
-    /// Begins anew: a connection was accepted.
-    pub fn accepted(&mut self) {
-        if !self.delay.is_zero() {
-            self.delay = Duration::ZERO;
-            self.is_told.store(false, Ordering::Relaxed);
-        }
-    }
 }
 
 #[cfg(test)]
@@ -224,20 +158,5 @@ mod tests {
         settings.allow_list = AllowList::default().with_uid(1);
         assert!(settings.admit(|| Ok(peer())).is_none());
         assert_eq!((settings.counters.accepted(), settings.counters.denied()), (2, 1));
-    }
-
-    #[test]
-    fn a_failed_accept_waits_ever_longer_up_to_a_second() {
-        let mut backoff = Backoff::default();
-        for kind in [
-            io::ErrorKind::ConnectionAborted,
-            io::ErrorKind::ConnectionReset,
-            io::ErrorKind::Interrupted,
-        ] {
-            assert_eq!(backoff.after(&kind.into()), None);
-        }
-        let full = io::Error::other("too many open files");
-        let waits = core::array::from_fn(|_| backoff.after(&full).map(|wait| wait.as_millis()));
-        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 1000, 1000].map(Some));
     }
 }

@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::driver::Clock;
+use super::trace::Trace;
+use super::transport::Clock;
 use crate::exchange::peer::Peer;
 use crate::exchange::server::ServerExchange;
-use crate::server::trace::Trace;
 use crate::wire::response::Status;
 
 /// The replies that a server gives by itself, each with its own count.

@@ -20,6 +20,7 @@ pub use without::Trace;
 #[cfg(feature = "tracing")]
 mod with {
     use core::any::Any;
+    use core::fmt;
     use core::time::Duration;
     use std::boxed::Box;
     use std::format;
@@ -33,7 +34,6 @@ mod with {
     use crate::error::Error;
     use crate::exchange::peer::Peer;
     use crate::exchange::server::ServerExchange;
-    use crate::net::address::Address;
     use crate::wire::escape::Escaped;
     use crate::wire::request::RequestHead;
     use crate::wire::response::Status;
@@ -154,16 +154,14 @@ mod with {
         }
 
         /// Warns of an address on which others than this machine can connect.
-        pub fn listening(address: &Address) {
-            if address.is_open_to_network() {
-                warn!(
-                    target: "scgi",
-                    %address,
-                    "listening beyond this machine: SCGI has no authentication, so whoever can \
-                     connect can claim any REMOTE_ADDR and REMOTE_USER; use an allow-list, a \
-                     firewall or a Unix socket"
-                );
-            }
+        pub fn open_to_network(address: &dyn fmt::Display) {
+            warn!(
+                target: "scgi",
+                %address,
+                "listening beyond this machine: SCGI has no authentication, so whoever can \
+                 connect can claim any REMOTE_ADDR and REMOTE_USER; use an allow-list, a \
+                 firewall or a Unix socket"
+            );
         }
     }
 }
@@ -171,13 +169,13 @@ mod with {
 #[cfg(not(feature = "tracing"))]
 mod without {
     use core::any::Any;
+    use core::fmt;
     use core::time::Duration;
     use std::io;
 
     use crate::error::Error;
     use crate::exchange::peer::Peer;
     use crate::exchange::server::ServerExchange;
-    use crate::net::address::Address;
     use crate::wire::request::RequestHead;
 
     /// What is told of one request: nothing without the feature `tracing`.
@@ -221,6 +219,6 @@ mod without {
         pub fn thread_failed(_: &io::Error) {}
 
         /// Warns of an address on which others than this machine can connect.
-        pub fn listening(_: &Address) {}
+        pub fn open_to_network(_: &dyn fmt::Display) {}
     }
 }

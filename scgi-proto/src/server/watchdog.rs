@@ -4,7 +4,7 @@ use core::fmt;
 use core::task::Context;
 use core::time::Duration;
 
-use super::transport::Clock;
+use crate::driver::Clock;
 use crate::net::systemd::Notifier;
 
 /// Tells systemd at intervals that the accept loop that polls it is alive.
@@ -18,7 +18,7 @@ use crate::net::systemd::Notifier;
 /// #     fn now(&self) -> Duration { Duration::ZERO }
 /// #     fn poll_until(&mut self, _: &mut Context<'_>, _: Duration) -> Poll<()> { Poll::Pending }
 /// # }
-/// use scgi_proto::driver::Watchdog;
+/// use scgi_proto::server::Watchdog;
 /// use scgi_proto::systemd::Notifier;
 /// let mut watchdog = Watchdog::start(Notifier::from_env(), Timeless);
 /// watchdog.poll(&mut Context::from_waker(Waker::noop()));
