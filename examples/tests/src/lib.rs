@@ -53,4 +53,14 @@ mod pages {
     struct EventLoop;
     #[doc = include_str!("../../../scgi-proto/src/guide/testing.md")]
     struct Testing;
+    #[doc = include_str!("../../../scgi-proto/src/guide/deploy_axum.md")]
+    struct DeployAxum;
+    #[doc = include_str!("../../../scgi-proto/README.md")]
+    struct ProtoReadme;
+    #[doc = include_str!("../../../scgi-tokio/README.md")]
+    struct TokioReadme;
+    #[doc = include_str!("../../../scgi-async-std/README.md")]
+    struct AsyncStdReadme;
+    #[doc = include_str!("../../../scgi-blocking/README.md")]
+    struct BlockingReadme;
 }

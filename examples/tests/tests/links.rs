@@ -57,7 +57,18 @@ fn is_page(path: &Path) -> bool {
 /// All pages of the project.
 fn pages() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let folders = [".", ".github", "scgi-proto/src/guide"].map(|folder| root.join(folder));
+    let folders = [
+        ".",
+        ".github",
+        "examples",
+        "examples/scgi",
+        "scgi-async-std",
+        "scgi-blocking",
+        "scgi-proto",
+        "scgi-proto/src/guide",
+        "scgi-tokio",
+    ]
+    .map(|folder| root.join(folder));
     let entries = folders.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder"));
     entries.map(|entry| entry.expect("an entry").path()).filter(|path| is_page(path)).collect()
 }

@@ -1,4 +1,5 @@
-//! The README's configurations do what they say: real front servers run them as they stand there.
+//! The configurations of the README and of the guide `front_servers` work: real front servers run them
+//! as they are written there.
 //!
 //! Its Rust is compiled by the doc tests, and its commands are run by `.ci/readme`.
 
@@ -15,11 +16,12 @@ use scgi_tests::process::required;
 use ureq::http::Request as HttpRequest;
 
 const README: &str = include_str!("../../../README.md");
+const GUIDE: &str = include_str!("../../../scgi-proto/src/guide/front_servers.md");
 
-/// The one block of the README in this language.
-fn block(language: &str) -> &'static str {
+/// The one block of a page in this language.
+fn block(page: &'static str, language: &str) -> &'static str {
     let fence = format!("```{language}\n");
-    let (_, rest) = README.split_once(&fence).expect("a block");
+    let (_, rest) = page.split_once(&fence).expect("a block");
     let (block, rest) = rest.split_once("\n```").expect("its end");
     assert!(!rest.contains(&fence), "two blocks in {language}");
     block
@@ -49,9 +51,9 @@ fn get(front: &Front, body: &[u8]) -> Reply {
     reply
 }
 
-/// The block with the program's address in the place of the README's.
-fn site(language: &str, from: &str, to: &str) -> String {
-    let block = block(language);
+/// The block with the program's address instead of the page's.
+fn site(page: &'static str, language: &str, from: &str, to: &str) -> String {
+    let block = block(page, language);
     assert!(block.contains(from), "{block}");
     block.replace(from, to)
 }
@@ -62,7 +64,8 @@ fn start(name: &str, front: impl FnOnce() -> io::Result<Front>) -> Option<Front>
 
 #[test]
 fn nginx() {
-    let site = site("nginx", "127.0.0.1:4000", &program().to_string());
+    assert_eq!(block(README, "nginx"), block(GUIDE, "nginx"));
+    let site = site(README, "nginx", "127.0.0.1:4000", &program().to_string());
     let Some(front) = start("nginx", || Front::nginx_site(&site)) else { return };
     let reply = get(&front, &[7; 100_000]);
     assert_eq!(reply.text(), "/a%20b/c?d=e /a b/c Basic YTpi 100000");
@@ -70,7 +73,7 @@ fn nginx() {
 
 #[test]
 fn apache() {
-    let site = site("apache", "127.0.0.1:4000", &program().to_string());
+    let site = site(GUIDE, "apache", "127.0.0.1:4000", &program().to_string());
     let Some(front) = start("apache2", || Front::apache_site(&site)) else { return };
     let reply = get(&front, &[7; 100_000]);
     assert_eq!(reply.text(), "/a%20b/c?d=e  Basic YTpi 100000");
@@ -78,7 +81,7 @@ fn apache() {
 
 #[test]
 fn lighttpd() {
-    let site = site("lighttpd", "4000", &program().port().to_string());
+    let site = site(GUIDE, "lighttpd", "4000", &program().port().to_string());
     let Some(front) = start("lighttpd", || Front::lighttpd_site(&site)) else { return };
     let reply = get(&front, &[7; 100_000]);
     assert_eq!(reply.text(), "/a%20b/c?d=e /a b/c Basic YTpi 100000");

@@ -1,4 +1,4 @@
-//! Guides: how to choose, write, run and mend SCGI programs.
+//! Guides: how to choose, write, run and fix SCGI programs.
 //!
 //! Each is a page of its own and can be read alone:
 //!
@@ -13,9 +13,14 @@
 //! | drive the protocol from an event loop of your own | [`event_loop`] |
 //! | test a handler without a socket | [`testing`] |
 //! | know how other SCGI servers take odd requests | [`peers`] |
+//! | run an axum app behind nginx, from end to end | [`deploy_axum`] |
+//! | decide between SCGI and HTTP, or between crates | [`compare`] |
+//! | see how fast it is | [`performance`] |
+//! | see how it is tested | [`tested`] |
+//! | replace the crate `tokio-scgi` | [`migration`] |
 //!
 //! These modules hold text only. Their examples are compiled, and those that can run are run, in
-//! the package `examples`, which has every runtime.
+//! the package `scgi-tests`, which has every runtime.
 
 #[doc = include_str!("adapters.md")]
 pub mod adapters {}
@@ -43,3 +48,18 @@ pub mod testing {}
 
 #[doc = include_str!("peers.md")]
 pub mod peers {}
+
+#[doc = include_str!("compare.md")]
+pub mod compare {}
+
+#[doc = include_str!("deploy_axum.md")]
+pub mod deploy_axum {}
+
+#[doc = include_str!("migration.md")]
+pub mod migration {}
+
+#[doc = include_str!("performance.md")]
+pub mod performance {}
+
+#[doc = include_str!("tested.md")]
+pub mod tested {}
