@@ -167,15 +167,15 @@ fn a_malformed_request_is_answered_and_told() {
     let limits = Limits::default().with_header_block(50).with_body(10);
     let config = ConnectionConfig::default().with_limits(limits);
     for (input, status) in [
-        (&b"GET / HTTP/1.1\r\n\r\n"[..], "400"),
-        (b"18:CONTENT_LENGTH\x0011\x00,", "413"),
-        (b"51:", "431"),
+        (&b"GET / HTTP/1.1\r\n\r\n"[..], "HTTP/1.1 400 "),
+        (b"18:CONTENT_LENGTH\x0011\x00,", "Status: 413 "),
+        (b"51:", "Status: 431 "),
     ] {
         let script = Script::bytes(input);
         let output = script.output();
         let result = serve_connection(script, echo, &config);
         assert!(matches!(result, Err(Error::Decode(_))), "{result:?}");
-        assert!(output.text().starts_with(&format!("Status: {status} ")), "{}", output.text());
+        assert!(output.text().starts_with(status), "{}", output.text());
     }
 }
 

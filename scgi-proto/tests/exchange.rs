@@ -179,7 +179,7 @@ fn what_cannot_be_sent_now() {
 #[test]
 fn a_malformed_head_is_answered() {
     for (input, status, reason) in [
-        (&b"GET / HTTP/1.1\r\n"[..], "400 Bad Request", "this is an HTTP request"),
+        (&b"abc:def"[..], "400 Bad Request", "the peer does not speak SCGI"),
         (b"999999:", "431 Request Header Fields Too Large", "raise the limit"),
         (b"1:a,", "400 Bad Request", "NUL"),
     ] {

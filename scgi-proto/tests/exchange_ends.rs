@@ -28,13 +28,46 @@ fn what_is_read_elsewhere_is_drained_and_counted_too() {
     let config = ConnectionConfig::default().with_drain_limit(100);
     let mut exchange = exchange(&config, b"GET / HTTP/1.1\r\n");
     assert!(exchange.next_event().is_err());
-    assert!(write_all(&mut exchange).starts_with("Status: 400 "));
+    assert!(write_all(&mut exchange).starts_with("HTTP/1.1 400 "));
     exchange.handle_shutdown(START);
     exchange.receive(b"x".repeat(60)[..].into());
     assert!(exchange.wants_read());
     assert!(exchange.buffer_mut().is_empty(), "drained bytes are not kept");
     exchange.receive(b"x".repeat(60)[..].into());
     assert!(exchange.is_closed(), "the limit holds");
+}
+
+#[test]
+fn a_peer_of_another_protocol_is_answered_in_that_protocol() {
+    for (input, start, end) in [
+        (&b"GET / HTTP/1.1\r\n"[..], "HTTP/1.1 400 Bad Request\r\n", "scgi.server (lighttpd)\n"),
+        (b"\x16\x03\x01\x02\x00\x01", "\x15\x03\x01\0\x02\x02\x28", ""),
+        (b"\x01\x01\0\x01\0\x08\0\0", "Status: 400 Bad Request\r\n", "(Apache)\n"),
+        (b"abc:", "Status: 400 Bad Request\r\n", "does not speak SCGI\n"),
+    ] {
+        let mut exchange = exchange(&ConnectionConfig::default(), input);
+        assert!(exchange.next_event().is_err());
+        assert_eq!(exchange.refusal(), Some(Status::BAD_REQUEST));
+        let reply = write_all(&mut exchange);
+        assert!(reply.starts_with(start) && reply.ends_with(end), "{reply:?}");
+        if let Some((head, text)) = reply.split_once("\r\n\r\n") {
+            assert!(head.contains(&format!("Content-Length: {}", text.len())), "{reply:?}");
+        }
+        assert!(exchange.wants_shutdown(), "the rest of the input is drained");
+    }
+}
+
+#[test]
+fn bytes_behind_a_request_are_counted() {
+    let head = b"17:CONTENT_LENGTH\x000\x00,";
+    for (input, surplus) in [(&b""[..], 0), (b"twenty bytes of body", 20)] {
+        let mut exchange = exchange(&ConnectionConfig::default(), &[&head[..], input].concat());
+        assert_eq!(exchange.surplus(), 0, "the request has not been seen");
+        assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
+        assert_eq!(exchange.surplus(), surplus);
+        exchange.receive_slice(b"more");
+        assert_eq!(exchange.surplus(), surplus + 4);
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ fn a_status_and_its_reason() {
     assert_eq!(format!("{:?}", Status::NOT_FOUND), "404 Not Found");
     assert_eq!(Status::new(599).map(Status::reason), Some("Unknown"));
     assert_eq!((Status::new(99), Status::new(1000)), (None, None));
-    let bodiless = [100, 199, 204, 304].map(|code| Status::new(code).expect("a status"));
+    let bodiless = [100, 199, 204, 205, 304].map(|code| Status::new(code).expect("a status"));
     assert!(bodiless.iter().all(|status| status.has_no_body()));
     assert!(![Status::OK, Status::FOUND, Status::NOT_FOUND].iter().any(|s| s.has_no_body()));
 }

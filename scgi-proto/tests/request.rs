@@ -72,6 +72,12 @@ fn missing_length(_: usize) -> DecodeError {
 fn invalid_length(offset: usize) -> DecodeError {
     DecodeError::InvalidContentLength { offset }
 }
+fn unknown_length(offset: usize) -> DecodeError {
+    DecodeError::UnknownContentLength { offset }
+}
+fn misspelled(offset: usize) -> DecodeError {
+    DecodeError::MisspelledContentLength { offset }
+}
 fn overflow(offset: usize) -> DecodeError {
     DecodeError::ContentLengthOverflow { offset }
 }
@@ -111,7 +117,14 @@ const RULES: &[(&str, Pairs, Verdict, Verdict)] = &[
     ("leading zeros", &[("CONTENT_LENGTH", "007"), SCGI], Body(7), Body(7)),
     ("64 bits", &[("CONTENT_LENGTH", MAX_LENGTH), SCGI], Body(u64::MAX), Body(u64::MAX)),
     ("65 bits", &[("CONTENT_LENGTH", TOO_MANY_DIGITS)], Refused(0, overflow), Refused(0, overflow)),
-    ("minus", &[("CONTENT_LENGTH", "-1")], Refused(0, invalid_length), Refused(0, invalid_length)),
+    ("unknown", &[("CONTENT_LENGTH", "-1")], Refused(0, unknown_length), Refused(0, unknown_length)),
+    ("minus", &[("CONTENT_LENGTH", "-2")], Refused(0, invalid_length), Refused(0, invalid_length)),
+    ("spelled as in HTTP", &[SCGI, ("Content-Length", "5")],
+        Refused(1, misspelled), Refused(1, misspelled)),
+    ("small letters", &[("content_length", "5")], Refused(0, misspelled), Refused(0, misspelled)),
+    ("another spelling beside", &[LENGTH, SCGI, ("Content-Length", "5")], Body(0), Body(0)),
+    ("another spelling before", &[("Content-Length", "5"), LENGTH, SCGI],
+        Body(0), Refused(1, not_first)),
     ("plus", &[("CONTENT_LENGTH", "+1")], Refused(0, invalid_length), Refused(0, invalid_length)),
     ("blank", &[("CONTENT_LENGTH", " 1")], Refused(0, invalid_length), Refused(0, invalid_length)),
     ("blank", &[("CONTENT_LENGTH", "1 ")], Refused(0, invalid_length), Refused(0, invalid_length)),

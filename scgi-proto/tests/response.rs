@@ -37,7 +37,7 @@ fn decode(input: &[u8]) -> Result<Response, DecodeError> {
 fn status_reason_and_kind() {
     use ResponseKind::*;
     #[rustfmt::skip]
-    let rows: [(&str, u16, &str, ResponseKind); 21] = [
+    let rows: [(&str, u16, &str, ResponseKind); 26] = [
         ("Status: 404 Not Found\r\n\r\n", 404, "Not Found", Document),
         ("Status: 404 Gone fishing\n\n", 404, "Gone fishing", Document),
         ("Status: 404\n\n", 404, "Not Found", Document),
@@ -51,7 +51,15 @@ fn status_reason_and_kind() {
         ("Location: https://example.org/\n\n", 302, "Found", ClientRedirect),
         ("Status: 303 See Other\nLocation: https://example.org/\n\n", 303, "See Other",
             ClientRedirect),
-        ("Location: https://example.org/\nContent-Type: text/html\n\n", 200, "OK", ClientRedirect),
+        // RFC 3875 section 6.2.4 wants a Status here; nginx and lighttpd answer 302.
+        ("Location: https://example.org/\nContent-Type: text/html\n\n", 302, "Found",
+            ClientRedirect),
+        ("Content-Type: text/html\nLocation: https://example.org/\n\n", 302, "Found",
+            ClientRedirect),
+        ("Status: 200\nLocation: https://example.org/\nA: b\n\n", 200, "OK", ClientRedirect),
+        ("HTTP/1.1 200 OK\nLocation: https://example.org/\nA: b\n\n", 200, "OK", ClientRedirect),
+        ("Location: //example.org/\n\n", 302, "Found", ClientRedirect),
+        ("Location: //example.org/\nA: b\n\n", 302, "Found", ClientRedirect),
         ("Location: /path?query\n\n", 302, "Found", LocalRedirect),
         ("Status: 201\nLocation: /path\n\n", 201, "Created", Document),
         ("Location: /path\nContent-Type: text/html\n\n", 200, "OK", Document),
@@ -103,7 +111,7 @@ fn line_ends_of_both_kinds_and_blanks_around_values() {
 #[test]
 fn where_the_body_ends() {
     #[rustfmt::skip]
-    let rows: [(&str, &str, u64); 9] = [
+    let rows: [(&str, &str, u64); 10] = [
         ("A: b\n\n", "", 0),
         ("A: b\n\nto the end of input", "to the end of input", 0),
         ("Content-Length: 2\n\nhi", "hi", 0),
@@ -111,6 +119,7 @@ fn where_the_body_ends() {
         ("Content-Length: 0\n\nhigh", "", 4),
         ("content-length: 002\nContent-Length: 2\n\nhigh", "hi", 2),
         ("Status: 204\n\nx", "", 1),
+        ("Status: 205\nContent-Length: 1\n\nx", "", 1),
         ("Status: 304\nContent-Length: 9\n\n", "", 0),
         ("A: b\n\n\r\n\r\nbody", "\r\n\r\nbody", 0),
     ];
@@ -206,6 +215,10 @@ fn what_the_encoder_sends() {
             "Status: 302 Found\r\nLocation: https://a/\r\n\r\n"),
         (ResponseHead::redirect(Status::SEE_OTHER, "https://a/").with_field("A", "b"),
             "Status: 303 See Other\r\nLocation: https://a/\r\nA: b\r\n\r\n"),
+        (ok().with_field("A", "b\tc\u{e9}").with_field("C", ""),
+            "Status: 200 OK\r\nA: b\tc\u{e9}\r\nC: \r\n\r\n"),
+        (ResponseHead::new(Status::RESET_CONTENT).with_field("Content-Length", "0"),
+            "Status: 205 Reset Content\r\nContent-Length: 0\r\n\r\n"),
         // The only response without a status: Apache would not take it for a local redirect.
         (ResponseHead::local_redirect("/a?b"), "Location: /a?b\r\n\r\n"),
     ];
@@ -239,6 +252,29 @@ fn what_the_encoder_refuses() {
         (ok().with_field("A", "b\r"), InvalidFieldValue { index: 0 }),
         (ok().with_field("A", "b\0"), InvalidFieldValue { index: 0 }),
         (ResponseHead::local_redirect("/").with_field("A", "b"), FieldInLocalRedirect { index: 1 }),
+        (ok().with_field("A", "\u{1b}[2J"), InvalidFieldValue { index: 0 }),
+        (ok().with_field("A", "b\u{1}"), InvalidFieldValue { index: 0 }),
+        (ok().with_field("A", "b\u{7f}"), InvalidFieldValue { index: 0 }),
+        (ok().with_field("A", "b\u{b}"), InvalidFieldValue { index: 0 }),
+        (ok().with_reason("a\u{1b}"), InvalidReason),
+        (ResponseHead::local_redirect(""), InvalidLocalRedirect),
+        (ResponseHead::local_redirect("a"), InvalidLocalRedirect),
+        (ResponseHead::local_redirect("//host"), InvalidLocalRedirect),
+        (ResponseHead::local_redirect("//host/a?b"), InvalidLocalRedirect),
+        (ResponseHead::local_redirect("https://host/"), InvalidLocalRedirect),
+        (ResponseHead::local_redirect("/\\host"), InvalidLocalRedirect),
+        (ResponseHead::local_redirect("/\t/host"), InvalidLocalRedirect),
+        (ResponseHead::local_redirect(" /a"), InvalidLocalRedirect),
+        (ResponseHead::local_redirect("/a\nb"), InvalidFieldValue { index: 0 }),
+        ({
+            let mut head = ResponseHead::local_redirect("/a");
+            head.set_status(Status::SEE_OTHER);
+            head
+        }, StatusInLocalRedirect { code: 303 }),
+        (ResponseHead::local_redirect("/a").with_reason("Over there"),
+            StatusInLocalRedirect { code: 302 }),
+        (ResponseHead::new(Status::RESET_CONTENT).with_field("Content-Length", "1"),
+            InvalidResponseLength { index: 0 }),
         (length("x"), InvalidResponseLength { index: 0 }),
         (length(""), InvalidResponseLength { index: 0 }),
         (length("1").with_field("content-length", "1"), InvalidResponseLength { index: 1 }),
@@ -287,6 +323,7 @@ fn responses_without_a_body() {
     let not_modified = ResponseHead::new(Status::NOT_MODIFIED).with_field("Content-Length", "9");
     for (head, code) in [
         (ResponseHead::new(Status::NO_CONTENT), 204),
+        (ResponseHead::new(Status::RESET_CONTENT), 205),
         (not_modified, 304),
         (ResponseHead::local_redirect("/"), 302),
     ] {

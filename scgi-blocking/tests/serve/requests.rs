@@ -90,10 +90,10 @@ fn malformed_requests_are_answered() {
         |s| s.with_limits(limits),
         |server| {
             for (bytes, status) in [
-                (&b"GET / HTTP/1.1\r\n\r\n"[..], 400),
-                (b"5:a\0b\0", 400),
-                (b"1001:", 431),
-                (&head(101), 413),
+                (&b"GET / HTTP/1.1\r\n\r\n"[..], "HTTP/1.1 400 "),
+                (b"5:a\0b\0", "Status: 400 "),
+                (b"1001:", "Status: 431 "),
+                (&head(101), "Status: 413 "),
             ] {
                 let mut stream = server.connect();
                 stream.write_all(bytes).expect("written");
@@ -101,7 +101,7 @@ fn malformed_requests_are_answered() {
                     half_close(&server, &mut stream, b"5:a\0b\0");
                 }
                 let reply = read_all(&mut stream);
-                assert!(reply.starts_with(&format!("Status: {status} ")), "{bytes:?}: {reply}");
+                assert!(reply.starts_with(status), "{bytes:?}: {reply}");
             }
             server.stop();
         },

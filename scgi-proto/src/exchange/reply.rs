@@ -8,9 +8,12 @@ use bytes::Bytes;
 use super::deadlines::Nanos;
 use super::server::{Phase, Reply, ServerExchange};
 use crate::wire::encode::ResponseEncoder;
-use crate::wire::error::EncodeError;
+use crate::wire::error::{DecodeError, EncodeError, Protocol};
 use crate::wire::event::ResponseEvent;
 use crate::wire::response::{ResponseHead, Status};
+
+/// A TLS record of a fatal alert, "handshake_failure" (RFC 8446 section 6, RFC 5246 section 7.2).
+const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 1, 0, 2, 2, 40];
 
 impl ServerExchange {
     /// Queues a piece of the reply. The head waits for the first chunk, so that both leave
@@ -94,17 +97,56 @@ impl ServerExchange {
         }
     }
 
-    pub(super) fn refuse(&mut self, status: Status, reason: &dyn core::fmt::Display) {
-        if self.phase != Phase::Open || (self.reply == Reply::Ended && self.sent > 0) {
+    /// Answers input that is no legal request, another protocol in that protocol: an HTTP client
+    /// shows no CGI response, and a TLS client waits for a record.
+    pub(super) fn refuse_input(&mut self, error: &DecodeError) {
+        let status = error.status_hint();
+        if !self.take_reply(status) {
             return;
+        }
+        let out = &mut self.write_buffer.out;
+        match error {
+            DecodeError::NotScgi { protocol: Protocol::Http } => {
+                let text = format!("{status}\n{error}\n");
+                let head = format!(
+                    "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+                     Content-Length: {}\r\nConnection: close\r\n\r\n",
+                    text.len()
+                );
+                out.extend_from_slice(head.as_bytes());
+                out.extend_from_slice(text.as_bytes());
+            }
+            DecodeError::NotScgi { protocol: Protocol::Tls } => {
+                out.extend_from_slice(&HANDSHAKE_FAILURE);
+            }
+            _ => self.write_refusal(status, error),
+        }
+    }
+
+    pub(super) fn refuse(&mut self, status: Status, reason: &dyn core::fmt::Display) {
+        if self.take_reply(status) {
+            self.write_refusal(status, reason);
+        }
+    }
+
+    /// Ends the program's reply, so that another takes its place; false if that is too late.
+    fn take_reply(&mut self, status: Status) -> bool {
+        if self.phase != Phase::Open || (self.reply == Reply::Ended && self.sent > 0) {
+            return false;
         }
         if !self.can_replace_reply() {
             self.abort();
-            return;
+            return false;
         }
         self.refusal = Some(status);
         self.status = Some(status);
         self.write_buffer.clear();
+        self.reply = Reply::Ended;
+        self.flush = true;
+        true
+    }
+
+    fn write_refusal(&mut self, status: Status, reason: &dyn core::fmt::Display) {
         self.encoder = ResponseEncoder::default();
         let text = format!("{status}\n{reason}\n");
         let head = ResponseHead::new(status)
@@ -116,8 +158,6 @@ impl ServerExchange {
         if !self.is_head_request {
             self.write_buffer.out.extend_from_slice(text.as_bytes());
         }
-        self.reply = Reply::Ended;
-        self.flush = true;
     }
 
     /// Whether there are bytes to write now.

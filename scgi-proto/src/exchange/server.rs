@@ -76,6 +76,8 @@ pub struct ServerExchange {
     /// The program goes on although the peer is gone.
     pub(super) ignore_client_abort: bool,
     pub(super) flush: bool,
+    /// Bytes of the head and the body, once the head is there.
+    pub(super) request_len: u64,
     pub(super) received: u64,
     pub(super) sent: u64,
 }
@@ -129,6 +131,7 @@ impl ServerExchange {
             expects_surplus: false,
             ignore_client_abort: config.ignore_client_abort,
             flush: false,
+            request_len: u64::MAX,
             received: 0,
             sent: 0,
         }
@@ -141,15 +144,18 @@ impl ServerExchange {
     /// If the request is malformed or cut. Unless the reply has begun, the answer to it (400,
     /// 413 or 431) is now pending and ends the reply.
     pub fn next_event(&mut self) -> Result<Option<RequestEvent>, DecodeError> {
+        let buffered = self.receiver.buffered();
         let event = self.receiver.next_event().inspect_err(|error| {
             if !self.refused {
                 self.refused = true;
                 self.deadlines.input = Nanos::NEVER;
-                self.refuse(error.status_hint(), error);
+                self.refuse_input(error);
             }
         })?;
         if let Some(RequestEvent::Head(head)) = &event {
             self.head_seen = true;
+            let head_len = buffered - self.receiver.buffered();
+            self.request_len = head.body_length().saturating_add(head_len as u64);
             self.deadlines.input = Nanos::NEVER;
             self.is_head_request = head.method() == Some(b"HEAD");
             self.expects_surplus = head.lengths_disagree();
@@ -374,6 +380,13 @@ impl ServerExchange {
             Phase::Open => self.sent > 0,
             Phase::Shutdown | Phase::Drain => false,
         }
+    }
+
+    /// Bytes that came after the request: a front server that states another length than it sends.
+    /// Only those are counted that were read, which is not waited for.
+    #[must_use]
+    pub fn surplus(&self) -> u64 {
+        self.received.saturating_sub(self.request_len)
     }
 
     /// Bytes received and sent so far.

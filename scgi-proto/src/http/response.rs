@@ -13,7 +13,7 @@ use crate::wire::response::{ResponseHead, Status};
 ///
 /// Left out: hop-by-hop fields (Connection and what it names, Keep-Alive, TE, Trailer,
 /// Transfer-Encoding, Upgrade), which are the front server's to send; `Status`, which would
-/// replace the status; and Content-Length where the status allows no body at all (204), or where
+/// replace the status; and Content-Length where the status allows no body at all (204, 205), or where
 /// it is the 0 of a 304 that has none: there it would say how long the document is (RFC 9110
 /// section 8.6).
 ///
@@ -49,7 +49,8 @@ pub fn response_from_http(parts: &Parts) -> ResponseHead {
 
 /// Whether a Content-Length says nothing of a body.
 fn is_no_length(status: StatusCode, value: &HeaderValue) -> bool {
-    status == StatusCode::NO_CONTENT || (status == StatusCode::NOT_MODIFIED && value == "0")
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
+        || (status == StatusCode::NOT_MODIFIED && value == "0")
 }
 
 /// Makes an `http` response's head of a backend's.
@@ -137,6 +138,7 @@ mod tests {
             (101, &[("upgrade", b"websocket"), ("te", b"trailers")], &[]),
             (200, &[("status", b"404 Not Found")], &[]),
             (204, &[("content-length", b"0"), ("x", b"1")], &[("x", b"1")]),
+            (205, &[("content-length", b"5"), ("x", b"1")], &[("x", b"1")]),
             (304, &[("content-length", b"0"), ("x", b"1")], &[("x", b"1")]),
             (304, &[("content-length", b"9")], &[("content-length", b"9")]),
             (

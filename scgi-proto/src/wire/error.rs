@@ -89,6 +89,11 @@ pub enum DecodeError {
     InvalidContentLength { offset: usize },
     /// CONTENT_LENGTH does not fit into 64 bits.
     ContentLengthOverflow { offset: usize },
+    /// CONTENT_LENGTH is `-1`: the front server passes on a chunked upload without its length.
+    UnknownContentLength { offset: usize },
+    /// The length of the body is in a param of another spelling, such as `Content-Length`, and there
+    /// is no CONTENT_LENGTH.
+    MisspelledContentLength { offset: usize },
     /// CONTENT_LENGTH stands twice.
     DuplicateContentLength { offset: usize },
     /// CONTENT_LENGTH is absent or empty (strict policy).
@@ -185,6 +190,16 @@ impl fmt::Display for DecodeError {
             Self::ContentLengthOverflow { offset } => {
                 write!(f, "CONTENT_LENGTH at offset {offset} does not fit into 64 bits")
             }
+            Self::UnknownContentLength { offset } => write!(
+                f,
+                "CONTENT_LENGTH at offset {offset} is -1: the front server passes on a chunked \
+                 upload without its length; let it buffer uploads, or refuse chunked ones"
+            ),
+            Self::MisspelledContentLength { offset } => write!(
+                f,
+                "the param at offset {offset} states the length of the body under a wrong name; \
+                 it must be CONTENT_LENGTH"
+            ),
             Self::DuplicateContentLength { offset } => {
                 write!(f, "CONTENT_LENGTH stands a second time at offset {offset}")
             }
@@ -288,19 +303,24 @@ pub enum EncodeError {
     UnsupportedVersion { index: usize },
     /// A field's name is no token (RFC 9110 section 5.6.2).
     InvalidFieldName { index: usize },
-    /// A field's value holds CR, LF or NUL.
+    /// A field's value holds a control byte other than a tab.
     InvalidFieldValue { index: usize },
     /// A field that only the front server may send: hop-by-hop fields, Transfer-Encoding, Status.
     ForbiddenField { index: usize },
     /// A field beside the Location of a local redirect (RFC 3875 section 6.2.2).
     FieldInLocalRedirect { index: usize },
-    /// Content-Length is not a number, or stands twice.
+    /// The path of a local redirect does not begin with one slash, so that it would lead to
+    /// another site or nowhere; or it holds a blank or a backslash, which browsers change.
+    InvalidLocalRedirect,
+    /// A status or a reason for a local redirect, which is sent without one.
+    StatusInLocalRedirect { code: u16 },
+    /// Content-Length is not a number, appears twice, or is not 0 for status 205.
     InvalidResponseLength { index: usize },
     /// A status below 200 or above 999: a CGI response is final.
     InvalidStatus { code: u16 },
-    /// The reason phrase holds CR, LF or NUL.
+    /// The reason phrase holds a control byte other than a tab.
     InvalidReason,
-    /// A body for a status that has none (204, 304), or for a local redirect.
+    /// A body for a status that has none (204, 205, 304), or for a local redirect.
     BodyNotAllowed { code: u16 },
     /// The body goes past its stated length by this many bytes.
     BodyTooLong { excess: u64 },
@@ -331,7 +351,7 @@ impl fmt::Display for EncodeError {
                 write!(f, "the name of response field {index} is not a token")
             }
             Self::InvalidFieldValue { index } => {
-                write!(f, "the value of response field {index} holds CR, LF or NUL")
+                write!(f, "the value of response field {index} holds a control byte")
             }
             Self::ForbiddenField { index } => write!(
                 f,
@@ -340,13 +360,23 @@ impl fmt::Display for EncodeError {
             Self::FieldInLocalRedirect { index } => {
                 write!(f, "response field {index} stands beside the Location of a local redirect")
             }
+            Self::InvalidLocalRedirect => f.write_str(
+                "the path of a local redirect must begin with one slash and hold no blank and no \
+                 backslash",
+            ),
+            Self::StatusInLocalRedirect { code } => {
+                write!(f, "a local redirect is sent without a status, but it has {code}")
+            }
             Self::InvalidResponseLength { index } => {
-                write!(f, "response field {index}, Content-Length, is repeated or not a number")
+                write!(
+                    f,
+                    "response field {index}, Content-Length, is repeated, not a number, or not 0 for status 205"
+                )
             }
             Self::InvalidStatus { code } => {
                 write!(f, "status {code} cannot end a request: it must be from 200 to 999")
             }
-            Self::InvalidReason => f.write_str("the reason phrase holds CR, LF or NUL"),
+            Self::InvalidReason => f.write_str("the reason phrase holds a control byte"),
             Self::BodyNotAllowed { code } => {
                 write!(f, "a response with status {code} has no body")
             }

@@ -27,9 +27,9 @@ pub(crate) fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(is_tchar)
 }
 
-/// Whether `value` can stand on a field line: no CR, LF or NUL.
+/// Whether `value` can stand on a field line (RFC 9110 section 5.5): no control byte but a tab.
 pub(crate) fn is_value(value: &[u8]) -> bool {
-    !value.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    !value.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t')
 }
 
 /// The line that ends with the line feed at `end`, and what follows.

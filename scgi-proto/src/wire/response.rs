@@ -39,7 +39,6 @@ macro_rules! statuses {
                     100 => "Continue",
                     101 => "Switching Protocols",
                     203 => "Non-Authoritative Information",
-                    205 => "Reset Content",
                     300 => "Multiple Choices",
                     305 => "Use Proxy",
                     402 => "Payment Required",
@@ -66,6 +65,7 @@ statuses! {
     CREATED 201 "Created"
     ACCEPTED 202 "Accepted"
     NO_CONTENT 204 "No Content"
+    RESET_CONTENT 205 "Reset Content"
     PARTIAL_CONTENT 206 "Partial Content"
     MOVED_PERMANENTLY 301 "Moved Permanently"
     FOUND 302 "Found"
@@ -109,10 +109,10 @@ impl Status {
         self.0
     }
 
-    /// Whether a response with this status has no body (RFC 9110 section 6.4.1).
+    /// Whether a response with this status has no body (RFC 9110 sections 6.4.1 and 15.3.6).
     #[must_use]
     pub const fn has_no_body(self) -> bool {
-        matches!(self.0, 100..=199 | 204 | 304)
+        matches!(self.0, 100..=199 | 204 | 205 | 304)
     }
 }
 
@@ -351,7 +351,13 @@ impl ResponseHead {
     /// A local redirect to `path` with its query (RFC 3875 section 6.2.2): Apache makes a second
     /// request of it; nginx and lighttpd send the browser there with status 302.
     ///
-    /// It is sent without a status, the only response that is, and can have no other field.
+    /// It is sent without a status, the only response that is, and can have no other field. Only a
+    /// path of this site can be sent: the encoder refuses `//host`, a URL and an empty path, as the
+    /// path may come from a browser.
+    ///
+    /// Behind Apache the second request has the new path in SCRIPT_NAME and the old one in
+    /// REQUEST_URI: a program that uses this routes by
+    /// [`PathSource::Mapped`](crate::PathSource::Mapped).
     #[must_use]
     pub fn local_redirect(path: impl AsRef<[u8]>) -> Self {
         let kind = ResponseKind::LocalRedirect;
@@ -423,7 +429,12 @@ impl ResponseHead {
     /// The reason phrase: as given or received, else the usual one.
     #[must_use]
     pub fn reason(&self) -> &str {
-        self.reason.as_deref().unwrap_or_else(|| self.status.reason())
+        self.own_reason().unwrap_or_else(|| self.status.reason())
+    }
+
+    /// A reason phrase that is not the usual one.
+    pub(crate) fn own_reason(&self) -> Option<&str> {
+        self.reason.as_deref()
     }
 
     /// The fields without `Status`.

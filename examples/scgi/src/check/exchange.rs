@@ -139,6 +139,9 @@ fn perform(mut socket: &Socket, steps: &[Step]) -> io::Result<()> {
     Ok(())
 }
 
+/// How a record of TLS that is an alert begins.
+const TLS_ALERT: &[u8] = &[21, 3];
+
 /// A reply as it comes.
 struct Reading {
     begun: Instant,
@@ -171,6 +174,8 @@ impl Reading {
             match &self.message.error {
                 None => {}
                 Some(DecodeError::NoResponse) => return Answer::Closed,
+                // A TLS alert refuses a handshake in the words of its own protocol.
+                Some(_) if self.start.starts_with(TLS_ALERT) => return Answer::Closed,
                 Some(error) => return Answer::Broken(error.to_string()),
             }
             match end {

@@ -115,6 +115,8 @@ struct Known {
     http_content_length: Option<HttpLength>,
     /// Whether CONTENT_LENGTH stood there, though perhaps empty.
     seen_content_length: bool,
+    /// Where a name stands that means CONTENT_LENGTH and is not it.
+    misspelled: Option<usize>,
 }
 
 /// HTTP_CONTENT_LENGTH: where it stands, and its value unless it is repeated or no number.
@@ -144,7 +146,12 @@ impl Known {
                 self.http_content_length = Some(HttpLength { offset, value });
                 Ok(())
             }
-            _ => Ok(()),
+            name => {
+                if is_misspelled(name) {
+                    self.misspelled = Some(offset);
+                }
+                Ok(())
+            }
         }
     }
 
@@ -171,6 +178,9 @@ impl Known {
         }
         self.seen_content_length = true;
         let length = length.map_err(|error| match error {
+            LengthError::NotDigits if value == b"-1" => {
+                DecodeError::UnknownContentLength { offset }
+            }
             LengthError::NotDigits => DecodeError::InvalidContentLength { offset },
             LengthError::Overflow => DecodeError::ContentLengthOverflow { offset },
         })?;
@@ -193,6 +203,10 @@ impl Known {
 
     /// CONTENT_LENGTH and the length of the body, after the last param.
     fn lengths(&self, policy: &Policy, empty: bool) -> Result<(u64, u64), DecodeError> {
+        if let Some(offset) = self.misspelled.filter(|_| !self.seen_content_length) {
+            // The body would be dropped in silence.
+            return Err(DecodeError::MisspelledContentLength { offset });
+        }
         // `0:,` holds neither; a policy that takes it asks no more of it.
         if !empty && self.content_length.is_none() && !policy.content_length_optional {
             return Err(DecodeError::MissingContentLength);
@@ -218,6 +232,12 @@ impl Known {
         }
         Ok((content_length, content_length))
     }
+}
+
+/// Whether a name is CONTENT_LENGTH in other letters, as in `Content-Length`.
+fn is_misspelled(name: &[u8]) -> bool {
+    let upper = name.iter().map(|b| if *b == b'-' { b'_' } else { b.to_ascii_uppercase() });
+    upper.eq(b"CONTENT_LENGTH".iter().copied())
 }
 
 /// Refuses a second param of the same name; the offset is that of the first one repeated.

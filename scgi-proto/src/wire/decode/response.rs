@@ -17,7 +17,7 @@ use crate::wire::response::{Fields, ResponseHead, ResponseKind, Status};
 /// [`ResponseEvent::End`].
 ///
 /// Takes what real servers send: CRLF or LF line ends, a `Status` field or an `HTTP/1.x` status
-/// line or neither (then 200, or 302 for a Location alone). The body goes to Content-Length, or
+/// line or neither (then 200, or 302 for a local path in a Location alone, and for another URL). The body goes to Content-Length, or
 /// else to the end of input. A status line that contradicts a `Status` field yields to it, as
 /// `Status` is what RFC 3875 section 6.3.3 defines.
 ///
@@ -220,8 +220,9 @@ impl Head {
         };
         let (status, reason) = match explicit {
             Some((status, reason)) => (status, reason),
-            // RFC 3875 section 6.2: a redirect is a Location alone.
-            None if fields.len() == 1 && kind != ResponseKind::Document => (Status::FOUND, None),
+            // Another URL is a client redirect although it has a document, for which RFC 3875
+            // section 6.2.4 wants a Status: nginx and lighttpd answer 302 too.
+            None if kind != ResponseKind::Document => (Status::FOUND, None),
             None => (Status::OK, None),
         };
         ResponseHead::decoded(status, reason, fields, kind)
@@ -230,7 +231,8 @@ impl Head {
 
 impl Location {
     fn of(value: &[u8]) -> Self {
-        if is_absolute_url(value) {
+        // Without a scheme it is another host all the same.
+        if is_absolute_url(value) || value.starts_with(b"//") {
             Self::Absolute
         } else if value.starts_with(b"/") {
             Self::Path

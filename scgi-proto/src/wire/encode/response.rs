@@ -7,7 +7,7 @@ use crate::wire::error::EncodeError;
 use crate::wire::field::{is_hop_by_hop, is_token, is_value};
 use crate::wire::number::Decimal;
 use crate::wire::request::parse_length;
-use crate::wire::response::{ResponseHead, ResponseKind};
+use crate::wire::response::{ResponseHead, ResponseKind, Status};
 
 /// Encodes one CGI response: the head into a buffer, then the accounting of the body, whose
 /// bytes the caller writes itself.
@@ -103,6 +103,26 @@ impl ResponseEncoder {
     }
 }
 
+/// Whether a path leads a browser to this site and nowhere else. Browsers take a backslash for a
+/// slash and leave out tabs, so `/\host` and `/<tab>/host` lead to another one.
+fn is_local_path(path: &[u8]) -> bool {
+    let is_harmless = |byte: &u8| !matches!(byte, b'\\' | b' ' | b'\t');
+    path.starts_with(b"/") && !path.starts_with(b"//") && path.iter().all(is_harmless)
+}
+
+fn check_local_redirect(head: &ResponseHead) -> Result<(), EncodeError> {
+    if head.status() != Status::FOUND || head.own_reason().is_some() {
+        return Err(EncodeError::StatusInLocalRedirect { code: head.status().code() });
+    }
+    if head.fields().len() > 1 {
+        return Err(EncodeError::FieldInLocalRedirect { index: 1 });
+    }
+    match head.fields().get("Location") {
+        Some(path) if is_local_path(path) => Ok(()),
+        _ => Err(EncodeError::InvalidLocalRedirect),
+    }
+}
+
 /// Checks everything, and gives the stated Content-Length.
 fn check(head: &ResponseHead) -> Result<Option<u64>, EncodeError> {
     if head.status().code() < 200 {
@@ -111,6 +131,8 @@ fn check(head: &ResponseHead) -> Result<Option<u64>, EncodeError> {
     if !is_value(head.reason().as_bytes()) {
         return Err(EncodeError::InvalidReason);
     }
+    // A length that no body follows would make the front server wait.
+    let is_reset = head.status() == Status::RESET_CONTENT;
     let mut content_length = None;
     for (index, (name, value)) in head.fields().iter().enumerate() {
         if !is_token(name) {
@@ -122,16 +144,16 @@ fn check(head: &ResponseHead) -> Result<Option<u64>, EncodeError> {
         if is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"Status") {
             return Err(EncodeError::ForbiddenField { index });
         }
-        if index > 0 && head.kind() == ResponseKind::LocalRedirect {
-            return Err(EncodeError::FieldInLocalRedirect { index });
-        }
         if name.eq_ignore_ascii_case(b"Content-Length") {
-            let parsed = parse_length(value).ok();
+            let parsed = parse_length(value).ok().filter(|len| !is_reset || *len == 0);
             if content_length.is_some() || parsed.is_none() {
                 return Err(EncodeError::InvalidResponseLength { index });
             }
             content_length = parsed;
         }
+    }
+    if head.kind() == ResponseKind::LocalRedirect {
+        check_local_redirect(head)?;
     }
     Ok(content_length)
 }

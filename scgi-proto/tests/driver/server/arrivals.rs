@@ -70,7 +70,7 @@ fn what_is_no_request_makes_room_although_its_rest_is_read_away() {
     let mut connection = Connection::received(arrival(&settings, &script), &settings.config, bytes);
     let mut answer = Box::pin(connection.answer(hello));
     assert!(poll(answer.as_mut()).is_pending(), "the peer may send more");
-    assert!(script.written().starts_with("Status: 400 "));
+    assert!(script.written().starts_with("HTTP/1.1 400 "));
     assert!(settings.counters.evict_oldest());
     assert!(poll(answer.as_mut()).is_ready());
 }

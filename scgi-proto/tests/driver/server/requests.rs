@@ -103,7 +103,7 @@ fn malformed_and_absent_requests() {
     let script = Script::new([Read::Bytes(b"GET / HTTP/1.1\r\n"), Read::End]);
     let result = finish(connection(&script).answer(hello));
     assert!(matches!(result, Err(Error::Decode(DecodeError::NotScgi { .. }))), "{result:?}");
-    assert!(script.written().starts_with("Status: 400 Bad Request\r\n"));
+    assert!(script.written().starts_with("HTTP/1.1 400 Bad Request\r\n"));
 
     let script = Script::new([Read::End]);
     assert!(finish(connection(&script).answer(hello)).is_ok());
