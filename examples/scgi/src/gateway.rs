@@ -1,112 +1,160 @@
 //! `scgi gateway`: HTTP in front of an SCGI server, for front servers that have no SCGI.
 
+mod access_log;
 mod args;
 mod checks;
+mod connection;
+mod connections;
 mod cross_site;
+mod download;
 mod forwarded;
 mod host;
+mod limits;
+mod listener;
+mod note;
 mod refusal;
+mod serve;
+mod socket;
+mod spool;
+mod stream;
+mod upload;
 
-use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
-use hyper::header::CONTENT_LENGTH;
-use hyper::http::request::Parts;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use hyper_util::server::conn::auto::Builder;
+use futures_util::FutureExt as _;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use scgi_proto::BoxError;
-use scgi_tokio::{Backend, Body};
-use tokio::net::{TcpListener, TcpStream};
-use tower_service::Service as _;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 pub(crate) use self::args::GatewayArgs;
-use self::checks::{Checks, Connected};
-use self::refusal::{Refusal, of_call};
-
-/// A body whose length is not stated is read first, up to so many bytes: SCGI sends the length
-/// ahead.
-const UNSTATED_LIMIT: usize = 64 << 20;
+use self::listener::Listener;
+use self::serve::{Gateway, serve_connection};
+use crate::failure::Context as _;
 
 pub(crate) fn run(args: &GatewayArgs) -> Result<ExitCode, BoxError> {
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(serve(args))
+    let code = runtime.block_on(serve(args));
+    // A name that is still being resolved must not hold up the end.
+    runtime.shutdown_background();
+    code
 }
 
-/// What every request needs.
-struct Gateway {
-    checks: Checks,
-    backend: Backend,
+/// A connection with a request takes up to three descriptors, and the usual limit of 1024 is only
+/// meant for programs that use select(2).
+fn raise_descriptor_limit() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    // If it fails, the usual limit holds.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
 }
 
 async fn serve(args: &GatewayArgs) -> Result<ExitCode, BoxError> {
-    let listener = TcpListener::bind(&args.listen).await?;
-    println!("Listening on http://{}", listener.local_addr()?);
-    let gateway = Arc::new(Gateway { checks: args.checks(), backend: args.backend() });
+    let listener = Listener::bind(&args.listen, &args.bind_options());
+    let listener = listener.context(|| format!("cannot listen on {}", args.listen))?;
+    // Caught from here on: process 1 of a container has no default for SIGTERM.
+    let mut signals = Signals::new()?;
+    let (gateway, log_writer) = args.gateway();
+    let gateway = Arc::new(gateway);
+    let notes = gateway.notes;
+    if !notes.quiet {
+        println!("Listening on {}", listener.local_address()?);
+    }
+    for note in args.notes(&listener) {
+        notes.write(format_args!("{note}"));
+    }
+    let (stop, stopped) = watch::channel(false);
+    tokio::select! {
+        () = accept(&listener, &gateway, &stopped) => {}
+        () = signals.next() => {}
+    }
+    accept_waiting(&listener, &gateway, &stopped).await;
+    drop(listener);
+    stop.send_replace(true);
+    let aborted = finish(&gateway, args.shutdown_deadline, &mut signals).await;
+    if let Some(log) = &gateway.log {
+        if log.lost() > 0 {
+            notes.write(format_args!("{} lines of the access log were lost", log.lost()));
+        }
+    }
+    drop(gateway);
+    if let Some(writer) = log_writer {
+        // A reader that does not read must not hold up the end.
+        let _ =
+            timeout(Duration::from_secs(1), tokio::task::spawn_blocking(|| writer.join())).await;
+    }
+    Ok(if aborted == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn accept(listener: &Listener, gateway: &Arc<Gateway>, stop: &watch::Receiver<bool>) {
     loop {
+        gateway.connections.room().await;
         match listener.accept().await {
-            Ok((stream, peer)) => {
-                let gateway = Arc::clone(&gateway);
-                tokio::spawn(async move {
-                    if let Err(error) = connection(stream, peer, gateway).await {
-                        eprintln!("scgi gateway: {peer}: {error}");
-                    }
-                });
+            Ok((stream, connected)) => {
+                let (gateway, stop) = (Arc::clone(gateway), stop.clone());
+                tokio::spawn(serve_connection(gateway, stream, connected, stop));
             }
             Err(error) => {
-                eprintln!("scgi gateway: {error}");
+                gateway.notes.write(format_args!("cannot accept: {error}"));
                 // Out of descriptors, most likely: accepting again immediately would spin.
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                sleep(Duration::from_millis(100)).await;
             }
         }
     }
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    gateway: Arc<Gateway>,
-) -> Result<(), BoxError> {
-    let is_loopback = stream.local_addr()?.ip().to_canonical().is_loopback();
-    let connected = Connected { peer: Some(peer), is_loopback };
-    let service = service_fn(move |request| {
-        let gateway = Arc::clone(&gateway);
-        async move { Ok::<_, Infallible>(gateway.answer(request, connected).await) }
-    });
-    Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+/// Serves those that connected before the signal.
+async fn accept_waiting(listener: &Listener, gateway: &Arc<Gateway>, stop: &watch::Receiver<bool>) {
+    while let Some(Ok((stream, connected))) = listener.accept().now_or_never() {
+        let (gateway, stop) = (Arc::clone(gateway), stop.clone());
+        tokio::spawn(serve_connection(gateway, stream, connected, stop));
+        // So that it is counted.
+        tokio::task::yield_now().await;
+    }
 }
 
-impl Gateway {
-    async fn answer(&self, request: Request<Incoming>, connected: Connected) -> Response<Body> {
-        let (mut parts, body) = request.into_parts();
-        let (method, uri) = (parts.method.clone(), parts.uri.clone());
-        let response = match self.checks.apply(&mut parts, connected) {
-            Ok(()) => self.call(parts, body).await.map_err(|error| of_call(&*error)),
-            Err(refusal) => Err(refusal),
-        };
-        response.unwrap_or_else(|refusal: Refusal| {
-            let status = refusal.status.as_u16();
-            eprintln!("scgi gateway: {method} {uri}: {status}: {}", refusal.reason());
-            refusal.into_response()
-        })
+/// Waits for what is in progress, until the deadline or a second signal. Returns how many requests
+/// were aborted.
+async fn finish(gateway: &Gateway, deadline: Duration, signals: &mut Signals) -> usize {
+    let begun = gateway.connections.in_progress();
+    tokio::select! {
+        () = gateway.connections.all_closed() => {}
+        () = sleep(deadline) => {}
+        () = signals.next() => {}
+    }
+    let aborted = gateway.connections.in_progress();
+    gateway.connections.abort();
+    // Their tasks reset them; the end of the process would close them as if they were complete.
+    let _ = timeout(Duration::from_secs(1), gateway.connections.all_closed()).await;
+    let served = gateway.served.load(Ordering::Relaxed);
+    let finished = begun.saturating_sub(aborted);
+    gateway.notes.write(format_args!(
+        "{served} served; after the signal {finished} finished, {aborted} aborted"
+    ));
+    aborted
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    term: Signal,
+    int: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        let (term, int) = (SignalKind::terminate(), SignalKind::interrupt());
+        Ok(Self { term: signal(term)?, int: signal(int)? })
     }
 
-    /// Sends the request; a body without a length is read first.
-    async fn call(&self, parts: Parts, body: Incoming) -> Result<Response<Body>, BoxError> {
-        let is_stated = parts.headers.contains_key(CONTENT_LENGTH);
-        let body = Body::from_http(body);
-        let body = if is_stated || body.len().is_some() {
-            body
-        } else {
-            let all = http_body_util::Limited::new(body, UNSTATED_LIMIT).collect().await?;
-            Body::from(all.to_bytes())
-        };
-        self.backend.clone().call(Request::from_parts(parts, body)).await
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.term.recv() => {}
+            _ = self.int.recv() => {}
+        }
     }
 }

@@ -1,17 +1,30 @@
 //! The command line of the gateway.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use clap::Args;
-use scgi_proto::Address;
 use scgi_proto::http::RequestRules;
+use scgi_proto::{Address, BindOptions};
 use scgi_tokio::Backend;
+use tokio::sync::Semaphore;
 
+use super::access_log::{AccessLog, Format};
 use super::checks::Checks;
+use super::connections::Connections;
 use super::cross_site::origin;
 use super::forwarded::{Trust, Trusted};
 use super::host::{Hosts, host_name, split_port};
-use crate::units::duration;
+use super::limits::BrowserLimits;
+use super::listener::Listener;
+use super::note::Notes;
+use super::serve::Gateway;
+use super::spool::Spool;
+use crate::echo::mode;
+use crate::units::{duration, size};
 
 /// Serves HTTP/1.1 and HTTP/2 (cleartext) from an SCGI server
 ///
@@ -32,11 +45,15 @@ use crate::units::duration;
 /// `-p UNTRUSTED_CONNECTION=1` refuses such commands, but only from rTorrent 0.16.10 on; older
 /// versions (Debian 12 has 0.9.8) ignore it. Keep those on loopback or behind a front server that
 /// asks for a password.
+///
+/// SIGTERM or SIGINT (Ctrl-C) ends it: requests in progress are finished first. Ends with status 0
+/// when all were finished, 1 when some were aborted at the shutdown deadline or the gateway could
+/// not start, and 2 for wrong usage.
 #[derive(Debug, Args)]
 pub(crate) struct GatewayArgs {
-    /// Where to listen for HTTP: host:port
+    /// Where to listen for HTTP: host:port, a path with a slash, unix:PATH, or a URL (tcp, unix)
     #[arg(value_name = "LISTEN")]
-    pub(crate) listen: String,
+    pub(crate) listen: Address,
     /// Where the SCGI server listens: host:port, a path with a slash, unix:PATH, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     pub(crate) address: Address,
@@ -57,13 +74,71 @@ pub(crate) struct GatewayArgs {
     /// SERVER_PORT and X-Forwarded-Proto follow HTTPS. May be repeated
     #[arg(short = 'p', long = "param", value_name = "NAME=VALUE", value_parser = param)]
     params: Vec<(String, String)>,
+    /// Permission bits of a Unix socket, in octal
+    #[arg(long, value_name = "MODE", value_parser = mode)]
+    mode: Option<u32>,
     /// Time for connecting to the server, as 2s, 500ms, 1m, or seconds
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s",
+        help_heading = SERVER)]
     connect_timeout: Duration,
     /// Time until the head of its response
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s",
+        help_heading = SERVER)]
     head_timeout: Duration,
+    /// Time from accept, or the first byte of a later request, to a complete head
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s",
+        help_heading = BROWSER)]
+    browser_head_timeout: Duration,
+    /// Time between two requests of a connection
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "75s",
+        help_heading = BROWSER)]
+    browser_idle_timeout: Duration,
+    /// Time without a byte of a body
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s",
+        help_heading = BROWSER)]
+    browser_body_timeout: Duration,
+    /// Time in which the browser must take a byte of the response
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s",
+        help_heading = BROWSER)]
+    browser_write_timeout: Duration,
+    /// Connections at the same time; when there are more, the one that has been without a request
+    /// for the longest time is closed
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "1024",
+        help_heading = BROWSER)]
+    max_connections: usize,
+    /// Requests in progress at the same time; further ones are answered with 503
+    #[arg(long, value_name = "N", value_parser = at_least_one, default_value = "512",
+        help_heading = BROWSER)]
+    max_requests: usize,
+    /// Largest body of a request [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = size, help_heading = BROWSER)]
+    max_body: Option<u64>,
+    /// Bytes of bodies without a length (chunked, or of HTTP/2) that wait in memory, of all
+    /// requests together; the rest waits in files without a name
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "16MiB",
+        help_heading = BROWSER)]
+    spool_memory: u64,
+    /// Bytes in these files together; a body for which there is no room is answered with 503
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "2GiB",
+        help_heading = BROWSER)]
+    spool_size: u64,
+    /// Folder of these files [default: TMPDIR, else /var/tmp, else /tmp, which is often memory]
+    #[arg(long, value_name = "DIR", help_heading = BROWSER)]
+    spool_dir: Option<PathBuf>,
+    /// Time for requests in progress to finish after SIGTERM or SIGINT; a second signal ends it
+    /// immediately
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    pub(crate) shutdown_deadline: Duration,
+    /// Print a line for each request on standard output
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    access_log: Option<Format>,
+    /// Print neither the address nor notes nor why requests failed
+    #[arg(short = 'q', long)]
+    quiet: bool,
 }
+
+const SERVER: &str = "The server's side";
+const BROWSER: &str = "The browser's side";
 
 /// Parses `NAME=VALUE`.
 fn param(text: &str) -> Result<(String, String), String> {
@@ -78,21 +153,93 @@ fn param(text: &str) -> Result<(String, String), String> {
     }
 }
 
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err("a number of at least 1 is needed".into()),
+    }
+}
+
 impl GatewayArgs {
-    pub(crate) fn checks(&self) -> Checks {
-        let listen = Some(split_port(&self.listen).0);
+    /// How the listener is bound.
+    pub(crate) fn bind_options(&self) -> BindOptions {
+        let options = BindOptions::default();
+        self.mode.map_or(options, |mode| options.with_mode(mode))
+    }
+
+    /// The gateway, and the thread that writes its log.
+    pub(crate) fn gateway(&self) -> (Gateway, Option<JoinHandle<()>>) {
+        let (log, writer) = self.access_log.map(AccessLog::start).unzip();
+        let gateway = Gateway {
+            address: self.address.clone(),
+            checks: self.checks(),
+            backend: self.backend(),
+            limits: Arc::new(self.limits()),
+            spool: Spool::new(&self.spool_dir(), self.spool_memory, self.spool_size),
+            requests: Arc::new(Semaphore::new(self.max_requests.min(Semaphore::MAX_PERMITS))),
+            connections: Connections::new(self.max_connections),
+            log,
+            notes: Notes { quiet: self.quiet },
+            served: AtomicU64::new(0),
+        };
+        (gateway, writer)
+    }
+
+    /// What the operator should know at the start.
+    pub(crate) fn notes(&self, listener: &Listener) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.hosts.is_empty() && !listener.is_loopback() {
+            notes.push(
+                "Host is checked only on connections to a loopback address; --host NAME checks \
+                 it on all"
+                    .into(),
+            );
+        }
+        let dir = self.spool_dir();
+        if !dir.is_dir() {
+            notes.push(format!(
+                "{} is not a folder: bodies without a length are refused (--spool-dir)",
+                dir.display()
+            ));
+        }
+        notes
+    }
+
+    fn spool_dir(&self) -> PathBuf {
+        let usual = || {
+            let var_tmp = PathBuf::from("/var/tmp");
+            let is_set = std::env::var_os("TMPDIR").is_some();
+            if is_set || !var_tmp.is_dir() { std::env::temp_dir() } else { var_tmp }
+        };
+        self.spool_dir.clone().unwrap_or_else(usual)
+    }
+
+    fn limits(&self) -> BrowserLimits {
+        BrowserLimits {
+            head_timeout: self.browser_head_timeout,
+            idle_timeout: self.browser_idle_timeout,
+            body_timeout: self.browser_body_timeout,
+            write_timeout: self.browser_write_timeout,
+            max_body: self.max_body,
+        }
+    }
+
+    fn checks(&self) -> Checks {
+        let listen = match &self.listen {
+            Address::Tcp(address) => Some(split_port(address).0),
+            _ => None,
+        };
         let https = self.params.iter().rev().find(|(name, _)| name == "HTTPS");
-        let is_https =
-            https.map(|(_, value)| !matches!(value.to_ascii_lowercase().as_str(), "" | "off"));
+        let is_on = |value: &str| !value.is_empty() && !value.eq_ignore_ascii_case("off");
         Checks {
             hosts: Hosts::new(listen, &self.hosts),
             origins: self.origins.clone(),
             trust: Trust::new(&self.trust),
-            is_https,
+            is_https: https.map(|(_, value)| is_on(value)),
         }
     }
 
-    pub(crate) fn backend(&self) -> Backend {
+    fn backend(&self) -> Backend {
         let rules = RequestRules::default()
             // The gateway replaces them, or has them from a proxy that it trusts.
             .with_forwarded_headers(true)

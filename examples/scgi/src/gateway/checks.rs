@@ -11,6 +11,10 @@ use super::forwarded::{Trust, set_forwarded};
 use super::host::{Hosts, host_of};
 use super::refusal::{Refusal, of_convert};
 
+/// The longest path and query, in bytes: half of the largest head, and four times what front
+/// servers take by default.
+const MAX_URI: usize = 32 * 1024;
+
 /// The rules of the command line.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Checks {
@@ -34,6 +38,10 @@ impl Checks {
     /// Checks the head and makes it one for the server.
     pub(crate) fn apply(&self, parts: &mut Parts, connected: Connected) -> Result<(), Refusal> {
         check_request(parts).map_err(|error| of_convert(&error))?;
+        if parts.uri.path_and_query().is_some_and(|path| path.as_str().len() > MAX_URI) {
+            let text = format!("the path and query are over {MAX_URI} bytes");
+            return Err(Refusal::new(StatusCode::URI_TOO_LONG, text));
+        }
         let bad = |text: &str| Refusal::new(StatusCode::BAD_REQUEST, text);
         let host = host_of(&parts.uri, &parts.headers).map_err(|()| bad("host is not a host"))?;
         if host.is_none() && parts.version == Version::HTTP_11 {

@@ -7,6 +7,7 @@ use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use scgi_tokio::{Body, ConvertError};
 
+use super::upload::UploadError;
 use crate::failure::chain;
 
 /// An answer of the gateway's own.
@@ -69,8 +70,14 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<(StatusCode, String)> {
         };
         return Some((refusal.status, text));
     }
-    if error.is::<hyper::Error>() {
-        return Some((StatusCode::BAD_REQUEST, "the body of the request is not valid".into()));
+    if let Some(error) = error.downcast_ref::<UploadError>() {
+        let status = match error {
+            UploadError::Timeout(_) => StatusCode::REQUEST_TIMEOUT,
+            UploadError::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            UploadError::NoSpace | UploadError::Spool(_) => StatusCode::SERVICE_UNAVAILABLE,
+            UploadError::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        return Some((status, error.to_string()));
     }
     let error: &io::Error = error.downcast_ref()?;
     let is_late = error.kind() == io::ErrorKind::TimedOut;
@@ -81,16 +88,20 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<(StatusCode, String)> {
 mod tests {
     use super::*;
     use scgi_tokio::Error as ScgiError;
+    use std::time::Duration;
 
     #[test]
     fn statuses_of_failed_calls() {
-        let rows: [(Box<dyn Error>, u16); 6] = [
+        let rows: [(Box<dyn Error>, u16); 9] = [
             (ConvertError::NulInPath.into(), 400),
             (ConvertError::UriTooLong { len: 70_000, max: 65_534 }.into(), 414),
             (ConvertError::InvalidField { index: 0 }.into(), 502),
             (io::Error::from(io::ErrorKind::TimedOut).into(), 504),
             (io::Error::from(io::ErrorKind::ConnectionRefused).into(), 502),
-            (ScgiError::Body(Box::new(ConvertError::NulInPath)).into(), 400),
+            (ScgiError::Body(Box::new(UploadError::TooLarge(1))).into(), 413),
+            (ScgiError::Body(Box::new(UploadError::Timeout(Duration::ZERO))).into(), 408),
+            (UploadError::NoSpace.into(), 503),
+            (UploadError::Spool(io::ErrorKind::StorageFull.into()).into(), 503),
         ];
         for (error, status) in rows {
             assert_eq!(of_call(&*error).status.as_u16(), status, "{error:?}");

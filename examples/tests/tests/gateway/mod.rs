@@ -2,7 +2,8 @@
 
 #![allow(dead_code, reason = "each part uses some of it")]
 
-pub(crate) mod rules;
+mod bounds;
+mod rules;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
