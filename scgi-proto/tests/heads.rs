@@ -95,7 +95,7 @@ fn what_cannot_be_converted_has_its_status_and_text() {
     let name = "x-user".parse::<http::HeaderName>().expect("a name");
     for (error, status, text) in [
         (ConvertError::MissingMethod, 400, "the request has no REQUEST_METHOD"),
-        (ConvertError::InvalidMethod, 400, "REQUEST_METHOD is no HTTP method"),
+        (ConvertError::InvalidMethod, 400, "REQUEST_METHOD is not an HTTP method"),
         (ConvertError::InvalidUri, 400, "the request has no path"),
         (
             ConvertError::UriTooLong { len: 70_000, max: 65_534 },
@@ -118,7 +118,7 @@ fn what_cannot_be_converted_has_its_status_and_text() {
         ),
         (ConvertError::UnsupportedMethod, 501, "the method CONNECT is not supported"),
         (ConvertError::UnsupportedTransferEncoding, 501, "transfer-encoding is not just chunked"),
-        (ConvertError::InvalidField { index: 2 }, 502, "response field 2 is no HTTP field"),
+        (ConvertError::InvalidField { index: 2 }, 502, "response field 2 is not an HTTP field"),
     ] {
         assert_eq!((error.status_hint().code(), error.to_string().as_str()), (status, text));
     }

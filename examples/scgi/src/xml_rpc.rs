@@ -100,7 +100,7 @@ pub(crate) enum Outcome {
 
 /// Reads the body of a reply.
 pub(crate) fn reply(body: &[u8]) -> Result<Outcome, BoxError> {
-    let not = || "the reply is no XML-RPC".to_string();
+    let not = || "the reply is not XML-RPC".to_string();
     // Names of files can have any bytes, and rTorrent passes them on.
     let text = String::from_utf8_lossy(body);
     let document = Document::parse(&text).context(not)?;
@@ -142,7 +142,7 @@ fn read(value: Node<'_, '_>, depth: usize) -> Result<Value, String> {
             Value::Object(members.map(|node| member(node, depth)).collect::<Result<_, _>>()?)
         }
         "int" | "i4" | "i8" => {
-            text.trim().parse::<i64>().map_err(|_| format!("{text:?} is no integer"))?.into()
+            text.trim().parse::<i64>().map_err(|_| format!("{text:?} is not an integer"))?.into()
         }
         "boolean" => (text.trim() == "1").into(),
         "nil" => Value::Null,

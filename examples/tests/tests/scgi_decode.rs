@@ -139,7 +139,7 @@ fn strict_refuses_what_nginx_sends_twice() {
     assert_eq!(run.text().matches("HTTP_COOKIE").count(), 2);
     let run = scgi(["decode", "--strict", text(&path)]);
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.ends_with(" stands a second time\n"), "{}", run.stderr);
+    assert!(run.stderr.ends_with(" appears twice\n"), "{}", run.stderr);
     scgi(["decode", "--strict", text(&vector("nginx/get_query", "scgi"))]).ok();
 }
 

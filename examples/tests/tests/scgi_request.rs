@@ -181,10 +181,10 @@ fn a_reply_that_is_no_xml_rpc() {
     let call = |reply| scgi(["request", &answering(reply, true), "--rtorrent", "a.b"]);
     call(b"Status: 404 Not Found\r\n\r\n").failed(1, "scgi: the server answered 404 Not Found");
     call(b"Status: 200 OK\r\n\r\n<html></html>")
-        .failed(1, "scgi: the reply is no XML-RPC: it is <html>");
+        .failed(1, "scgi: the reply is not XML-RPC: it is <html>");
     let run = call(b"Status: 200 OK\r\n\r\nhello");
     assert_eq!(run.code, Some(1));
-    assert!(run.stderr.starts_with("scgi: the reply is no XML-RPC: "), "{}", run.stderr);
+    assert!(run.stderr.starts_with("scgi: the reply is not XML-RPC: "), "{}", run.stderr);
 }
 
 #[test]
@@ -302,7 +302,7 @@ fn nobody_answers() {
         ));
         let run = request(&answering(b"hello\n", true));
         assert_eq!(run.code, Some(1));
-        assert!(run.stderr.contains("is no field"), "{}", run.stderr);
+        assert!(run.stderr.contains("is not a header field"), "{}", run.stderr);
     }
 }
 

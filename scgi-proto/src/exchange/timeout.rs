@@ -14,7 +14,7 @@ pub enum Timeout {
     Write,
     /// The whole request took too long.
     Request,
-    /// The peer went on sending after the response until the time to drain was over.
+    /// The peer kept sending after the response until the time to drain was over.
     Drain,
 }
 
@@ -25,7 +25,7 @@ impl fmt::Display for Timeout {
             Self::Body => "no byte of the request body arrived in time",
             Self::Write => "the peer took no byte of the response in time",
             Self::Request => "the whole request took too long",
-            Self::Drain => "the peer went on sending until the time to drain was over",
+            Self::Drain => "the peer kept sending until the time to drain was over",
         })
     }
 }

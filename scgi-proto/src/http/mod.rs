@@ -59,7 +59,7 @@ const MAX_NAMES: usize = 24_576;
 pub enum ConvertError {
     /// REQUEST_METHOD is absent or empty, although there is a path.
     MissingMethod,
-    /// REQUEST_METHOD is no token.
+    /// REQUEST_METHOD is not a token.
     InvalidMethod,
     /// REQUEST_URI is neither a path nor an absolute URL nor `*`, or there is no path although
     /// there is a method.
@@ -89,7 +89,7 @@ pub enum ConvertError {
     UnsupportedMethod,
     /// Transfer-Encoding is not just `chunked`.
     UnsupportedTransferEncoding,
-    /// A response field that is no HTTP field.
+    /// A response field that is not an HTTP field.
     InvalidField { index: usize },
 }
 
@@ -114,7 +114,7 @@ impl fmt::Display for ConvertError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::MissingMethod => f.write_str("the request has no REQUEST_METHOD"),
-            Self::InvalidMethod => f.write_str("REQUEST_METHOD is no HTTP method"),
+            Self::InvalidMethod => f.write_str("REQUEST_METHOD is not an HTTP method"),
             Self::InvalidUri => f.write_str("the request has no path"),
             Self::DotSegments => f.write_str(
                 "the path has a segment . or .., which the front server resolves and this \
@@ -144,7 +144,7 @@ impl fmt::Display for ConvertError {
                 f.write_str("transfer-encoding is not just chunked")
             }
             Self::InvalidField { index } => {
-                write!(f, "response field {index} is no HTTP field")
+                write!(f, "response field {index} is not an HTTP field")
             }
         }
     }

@@ -94,7 +94,7 @@ pub enum DecodeError {
     /// The length of the body is in a param of another spelling, such as `Content-Length`, and there
     /// is no CONTENT_LENGTH.
     MisspelledContentLength { offset: usize },
-    /// CONTENT_LENGTH stands twice.
+    /// CONTENT_LENGTH appears twice.
     DuplicateContentLength { offset: usize },
     /// CONTENT_LENGTH is absent or empty (strict policy).
     MissingContentLength,
@@ -102,11 +102,11 @@ pub enum DecodeError {
     ContentLengthNotFirst { offset: usize },
     /// SCGI has another value than `1`.
     UnsupportedVersion { offset: usize },
-    /// SCGI stands twice.
+    /// SCGI appears twice.
     DuplicateScgi { offset: usize },
     /// SCGI is absent (strict policy).
     MissingScgi,
-    /// A name stands twice (strict policy).
+    /// A name appears twice (strict policy).
     DuplicateName { offset: usize },
     /// HTTP_CONTENT_LENGTH is repeated or not a number, where it matters.
     InvalidHttpContentLength { offset: usize },
@@ -122,13 +122,13 @@ pub enum DecodeError {
     ResponseHeadTooLarge { max: usize },
     /// A response has more fields than the limit.
     TooManyFields { max: usize },
-    /// A line of the response head is no field.
+    /// A line of the response head is not a field.
     InvalidField { offset: usize },
-    /// `Status:` or the status line holds no status code from 200 to 999.
+    /// `Status:` or the status line does not have a status code from 200 to 999.
     InvalidStatus { offset: usize },
-    /// `Status:` stands twice.
+    /// `Status:` appears twice.
     DuplicateStatus { offset: usize },
-    /// Content-Length of a response is not a number, or stands twice with different values.
+    /// Content-Length of a response is not a number, or appears twice with different values.
     InvalidResponseLength { offset: usize },
 }
 
@@ -154,7 +154,7 @@ impl fmt::Display for DecodeError {
             Self::NotScgi { protocol } => not_scgi(f, protocol),
             Self::InvalidLength { offset, byte } => write!(
                 f,
-                "byte 0x{byte:02x} at offset {offset} is no part of a netstring length; \
+                "byte 0x{byte:02x} at offset {offset} is not part of a netstring length; \
                  the peer does not speak SCGI"
             ),
             Self::LeadingZero => f.write_str("the netstring length begins with a superfluous zero"),
@@ -165,7 +165,7 @@ impl fmt::Display for DecodeError {
             ),
             Self::MissingComma { offset, byte } => write!(
                 f,
-                "byte 0x{byte:02x} at offset {offset} stands where a comma ends the header block"
+                "byte 0x{byte:02x} at offset {offset} is where a comma must end the header block"
             ),
             Self::MissingFinalNul { offset } => {
                 write!(f, "the header block does not end with NUL at offset {offset}")
@@ -201,7 +201,7 @@ impl fmt::Display for DecodeError {
                  it must be CONTENT_LENGTH"
             ),
             Self::DuplicateContentLength { offset } => {
-                write!(f, "CONTENT_LENGTH stands a second time at offset {offset}")
+                write!(f, "CONTENT_LENGTH appears twice; the second one is at offset {offset}")
             }
             Self::MissingContentLength => f.write_str("CONTENT_LENGTH is absent or empty"),
             Self::ContentLengthNotFirst { offset } => {
@@ -211,11 +211,11 @@ impl fmt::Display for DecodeError {
                 write!(f, "SCGI at offset {offset} is not 1, the only version there is")
             }
             Self::DuplicateScgi { offset } => {
-                write!(f, "SCGI stands a second time at offset {offset}")
+                write!(f, "SCGI appears twice; the second one is at offset {offset}")
             }
             Self::MissingScgi => f.write_str("the param SCGI is absent"),
             Self::DuplicateName { offset } => {
-                write!(f, "the name at offset {offset} stands a second time")
+                write!(f, "the name at offset {offset} appears twice")
             }
             Self::InvalidHttpContentLength { offset } => {
                 write!(f, "HTTP_CONTENT_LENGTH at offset {offset} is repeated or not a number")
@@ -238,14 +238,14 @@ impl fmt::Display for DecodeError {
             Self::TooManyFields { max } => write!(f, "the response has more than {max} fields"),
             Self::InvalidField { offset } => write!(
                 f,
-                "the line at offset {offset} of the response is no field; the server does not \
+                "the line at offset {offset} of the response is not a header field; the server does not \
                  answer with a CGI response"
             ),
             Self::InvalidStatus { offset } => {
-                write!(f, "the line at offset {offset} holds no status code from 200 to 999")
+                write!(f, "the line at offset {offset} does not have a status code from 200 to 999")
             }
             Self::DuplicateStatus { offset } => {
-                write!(f, "Status stands a second time at offset {offset}")
+                write!(f, "Status appears twice; the second one is at offset {offset}")
             }
             Self::InvalidResponseLength { offset } => write!(
                 f,
@@ -301,7 +301,7 @@ pub enum EncodeError {
     DuplicateScgi { index: usize },
     /// SCGI is given with another value than `1`.
     UnsupportedVersion { index: usize },
-    /// A field's name is no token (RFC 9110 section 5.6.2).
+    /// A field's name is not a token (RFC 9110 section 5.6.2).
     InvalidFieldName { index: usize },
     /// A field's value holds a control byte other than a tab.
     InvalidFieldValue { index: usize },
@@ -358,7 +358,10 @@ impl fmt::Display for EncodeError {
                 "response field {index} is one that only the front server may send, or Status"
             ),
             Self::FieldInLocalRedirect { index } => {
-                write!(f, "response field {index} stands beside the Location of a local redirect")
+                write!(
+                    f,
+                    "response field {index} is not allowed beside the Location of a local redirect"
+                )
             }
             Self::InvalidLocalRedirect => f.write_str(
                 "the path of a local redirect must begin with one slash and hold no blank and no \

@@ -96,7 +96,7 @@ impl Policy {
         self
     }
 
-    /// Whether a name may stand twice, CONTENT_LENGTH only with the same number, and SCGI never.
+    /// Whether a name may appear twice, CONTENT_LENGTH only with the same number, and SCGI never.
     /// Default: yes (nginx sends every repeated header so, and CONTENT_LENGTH again if its
     /// configuration has it too); strict: no.
     #[must_use]

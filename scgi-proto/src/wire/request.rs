@@ -323,7 +323,7 @@ pub(crate) fn parse_length(value: &[u8]) -> Result<u64, LengthError> {
     })
 }
 
-/// Decodes `%41` to `A` (RFC 3986 section 2.1); what is no such triplet stays as it is.
+/// Decodes `%41` to `A` (RFC 3986 section 2.1); anything else is kept.
 pub(crate) fn percent_decode(path: &str) -> Vec<u8> {
     let bytes = path.as_bytes();
     let mut out = Vec::with_capacity(bytes.len());

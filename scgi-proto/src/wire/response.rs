@@ -306,7 +306,7 @@ impl Eq for Fields {}
 /// The three forms of a CGI response (RFC 3875 section 6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseKind {
-    /// A document, or any response that is no redirect.
+    /// A document, or any response that is not a redirect.
     Document,
     /// Another path of the same site, which the front server may fetch by itself.
     LocalRedirect,

@@ -113,7 +113,7 @@ mod tests {
     fn each_case_has_its_own_name_and_fits_the_table() {
         let mut names = HashSet::new();
         for (_, _, case) in numbered() {
-            assert!(names.insert(case.name), "{} stands twice", case.name);
+            assert!(names.insert(case.name), "{} appears twice", case.name);
             assert!(case.name.len() <= super::super::report::NAME_WIDTH, "{}", case.name);
             assert!(case.rule.len() <= super::super::report::RULE_WIDTH, "{}", case.rule);
         }

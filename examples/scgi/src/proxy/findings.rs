@@ -18,7 +18,7 @@ const APACHE_LINE: usize = 8190;
 /// Whoever closes sooner than this after its last byte has not waited for anything.
 const SHORT: Duration = Duration::from_secs(1);
 
-/// So much is shown of a line that is no field, in bytes.
+/// So much is shown of a line that is not a field, in bytes.
 const SHOWN: usize = 60;
 
 /// Everything that is odd about an exchange that has ended.

@@ -1,4 +1,4 @@
-//! The request decoder: the server side's ears.
+//! The request decoder: turns bytes into the events of a request.
 
 use bytes::{Buf, Bytes, BytesMut};
 

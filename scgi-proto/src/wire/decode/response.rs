@@ -1,4 +1,4 @@
-//! The response decoder: the client side's ears.
+//! The response decoder: turns bytes into the events of a response.
 
 use alloc::string::String;
 

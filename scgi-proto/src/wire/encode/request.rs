@@ -1,4 +1,4 @@
-//! The request encoder: the client side's voice.
+//! The request encoder: turns the events of a request into bytes.
 
 use bytes::{BufMut, BytesMut};
 use memchr::memchr;

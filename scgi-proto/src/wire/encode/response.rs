@@ -1,4 +1,4 @@
-//! The response encoder: the server side's voice.
+//! The response encoder: turns the events of a response into bytes.
 
 use bytes::{BufMut, BytesMut};
 
@@ -123,7 +123,7 @@ fn check_local_redirect(head: &ResponseHead) -> Result<(), EncodeError> {
     }
 }
 
-/// Checks everything, and gives the stated Content-Length.
+/// Checks everything, and returns the stated Content-Length.
 fn check(head: &ResponseHead) -> Result<Option<u64>, EncodeError> {
     if head.status().code() < 200 {
         return Err(EncodeError::InvalidStatus { code: head.status().code() });

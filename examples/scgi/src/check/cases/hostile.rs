@@ -42,7 +42,7 @@ pub(super) const PARAMS: &[Case] = &[
     Case {
         name: "CONTENT_LENGTH twice, the same",
         rule: "SCGI",
-        // No name may stand twice, but nothing is in doubt, and nginx can be made to send it.
+        // No name may appear twice, but nothing is in doubt, and nginx can be made to send it.
         expect: Either,
         severity: Should,
         play: Play::Once(|good| {
