@@ -147,7 +147,7 @@ fn status_and_text_of_every_error() {
         (MissingContentLength, bad, "CONTENT_LENGTH is absent or empty"),
         (ContentLengthNotFirst { offset: 3 }, bad, "not the first param"),
         (UnsupportedVersion { offset: 3 }, bad, "SCGI at offset 3 is not 1"),
-        (DuplicateScgi { offset: 3 }, bad, "SCGI appears twice at offset 3"),
+        (DuplicateScgi { offset: 3 }, bad, "SCGI appears twice; the second one is at offset 3"),
         (MissingScgi, bad, "SCGI is absent"),
         (DuplicateName { offset: 3 }, bad, "offset 3 appears twice"),
         (InvalidHttpContentLength { offset: 3 }, bad, "HTTP_CONTENT_LENGTH at offset 3"),
