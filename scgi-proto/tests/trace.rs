@@ -76,6 +76,81 @@ fn a_request_is_told_without_its_query_and_what_happens_in_it_is_within_its_span
     assert_eq!(begin().in_scope(|| 7), 7, "nobody listens");
 }
 
+/// The span of a request with this method and URI.
+fn span(method: &str, uri: &str) -> String {
+    let head = RequestHead::builder(method, uri).build();
+    told(|| Trace::begin(&head, None).in_scope(|| tracing::info!("x")))
+}
+
+#[test]
+fn a_uri_is_told_without_user_fragment_and_query_and_not_at_any_length() {
+    for (uri, shown) in [
+        ("http://user:secret@host/a?token=secret", "http://host/a"),
+        ("http://secret@x@host:80", "http://host:80"),
+        ("HTTPS://u:secret@[::1]/a@b", "HTTPS://[::1]/a@b"),
+        ("user:secret@host:443", "host:443"),
+        ("/a@b#secret", "/a@b"),
+        ("/a#b?secret", "/a"),
+        ("http://host?x@secret", "http://host"),
+        ("*", "*"),
+    ] {
+        let text = span("GET", uri);
+        assert!(text.contains(&format!("uri={shown}}}")), "{uri}: {text}");
+        assert!(!text.contains("secret"), "{uri}: {text}");
+    }
+    let long = "\u{1b}".repeat(250_000);
+    let text = span(&long, &format!("http://u@{long}"));
+    assert!(text.len() < 9000 && text.contains("... (248976 bytes more)"), "{}", text.len());
+    let text = span("GET", &format!("/{}", "a".repeat(1023)));
+    assert!(text.contains("aaaa}") && !text.contains("more"), "1 KiB is shown whole: {text}");
+}
+
+#[test]
+fn a_peer_that_leaves_is_no_warning() {
+    let begun = || {
+        let mut exchange = exchange(b"0:,");
+        exchange.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).expect("legal");
+        exchange.send(ResponseEvent::Body("data: 1\n\n".into())).expect("legal");
+        write(&mut exchange);
+        exchange
+    };
+    let finish = |exchange: &ServerExchange| told(|| begin().finish(exchange));
+    // It closed while the program had nothing to send, or a write failed.
+    let mut closed = begun();
+    closed.handle_read(0);
+    closed.abort();
+    let mut failed = begun();
+    failed.close();
+    for exchange in [&closed, &failed] {
+        let text = finish(exchange);
+        assert!(text.contains("DEBUG") && text.contains("the peer left status="), "{text}");
+    }
+    // The program broke it off.
+    let mut broken = begun();
+    broken.fail(Status::INTERNAL_SERVER_ERROR);
+    let text = finish(&broken);
+    assert!(text.contains("WARN") && text.contains("broken off status=200"), "{text}");
+
+    let reset = Error::Io(io::ErrorKind::ConnectionReset.into());
+    let text = told(|| Trace::failed(&reset, Some(&peer())));
+    assert!(text.contains("DEBUG") && !text.contains("WARN"), "{text}");
+}
+
+#[test]
+fn bytes_behind_the_body_are_a_warning() {
+    let input = include_bytes!("vectors/field/length_zero_and_body.scgi");
+    let text = told(|| begin().finish(&exchange(input)));
+    assert!(text.contains("WARN") && text.contains("surplus=20"), "{text}");
+    assert!(text.contains("chunked"), "{text}");
+    assert!(!told(|| begin().finish(&exchange(b"0:,"))).contains("surplus"));
+    let input = include_bytes!("vectors/field/length_minus_one.scgi");
+    let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
+    exchange.receive_slice(input);
+    let error = exchange.next_event().expect_err("no length").into();
+    let text = told(|| Trace::failed(&error, None));
+    assert!(text.contains("WARN") && text.contains("chunked upload"), "{text}");
+}
+
 #[test]
 fn how_a_request_ended() {
     let answered = told(|| {

@@ -1,5 +1,7 @@
 //! The codecs for [`tokio_util::codec::Framed`].
 
+use std::mem;
+
 use bytes::{BufMut, BytesMut};
 use scgi_proto::{
     Decode, Error, Limits, Policy, RequestDecoder, RequestEncoder, RequestEvent, ResponseDecoder,
@@ -8,6 +10,12 @@ use scgi_proto::{
 use tokio_util::codec::{Decoder, Encoder};
 
 /// The server's side: decodes [`RequestEvent`]s, encodes [`ResponseEvent`]s.
+///
+/// A codec is for one connection. It knows from the request's head that it was a HEAD request: the
+/// response then needs no body, and one is not written. A program that decodes with one codec and
+/// encodes with another calls [`for_head_request`](Self::for_head_request) on the second. A
+/// malformed request is an error, and nothing is answered: a program that wants the usual reply (400,
+/// 413 or 431) uses [`serve`](crate::serve()) or [`Connection`](crate::Connection).
 ///
 /// Stop reading at [`RequestEvent::End`]: the front server then waits for the reply, and a
 /// further read would wait for the front server. Close the stream after
@@ -30,6 +38,7 @@ use tokio_util::codec::{Decoder, Encoder};
 pub struct ServerCodec {
     decoder: RequestDecoder,
     encoder: ResponseEncoder,
+    is_head_request: bool,
 }
 
 impl ServerCodec {
@@ -37,7 +46,28 @@ impl ServerCodec {
     #[must_use]
     pub fn new(limits: Limits, policy: Policy) -> Self {
         let decoder = RequestDecoder::new(limits, policy);
-        Self { decoder, encoder: ResponseEncoder::default() }
+        Self { decoder, ..Self::default() }
+    }
+
+    /// A codec for the response to a HEAD request, whose head another codec has decoded.
+    #[must_use]
+    pub fn for_head_request(mut self) -> Self {
+        self.note_head_request();
+        self
+    }
+
+    fn note_head_request(&mut self) {
+        self.is_head_request = true;
+        self.encoder = mem::take(&mut self.encoder).for_head_request();
+    }
+
+    fn noted(&mut self, event: Option<RequestEvent>) -> Option<RequestEvent> {
+        if let Some(RequestEvent::Head(head)) = &event {
+            if head.method() == Some(b"HEAD") {
+                self.note_head_request();
+            }
+        }
+        event
     }
 }
 
@@ -46,11 +76,13 @@ impl Decoder for ServerCodec {
     type Error = Error;
 
     fn decode(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, Error> {
-        Ok(self.decoder.decode(src)?)
+        let event = self.decoder.decode(src)?;
+        Ok(self.noted(event))
     }
 
     fn decode_eof(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, Error> {
-        Ok(self.decoder.decode_eof(src)?)
+        let event = self.decoder.decode_eof(src)?;
+        Ok(self.noted(event))
     }
 }
 
@@ -62,7 +94,9 @@ impl Encoder<ResponseEvent> for ServerCodec {
             ResponseEvent::Head(head) => self.encoder.head(&head, dst)?,
             ResponseEvent::Body(chunk) => {
                 self.encoder.body(chunk.len())?;
-                dst.put(chunk);
+                if !self.is_head_request {
+                    dst.put(chunk);
+                }
             }
             ResponseEvent::End => self.encoder.finish()?,
         }
@@ -71,6 +105,10 @@ impl Encoder<ResponseEvent> for ServerCodec {
 }
 
 /// The client's side: encodes [`RequestEvent`]s, decodes [`ResponseEvent`]s.
+///
+/// A codec is for one connection. It knows from the request's head that it was a HEAD request: the
+/// response has no body then, whatever its Content-Length. A program that encodes with one codec and
+/// decodes with another calls [`for_head_request`](Self::for_head_request) on the second.
 #[derive(Debug, Default)]
 pub struct ClientCodec {
     decoder: ResponseDecoder,
@@ -82,6 +120,17 @@ impl ClientCodec {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         Self { decoder: ResponseDecoder::new(limits), encoder: RequestEncoder::default() }
+    }
+
+    /// A codec for the response to a HEAD request, whose head another codec has encoded.
+    #[must_use]
+    pub fn for_head_request(mut self) -> Self {
+        self.note_head_request();
+        self
+    }
+
+    fn note_head_request(&mut self) {
+        self.decoder = mem::take(&mut self.decoder).without_body();
     }
 }
 
@@ -103,7 +152,12 @@ impl Encoder<RequestEvent> for ClientCodec {
 
     fn encode(&mut self, event: RequestEvent, dst: &mut BytesMut) -> Result<(), Error> {
         match event {
-            RequestEvent::Head(head) => self.encoder.head(&head, dst)?,
+            RequestEvent::Head(head) => {
+                self.encoder.head(&head, dst)?;
+                if head.method() == Some(b"HEAD") {
+                    self.note_head_request();
+                }
+            }
             RequestEvent::Body(chunk) => {
                 self.encoder.body(chunk.len())?;
                 dst.put(chunk);

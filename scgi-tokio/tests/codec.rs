@@ -9,7 +9,7 @@ use scgi_tokio::{
     ServerCodec, Status,
 };
 use tokio::io::AsyncWriteExt;
-use tokio_util::codec::{Encoder, Framed};
+use tokio_util::codec::{Decoder, Encoder, Framed};
 
 async fn next<S: Stream + Unpin>(stream: &mut S) -> Option<S::Item> {
     std::future::poll_fn(|cx| std::pin::Pin::new(&mut *stream).poll_next(cx)).await
@@ -62,6 +62,51 @@ async fn captures_of_front_servers() {
         }
     }
     assert!(count > 100, "{count} captures");
+}
+
+/// What a codec does with the bytes of a response, to which the peer closes.
+fn decoded(codec: &mut ClientCodec, response: &str) -> Result<Vec<ResponseEvent>, Error> {
+    let mut buf = bytes::BytesMut::from(response);
+    let mut events = Vec::new();
+    while let Some(event) = codec.decode_eof(&mut buf)? {
+        events.push(event);
+    }
+    Ok(events)
+}
+
+#[test]
+fn a_head_request_has_a_response_without_a_body_on_both_sides() -> Result<(), Error> {
+    let stated = ResponseHead::new(Status::OK).with_field("Content-Length", "5");
+    let limits = scgi_tokio::Limits::default();
+    for (method, is_head) in [("HEAD", true), ("GET", false)] {
+        let head = RequestHead::builder(method, "/").build();
+        let mut client = ClientCodec::new(limits);
+        let mut request = bytes::BytesMut::new();
+        client.encode(RequestEvent::Head(head), &mut request)?;
+        client.encode(RequestEvent::End, &mut request)?;
+
+        let mut server = ServerCodec::new(limits, scgi_tokio::Policy::default());
+        assert!(matches!(server.decode(&mut request)?, Some(RequestEvent::Head(_))));
+        let mut response = bytes::BytesMut::new();
+        server.encode(ResponseEvent::Head(stated.clone()), &mut response)?;
+        let without_body = response.clone();
+        // One that answers as to GET writes a body, which does not reach the wire.
+        server.encode(ResponseEvent::Body("hello".into()), &mut response)?;
+        server.encode(ResponseEvent::End, &mut response)?;
+        assert_eq!(response == without_body, is_head, "{method}");
+        let text = std::str::from_utf8(&without_body).expect("text");
+        let events = decoded(&mut client, text);
+        assert_eq!(events.is_ok(), is_head, "{method}: {events:?}");
+
+        let mut server = ServerCodec::default();
+        if is_head {
+            server = server.for_head_request();
+            assert!(decoded(&mut ClientCodec::new(limits).for_head_request(), text).is_ok());
+        }
+        server.encode(ResponseEvent::Head(stated.clone()), &mut response)?;
+        assert_eq!(server.encode(ResponseEvent::End, &mut response).is_ok(), is_head, "{method}");
+    }
+    Ok(())
 }
 
 #[tokio::test]

@@ -4,10 +4,15 @@
 //! for every runtime. Without the feature `tracing` all of it does nothing, so that adapters need
 //! not ask.
 //!
+//! Of a method and a URI at most 1 KiB is shown, and of a URI no query, no fragment and no name and
+//! password of a user.
+//!
 //! - A span `request` around the handler: `method`, `uri` without its query, `peer`. Its level is
 //!   ERROR, so that whatever happens within tells its request.
-//! - An event at its end (DEBUG, or WARN if the server itself refused it): `status`, `received`
-//!   and `sent` in bytes, `seconds`.
+//! - An event at its end (DEBUG, or WARN if the server itself refused it or the program broke it
+//!   off): `status`, `received` and `sent` in bytes, `seconds`. A peer that leaves before it has the
+//!   whole reply is logged at DEBUG: it is a browser that closed a page.
+//! - A warning if bytes come behind the body: the front server states a wrong length.
 //! - Events (WARN) for what was refused or closed with the reason, for handlers that fail or
 //!   panic, for peers that may not connect, for failed accepts (once until one succeeds) and for
 //!   a listener that others than this machine can reach.
@@ -34,7 +39,8 @@ mod with {
     use crate::error::Error;
     use crate::exchange::peer::Peer;
     use crate::exchange::server::ServerExchange;
-    use crate::wire::escape::Escaped;
+    use crate::wire::escape::Bounded;
+    use crate::wire::path::{authority_len, split_scheme};
     use crate::wire::request::RequestHead;
     use crate::wire::response::Status;
 
@@ -51,18 +57,51 @@ mod with {
         begun: Instant,
     }
 
+    /// At most so many bytes of a method and a URI are shown.
+    const SHOWN: usize = 1024;
+
+    /// At most so many bytes of an error of the program, which may have what a peer sent.
+    const SHOWN_REASON: usize = 4 * 1024;
+
+    /// A URI without what is nobody else's: query, fragment, and a user's name and password.
+    struct ShownUri<'a>(&'a [u8]);
+
+    impl fmt::Display for ShownUri<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            let end = self.0.iter().position(|byte| matches!(byte, b'?' | b'#'));
+            let uri = &self.0[..end.unwrap_or(self.0.len())];
+            let (scheme, rest) = split_scheme(uri).unwrap_or_else(|| uri.split_at(0));
+            let authority = &rest[..authority_len(rest)];
+            let user = authority.iter().rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+            Bounded { bytes: scheme, max: SHOWN }.fmt(f)?;
+            Bounded { bytes: &rest[user..], max: SHOWN - scheme.len().min(SHOWN) }.fmt(f)
+        }
+    }
+
+    /// Whether an error only says that the peer closed or broke the connection, as a browser does
+    /// whose user left.
+    fn means_peer_left(error: &Error) -> bool {
+        use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+        match error {
+            Error::Closed => true,
+            Error::Io(error) => matches!(
+                error.kind(),
+                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected
+            ),
+            _ => false,
+        }
+    }
+
     impl Trace {
         /// Opens the span of a request.
         #[must_use]
         pub fn begin(head: &RequestHead, peer: Option<&Peer>) -> Self {
-            let uri = head.request_uri().unwrap_or_default();
-            // A query may hold what nobody else should read.
-            let path = uri.split(|&byte| byte == b'?').next().unwrap_or_default();
+            let method = head.method().unwrap_or_default();
             let span = error_span!(
                 target: "scgi",
                 "request",
-                method = %Escaped(head.method().unwrap_or_default()),
-                uri = %Escaped(path),
+                method = %Bounded { bytes: method, max: SHOWN },
+                uri = %ShownUri(head.request_uri().unwrap_or_default()),
                 peer = Empty,
             );
             if let Some(peer) = peer.filter(|_| !span.is_disabled()) {
@@ -87,7 +126,21 @@ mod with {
             let (received, sent) = exchange.traffic();
             let status = exchange.status().map(Status::code);
             let seconds = request.begun.elapsed().as_secs_f64();
+            let surplus = exchange.surplus();
+            if surplus > 0 && exchange.refusal().is_none() {
+                self.in_scope(|| {
+                    warn!(
+                        target: "scgi",
+                        surplus,
+                        "bytes came behind the body that CONTENT_LENGTH states: let the front \
+                         server buffer uploads, above all chunked ones"
+                    );
+                });
+            }
             self.in_scope(|| match exchange.refusal() {
+                _ if exchange.has_peer_left() => {
+                    debug!(target: "scgi", status, received, sent, seconds, "the peer left");
+                }
                 Some(_) => {
                     warn!(target: "scgi", status, received, sent, seconds, "refused");
                 }
@@ -101,9 +154,11 @@ mod with {
         /// Tells why a connection got no answer from the handler.
         pub fn failed(error: &Error, peer: Option<&Peer>) {
             let peer = peer.map(ToString::to_string);
-            match core::error::Error::source(error) {
-                Some(reason) => warn!(target: "scgi", peer, %reason, "{error}"),
-                None => warn!(target: "scgi", peer, "{error}"),
+            match (core::error::Error::source(error), means_peer_left(error)) {
+                (Some(reason), true) => debug!(target: "scgi", peer, %reason, "{error}"),
+                (Some(reason), false) => warn!(target: "scgi", peer, %reason, "{error}"),
+                (None, true) => debug!(target: "scgi", peer, "{error}"),
+                (None, false) => warn!(target: "scgi", peer, "{error}"),
             }
         }
 
@@ -117,7 +172,7 @@ mod with {
             }
             let sources = core::iter::successors(error.source(), |error| error.source());
             let reason = sources.fold(error.to_string(), |text, error| format!("{text}: {error}"));
-            let reason = Escaped(reason.as_bytes());
+            let reason = Bounded { bytes: reason.as_bytes(), max: SHOWN_REASON };
             warn!(target: "scgi", %reason, "the program failed");
         }
 
@@ -125,7 +180,8 @@ mod with {
         pub fn panicked(panic: &(dyn Any + Send)) {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-            let reason = Escaped(text.unwrap_or("(no text)").as_bytes());
+            let bytes = text.unwrap_or("(no text)").as_bytes();
+            let reason = Bounded { bytes, max: SHOWN_REASON };
             warn!(target: "scgi", %reason, "the program panicked");
         }
 

@@ -1,5 +1,7 @@
 //! Buffers that one connection leaves to the next.
 
+use core::fmt;
+
 use bytes::BytesMut;
 
 /// The buffers of an [`ServerExchange`](crate::ServerExchange) that has ended, for the next one: a server
@@ -21,7 +23,7 @@ use bytes::BytesMut;
 ///     memory = exchange.take_memory();
 /// }
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Buffers {
     pub(crate) input: BytesMut,
     pub(crate) output: BytesMut,
@@ -33,6 +35,16 @@ const KEEP: usize = 16 * 1024;
 /// Room for a typical head several times, so that the buffer lasts for some requests before it
 /// has to be looked at.
 const ROOM: usize = 4 * 1024;
+
+/// Without the bytes, which may hold secrets.
+impl fmt::Debug for Buffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Buffers")
+            .field("input_capacity", &self.input.capacity())
+            .field("output_capacity", &self.output.capacity())
+            .finish()
+    }
+}
 
 impl Buffers {
     pub(crate) fn new(input: BytesMut, output: BytesMut) -> Self {

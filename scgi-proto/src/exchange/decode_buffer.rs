@@ -1,5 +1,7 @@
 //! The driver that every adapter's read loop is built on: a decoder and its buffer.
 
+use core::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 use crate::wire::decode::{Decode, RequestDecoder};
@@ -34,13 +36,23 @@ use crate::wire::error::DecodeError;
 /// assert!(matches!(event, Some(RequestEvent::Head(_))));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug)]
 pub struct DecodeBuffer<D> {
     decoder: D,
     buf: BytesMut,
     /// Bytes of `buf` that have been read; the rest is room lent out by `unfilled`.
     filled: usize,
     eof: bool,
+}
+
+/// Without the bytes that were read, which may hold secrets.
+impl<D: fmt::Debug> fmt::Debug for DecodeBuffer<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DecodeBuffer")
+            .field("decoder", &self.decoder)
+            .field("filled", &self.filled)
+            .field("eof", &self.eof)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<D: Decode> DecodeBuffer<D> {

@@ -389,6 +389,15 @@ impl ServerExchange {
         self.received.saturating_sub(self.request_len)
     }
 
+    /// Whether the peer left before it had the whole reply of the program: it closed its side
+    /// although it should wait, or the stream failed.
+    #[must_use]
+    pub fn has_peer_left(&self) -> bool {
+        let has_closed = self.receiver.is_eof() && !self.ignore_client_abort;
+        let has_failed = self.phase == Phase::Closed { reset: false };
+        self.refusal.is_none() && !self.is_reply_written() && (has_closed || has_failed)
+    }
+
     /// Bytes received and sent so far.
     #[must_use]
     pub fn traffic(&self) -> (u64, u64) {

@@ -1,6 +1,8 @@
 //! What is to be written and has not been yet: heads and small chunks together, a large chunk
 //! beside them.
 
+use core::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 
 /// Chunks up to this size are copied behind what is there: no dearer than a second slice, and much
@@ -10,11 +12,21 @@ const COPY_BELOW: usize = 4 * 1024;
 /// More than this is not gathered: a write of it costs little more than the bytes themselves.
 const FULL: usize = 16 * 1024;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct WriteBuffer {
     /// Written first.
     pub(crate) out: BytesMut,
     chunk: Bytes,
+}
+
+/// Without the bytes, which may hold secrets.
+impl fmt::Debug for WriteBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WriteBuffer")
+            .field("out_len", &self.out.len())
+            .field("chunk_len", &self.chunk.len())
+            .finish()
+    }
 }
 
 impl WriteBuffer {

@@ -32,6 +32,26 @@ impl fmt::Debug for Escaped<'_> {
     }
 }
 
+/// Escaped bytes of which no more than `max` are shown, counted before they are escaped: a log line
+/// is not as long as a peer likes.
+#[cfg(feature = "tracing")]
+pub(crate) struct Bounded<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) max: usize,
+}
+
+#[cfg(feature = "tracing")]
+impl fmt::Display for Bounded<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.bytes.split_at_checked(self.max) {
+            Some((start, rest)) if !rest.is_empty() => {
+                write!(f, "{}... ({} bytes more)", Escaped(start), rest.len())
+            }
+            _ => Escaped(self.bytes).fmt(f),
+        }
+    }
+}
+
 /// Whether the value of this param or field must not be shown: cookies, credentials and the usual
 /// API keys.
 ///

@@ -231,12 +231,22 @@ impl fmt::Debug for RequestHead {
 /// let head = RequestHeadBuilder::default().param("A", "1").param("A", "2").append("A", "3").build();
 /// assert!(head.params().get_all("A").eq([b"2", b"3"]));
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct RequestHeadBuilder {
     block: Vec<u8>,
     /// As in [`Params`].
     nuls: Vec<u32>,
     content_length: u64,
+}
+
+/// As [`RequestHead`]: control bytes are escaped, and values that hold secrets are hidden.
+impl fmt::Debug for RequestHeadBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHeadBuilder")
+            .field("params", &Params::new(self.block.clone().into(), self.nuls.clone()))
+            .field("content_length", &self.content_length)
+            .finish()
+    }
 }
 
 impl RequestHeadBuilder {
