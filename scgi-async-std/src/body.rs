@@ -1,7 +1,6 @@
 //! Bodies of requests and responses: bytes at hand, or streamed.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -81,9 +80,9 @@ impl Body {
     /// What went wrong with the connection or with the source of the body.
     ///
     /// # Cancel safety
-    /// Safe: nothing is lost.
+    /// Safe: nothing is lost, and the deadline of the body ends.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        poll_fn(|cx| self.poll_chunk(cx)).await.transpose()
+        self.driver.chunk().await.transpose()
     }
 
     /// As [`chunk`](Self::chunk), to be polled.

@@ -1,24 +1,26 @@
 //! The streams of futures-io and a runtime's timer, as the drivers of the core want them.
 
+#[cfg(feature = "net")]
 use std::any::Any;
 use std::io::{self, IoSlice};
-#[cfg(unix)]
+#[cfg(all(feature = "net", unix))]
 use std::net::TcpStream;
-#[cfg(unix)]
+#[cfg(all(feature = "net", unix))]
 use std::os::fd::{AsFd, BorrowedFd};
-#[cfg(unix)]
+#[cfg(all(feature = "net", unix))]
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-#[cfg(unix)]
+#[cfg(all(feature = "net", unix))]
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
-use scgi_proto::driver::{self, Advice};
-#[cfg(unix)]
+use scgi_proto::driver;
+#[cfg(all(feature = "net", unix))]
 use scgi_proto::socket::{has_peer_left, read_at_once, write_at_once};
 
+#[cfg(feature = "net")]
 use crate::stream::Stream;
 
 /// A stream of futures-io.
@@ -51,30 +53,31 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
         Pin::new(&mut self.0).poll_close(cx)
     }
 
-    fn advise(&self, advice: Advice) {
+    #[cfg(feature = "net")]
+    fn advise(&self, advice: driver::Advice) {
         if let Some(stream) = (&self.0 as &dyn Any).downcast_ref::<Stream>() {
             stream.advise(advice);
         }
     }
 
-    #[cfg(unix)]
+    #[cfg(all(feature = "net", unix))]
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
         self.socket().map_or(Ok(None), |socket| read_at_once(socket, buf))
     }
 
-    #[cfg(unix)]
+    #[cfg(all(feature = "net", unix))]
     fn try_write(&mut self, first: &[u8], second: &[u8]) -> io::Result<Option<usize>> {
         let bufs = [IoSlice::new(first), IoSlice::new(second)];
         self.socket().map_or(Ok(None), |socket| write_at_once(socket, &bufs))
     }
 
-    #[cfg(unix)]
+    #[cfg(all(feature = "net", unix))]
     fn has_peer_left(&self) -> bool {
         self.socket().is_some_and(has_peer_left)
     }
 }
 
-#[cfg(unix)]
+#[cfg(all(feature = "net", unix))]
 impl<IO: 'static> Transport<IO> {
     /// The socket, if the stream is one: for calls that the runtime need not know of.
     fn socket(&self) -> Option<BorrowedFd<'_>> {

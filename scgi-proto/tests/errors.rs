@@ -86,8 +86,16 @@ fn encode_errors() -> Vec<EncodeError> {
     ]
 }
 
-const TIMEOUTS: [Timeout; 5] =
-    [Timeout::Head, Timeout::Body, Timeout::Write, Timeout::Request, Timeout::Drain];
+const TIMEOUTS: [Timeout; 8] = [
+    Timeout::Head,
+    Timeout::Body,
+    Timeout::BodyRate,
+    Timeout::Unread,
+    Timeout::Write,
+    Timeout::WriteRate,
+    Timeout::Request,
+    Timeout::Drain,
+];
 
 #[test]
 fn each_has_its_own_text() {

@@ -24,6 +24,8 @@ fn config() -> ConnectionConfig {
         .with_write_timeout(s(30))
         .with_drain_timeout(s(5))
         .with_drain_limit(100)
+        .with_min_body_rate(0)
+        .with_min_write_rate(0)
 }
 
 fn exchange(input: &[u8]) -> ServerExchange {
@@ -310,6 +312,9 @@ fn a_peer_that_takes_nothing() {
     exchange.send(body("hello")).expect("queued");
     exchange.handle_write_blocked(s(300));
     exchange.handle_write_blocked(s(310));
+    assert_eq!(exchange.poll_timeout(), Some(s(301)), "then the system is asked");
+    assert!(exchange.last_tries(s(301)).write);
+    assert_eq!(exchange.handle_timeout(s(301)), None);
     assert_eq!(exchange.poll_timeout(), Some(s(330)));
     exchange.handle_written(3);
     assert_eq!(exchange.poll_timeout(), None, "a byte ends the wait");

@@ -57,9 +57,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
     ///
     /// # Cancel safety
-    /// Safe: received bytes stay in the connection.
+    /// Safe: received bytes stay in the connection, and the deadline of the body ends.
     pub async fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
-        poll_fn(|cx| self.poll_next_event(cx)).await
+        self.driver.next_event().await
     }
 
     /// As [`next_event`](Self::next_event), to be polled.

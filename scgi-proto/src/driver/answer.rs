@@ -16,7 +16,6 @@ use super::connection::Connection;
 use super::trace::Trace;
 use super::transport::{Clock, Transport};
 use crate::error::Error;
-use crate::exchange::timeout::Timeout;
 use crate::message::{IntoResponse, Request, Response};
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::request::RequestHead;
@@ -69,6 +68,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             Some(mut body) => poll_fn(|cx| self.poll_send(&mut upload, &mut body, cx)).await,
             None => Ok(()),
         };
+        if result.is_ok() && upload.is_open() {
+            // Another task may still read the request.
+            result = poll_fn(|cx| self.poll_flush_and_feed(&mut upload, cx)).await;
+        }
         drop(upload);
         while result.is_ok() || !self.exchange.is_closed() {
             let finished = poll_fn(|cx| self.poll_finish(cx)).await;
@@ -102,7 +105,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         upload.poll_wanted(self, cx);
         loop {
             let poll = || self.in_scope(|| call.as_mut().poll(cx).map(F::Output::into_response));
-            match catch_unwind(AssertUnwindSafe(poll)) {
+            let polled = catch_unwind(AssertUnwindSafe(poll));
+            upload.notice_late(self);
+            match polled {
                 Ok(Poll::Ready(Ok(response))) => {
                     return Poll::Ready(Ok(self.begin_reply(response)));
                 }
@@ -116,25 +121,61 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     return Poll::Ready(Ok(None));
                 }
             }
-            if upload.poll(self, cx).is_pending() {
-                break;
+            match ready!(self.poll_wait(upload, cx)) {
+                Ok(()) => {}
+                // The exchange itself has replied, to a request that took too long.
+                Err(Error::Timeout(_)) => return Poll::Ready(Ok(None)),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        // The exchange itself has replied, to a request that took too long.
-        ready!(self.poll_ended(cx))?;
-        Poll::Ready(Ok(None))
     }
 
-    /// What ends a wait for the program: a deadline, or that the peer is gone.
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<Result<Timeout, Error>> {
-        // If it is the program that waits, for a chunk, the read has been polled under its deadline.
-        if self.exchange.waits_for_body() {
-            return Poll::Pending;
+    /// While the program works: serves its demand for the body, discards what it cannot ask for,
+    /// and looks after deadlines. Ready if the program may go on, or with what ends the wait for it.
+    fn poll_wait(
+        &mut self,
+        upload: &mut BodyFeed,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if upload.poll(self, cx).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            if self.exchange.is_lost() {
+                return Poll::Ready(Err(Error::Closed));
+            }
+            if let Poll::Ready(error) = self.poll_unasked(cx) {
+                return Poll::Ready(Err(error));
+            }
+            let acted = ready!(self.poll_deadline(cx));
+            upload.take_timeout(self, acted)?;
+            if self.exchange.is_body_late() {
+                // Its reader may be the program.
+                return Poll::Ready(Ok(()));
+            }
         }
-        if let Poll::Ready(error) = self.poll_gone(cx) {
-            return Poll::Ready(Err(error));
+    }
+
+    /// Writes what is queued, and serves the demand for the request's body meanwhile.
+    fn poll_flush_and_feed(
+        &mut self,
+        upload: &mut BodyFeed,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        loop {
+            if let Poll::Ready(written) = self.poll_write(cx) {
+                return Poll::Ready(written);
+            }
+            while upload.poll(self, cx).is_ready() {}
+            if self.exchange.is_closed() {
+                return Poll::Ready(Err(Error::Closed));
+            }
+            if let Poll::Ready(error) = self.poll_unasked(cx) {
+                return Poll::Ready(Err(error));
+            }
+            let acted = ready!(self.poll_deadline(cx));
+            upload.take_timeout(self, acted)?;
         }
-        self.poll_deadline(cx).map(Ok)
     }
 
     /// Queues the head of a response and gives its body, if the head can be sent.
@@ -204,26 +245,25 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             // Bytes at hand wait for the end: if they are too few, a 500 can take their place. Small
             // chunks that are there leave together.
             if body.is_streamed() && self.exchange.is_full() {
-                ready!(self.poll_flush(cx)).map_err(Failed::Stream)?;
+                ready!(self.poll_flush_and_feed(upload, cx)).map_err(Failed::Stream)?;
             }
             let poll = || self.in_scope(|| body.poll_chunk(cx));
-            match catch_unwind(AssertUnwindSafe(poll)) {
+            let polled = catch_unwind(AssertUnwindSafe(poll));
+            upload.notice_late(self);
+            match polled {
                 Ok(Poll::Ready(chunk)) => {
                     // Of a reply that flows, nothing waits for a timer.
-                    self.check_deadline().map_err(Failed::Stream)?;
+                    let acted = self.check_deadline();
+                    upload.take_timeout(self, acted).map_err(Failed::Stream)?;
                     return Poll::Ready(chunk.transpose().map_err(Failed::Body));
                 }
                 Ok(Poll::Pending) => {}
                 Err(panic) => return Poll::Ready(Err(Failed::Panic(panic))),
             }
             self.exchange.flush();
-            ready!(self.poll_flush(cx)).map_err(Failed::Stream)?;
-            if upload.poll(self, cx).is_pending() {
-                break;
-            }
+            ready!(self.poll_flush_and_feed(upload, cx)).map_err(Failed::Stream)?;
+            ready!(self.poll_wait(upload, cx)).map_err(Failed::Stream)?;
         }
-        let error = ready!(self.poll_ended(cx)).map_or_else(|gone| gone, Error::from);
-        Poll::Ready(Err(Failed::Stream(error)))
     }
 }
 

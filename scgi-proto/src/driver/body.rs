@@ -1,7 +1,7 @@
 //! The body that adapters wrap: bytes at hand, or a stream of chunks to be polled.
 
 use core::fmt;
-use core::future::poll_fn;
+use core::future::Future;
 use core::num::NonZeroU64;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -63,6 +63,32 @@ impl Length {
 
     fn get(self) -> Option<u64> {
         self.0.map(|complement| !complement.get())
+    }
+}
+
+/// The next chunk of a body; made by [`Body::chunk`].
+#[derive(Debug)]
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct NextChunk<'a> {
+    body: &'a mut Body,
+    waits: bool,
+}
+
+impl Future for NextChunk<'_> {
+    type Output = Option<Result<Bytes, Error>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let chunk = self.body.poll_chunk(cx);
+        self.waits = chunk.is_pending();
+        chunk
+    }
+}
+
+impl Drop for NextChunk<'_> {
+    fn drop(&mut self) {
+        if self.waits {
+            self.body.withdraw();
+        }
     }
 }
 
@@ -136,6 +162,19 @@ impl Body {
         Poll::Ready(chunk)
     }
 
+    /// As [`poll_chunk`](Self::poll_chunk), as a future. Dropped before it is ready, it takes back
+    /// what it asked for: the deadline of the body then ends.
+    pub fn chunk(&mut self) -> NextChunk<'_> {
+        NextChunk { body: self, waits: false }
+    }
+
+    /// Reports that no one waits for the next chunk any more, although it was polled for.
+    fn withdraw(&mut self) {
+        if let More::Pipe(pipe) = &mut self.more {
+            pipe.withdraw();
+        }
+    }
+
     #[inline]
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
@@ -182,7 +221,7 @@ impl Body {
     /// # Cancel safety
     /// Safe: a later call goes on.
     pub async fn discard(&mut self) -> Result<(), Error> {
-        while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
+        while let Some(chunk) = self.chunk().await {
             chunk?;
         }
         Ok(())
@@ -198,7 +237,7 @@ impl Body {
     /// What was read is lost: the body is gone with the future.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
         let mut all = BodyCollector::new(limit, self.len())?;
-        while let Some(chunk) = poll_fn(|cx| self.poll_chunk(cx)).await {
+        while let Some(chunk) = self.chunk().await {
             all.push(chunk?)?;
         }
         Ok(all.finish())

@@ -8,6 +8,7 @@ use super::body::Body;
 use super::connection::Connection;
 use super::pipe::{Demand, PipeWriter, body_pipe};
 use super::transport::{Clock, Transport};
+use crate::error::Error;
 use crate::exchange::server::ServerExchange;
 use crate::wire::event::RequestEvent;
 
@@ -36,6 +37,11 @@ impl BodyFeed {
         (Body::from_pipe(first, reader, len), Self { pipe: Some(writer) })
     }
 
+    /// Whether someone may still read the body.
+    pub(super) fn is_open(&self) -> bool {
+        self.pipe.is_some()
+    }
+
     /// Serves the handler's demand once; ready if it may go on with what it got.
     pub(super) fn poll<T: Transport, C: Clock>(
         &mut self,
@@ -43,15 +49,22 @@ impl BodyFeed {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let Some(pipe) = &mut self.pipe else { return Poll::Pending };
-        match ready!(pipe.poll_demand(cx)) {
-            Demand::Chunk => {}
-            Demand::Nothing => {
-                *self = Self::default();
+        match pipe.poll_demand(cx) {
+            Poll::Ready(Demand::Chunk) => {
+                connection.exchange.handle_body_asked();
+                self.poll_chunk(connection, cx)
+            }
+            Poll::Ready(Demand::Nothing) => {
+                self.pipe = None;
                 connection.exchange.handle_body_unwanted();
-                return Poll::Pending;
+                Poll::Pending
+            }
+            Poll::Pending => {
+                let Connection { exchange, clock, .. } = connection;
+                exchange.handle_body_held(|| clock.now());
+                Poll::Pending
             }
         }
-        self.poll_chunk(connection, cx)
     }
 
     /// Serves a demand that had to wait, as the handler would be polled in vain until it is.
@@ -62,7 +75,7 @@ impl BodyFeed {
         cx: &mut Context<'_>,
     ) {
         if connection.exchange.waits_for_body() {
-            let _ = self.poll_chunk(connection, cx);
+            let _ = self.poll(connection, cx);
         }
     }
 
@@ -73,17 +86,50 @@ impl BodyFeed {
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         let Some(pipe) = &mut self.pipe else { return Poll::Pending };
-        match ready!(connection.poll_next_event(cx)) {
+        match ready!(connection.poll_read_event(cx)) {
             Ok(Some(RequestEvent::Body(chunk))) => pipe.send(chunk),
             Ok(_) => {
                 pipe.end(Ok(()));
                 self.pipe = None;
             }
             Err(error) => {
+                connection.report(&error);
                 pipe.end(Err(error));
                 self.pipe = None;
             }
         }
         Poll::Ready(())
+    }
+
+    /// Hands a deadline that has passed to the reader of the body, if it is one of the body and
+    /// the reader does not know yet. Otherwise it stays an error.
+    pub(super) fn take_timeout<T: Transport, C: Clock>(
+        &mut self,
+        connection: &Connection<T, C>,
+        result: Result<(), Error>,
+    ) -> Result<(), Error> {
+        match (result, &mut self.pipe) {
+            (Err(error @ Error::Timeout(_)), Some(pipe)) if connection.exchange.is_body_late() => {
+                connection.report(&error);
+                pipe.end(Err(error));
+                Ok(())
+            }
+            (result, _) => result,
+        }
+    }
+
+    /// Lets the exchange know if the reader now knows that the body is late.
+    #[inline]
+    pub(super) fn notice_late<T: Transport, C: Clock>(
+        &mut self,
+        connection: &mut Connection<T, C>,
+    ) {
+        if connection.exchange.is_body_late() {
+            let Some(pipe) = &mut self.pipe else { return };
+            if pipe.is_error_taken() {
+                self.pipe = None;
+                connection.exchange.handle_late_body_noticed();
+            }
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! The server side of one connection: an [`ServerExchange`] with its stream and its time.
 
 use core::fmt;
+use core::future::Future;
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::boxed::Box;
@@ -17,7 +19,6 @@ use crate::error::Error;
 use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
 use crate::exchange::server::ServerExchange;
-use crate::exchange::timeout::Timeout;
 use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::response::Status;
@@ -28,10 +29,10 @@ use crate::wire::response::Status;
 /// All progress is kept here and none in futures, so whatever is built on it can be cancelled.
 /// An adapter wraps it with `async` methods; [`answer`](Self::answer) runs a handler on it.
 pub struct Connection<T, C> {
-    outlet: FlushingTransport<T>,
+    pub(super) outlet: FlushingTransport<T>,
     /// [`Transport::advise`], also where the trait is not at hand: when a connection is dropped.
     advise: fn(&T, Advice),
-    clock: C,
+    pub(super) clock: C,
     pub(super) exchange: ServerExchange,
     counted: Option<ConnectionGuard>,
     /// Boxed, as few servers ask.
@@ -79,29 +80,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// Ready if the server needs the place of a connection whose head has not come.
-    fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
+    pub(super) fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
         match &mut self.counted {
             Some(counted) if self.exchange.body_remaining().is_none() => counted.poll_evicted(cx),
             _ => Poll::Pending,
-        }
-    }
-
-    /// Whether a deadline has passed: where nothing has to wait, no timer tells.
-    ///
-    /// # Errors
-    /// The deadline, after the exchange has acted on it.
-    pub(super) fn check_deadline(&mut self) -> Result<(), Error> {
-        self.exchange.check_timeout(|| self.clock.now()).map_or(Ok(()), |late| Err(late.into()))
-    }
-
-    /// Ready when a deadline has passed, after the exchange has acted on it.
-    pub(super) fn poll_deadline(&mut self, cx: &mut Context<'_>) -> Poll<Timeout> {
-        loop {
-            let Some(at) = self.exchange.poll_timeout() else { return Poll::Pending };
-            ready!(self.clock.poll_until(cx, at));
-            if let Some(timeout) = self.exchange.handle_timeout(self.clock.now()) {
-                return Poll::Ready(timeout);
-            }
         }
     }
 }
@@ -119,12 +101,41 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     ) -> Poll<Result<Option<RequestEvent>, Error>> {
         let event = self.poll_event(cx);
         if let Poll::Ready(Err(error)) = &event {
-            self.in_scope(|| Trace::failed(error, self.peer.as_deref()));
+            self.report(error);
         }
         event
     }
 
+    /// Logs an error of reading.
+    pub(super) fn report(&self, error: &Error) {
+        self.in_scope(|| Trace::failed(error, self.peer.as_deref()));
+    }
+
+    /// Waits as [`poll_next_event`](Self::poll_next_event), as a future. Dropped before it is
+    /// ready, it ends the deadline of the body.
+    pub fn next_event(&mut self) -> NextEvent<'_, T, C> {
+        NextEvent { connection: self }
+    }
+
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestEvent>, Error>> {
+        loop {
+            if let Poll::Ready(event) = self.poll_read_event(cx) {
+                return Poll::Ready(event);
+            }
+            ready!(self.poll_deadline(cx))?;
+        }
+    }
+
+    /// As [`poll_event`](Self::poll_event), without a look at the deadlines of a wait.
+    pub(super) fn poll_read_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<RequestEvent>, Error>> {
+        let had_to_wait = self.exchange.waits_for_body();
+        let mut now = None;
+        if had_to_wait {
+            self.exchange.handle_waited(*now.insert(self.clock.now()));
+        }
         loop {
             // Of a body that flows, nothing is in the buffer.
             let chunk_limit = self.exchange.chunk_limit();
@@ -137,11 +148,10 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     return Poll::Ready(Ok(None));
                 }
             }
-            let had_to_wait = self.exchange.waits_for_body();
             match self.poll_fill(chunk_limit, cx)? {
                 Poll::Ready(None) => {}
                 Poll::Ready(Some(chunk)) => {
-                    // The timer tells of what passed while it waited.
+                    // The timer reports what passed while it waited.
                     if !had_to_wait {
                         self.check_deadline()?;
                     }
@@ -152,9 +162,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                         self.exchange.close();
                         return Poll::Ready(Err(Error::Closed));
                     }
-                    self.exchange.handle_read_blocked(self.clock.now());
-                    let timeout = ready!(self.poll_deadline(cx));
-                    return Poll::Ready(Err(timeout.into()));
+                    let now = now.unwrap_or_else(|| self.clock.now());
+                    self.exchange.handle_read_blocked(now);
+                    return Poll::Pending;
                 }
             }
         }
@@ -207,9 +217,28 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     /// Writes what is to be written now.
     ///
+    /// While the peer does not take it, what the peer sends is read and thrown away, if no one can
+    /// ask for it any more: many a peer reads only when it has sent all.
+    ///
     /// # Errors
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
     pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            if let Poll::Ready(written) = self.poll_write(cx) {
+                return Poll::Ready(written);
+            }
+            if let Poll::Ready(error) = self.poll_unasked(cx) {
+                return Poll::Ready(Err(error));
+            }
+            ready!(self.poll_deadline(cx))?;
+        }
+    }
+
+    /// As [`poll_flush`](Self::poll_flush), without a look at the input and the deadlines.
+    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.exchange.waits_for_write() {
+            self.exchange.handle_waited(self.clock.now());
+        }
         loop {
             let held_back = self.outlet.is_unflushed();
             let step = if self.exchange.wants_write() {
@@ -235,8 +264,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 }
                 Poll::Pending => {
                     self.exchange.handle_write_blocked(self.clock.now());
-                    let timeout = ready!(self.poll_deadline(cx));
-                    return Poll::Ready(Err(timeout.into()));
+                    return Poll::Pending;
                 }
             }
         }
@@ -255,6 +283,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// # Errors
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
     pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        // The program has answered: whatever it held of the body, it cannot read on.
+        self.exchange.handle_body_unwanted();
         ready!(self.poll_flush(cx))?;
         loop {
             if self.exchange.is_closed() {
@@ -267,18 +297,16 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     Poll::Ready(Err(_)) => self.exchange.close(),
                     Poll::Pending => {
                         self.exchange.handle_write_blocked(self.clock.now());
-                        let timeout = ready!(self.poll_deadline(cx));
-                        return Poll::Ready(Err(timeout.into()));
+                        ready!(self.poll_deadline(cx))?;
                     }
                 }
             } else if self.exchange.is_reply_written() {
-                match self.poll_fill(None, cx) {
-                    // While draining, nobody is left to be told of a failure.
-                    Poll::Ready(_) => {}
-                    Poll::Pending if self.poll_evicted(cx).is_ready() => self.exchange.close(),
-                    Poll::Pending => {
-                        // The drain's deadline is no error: the reply was sent.
-                        ready!(self.poll_deadline(cx));
+                // While draining, no one is left to hear of a failure: the response was sent.
+                if self.poll_unasked(cx).is_pending() && !self.exchange.is_closed() {
+                    if self.poll_evicted(cx).is_ready() {
+                        self.exchange.close();
+                    } else {
+                        let _ = ready!(self.poll_deadline(cx));
                     }
                 }
             } else {
@@ -286,19 +314,32 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             }
         }
     }
+}
 
-    /// While the program works: whether the peer has closed or broken the connection.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Error> {
-        while self.exchange.may_watch() {
-            if let Err(error) = ready!(self.poll_fill(None, cx)) {
-                return Poll::Ready(error.into());
-            }
-        }
-        if self.exchange.is_peer_gone() {
-            self.exchange.abort();
-            return Poll::Ready(Error::Closed);
-        }
-        Poll::Pending
+/// The next piece of a request; made by [`Connection::next_event`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct NextEvent<'a, T: Transport, C: Clock> {
+    connection: &'a mut Connection<T, C>,
+}
+
+impl<T: Transport, C: Clock> Future for NextEvent<'_, T, C> {
+    type Output = Result<Option<RequestEvent>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.connection.poll_next_event(cx)
+    }
+}
+
+impl<T: Transport, C: Clock> Drop for NextEvent<'_, T, C> {
+    fn drop(&mut self) {
+        let Connection { exchange, clock, .. } = &mut *self.connection;
+        exchange.handle_read_withdrawn(|| clock.now());
+    }
+}
+
+impl<T: Transport, C: Clock> fmt::Debug for NextEvent<'_, T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NextEvent").finish_non_exhaustive()
     }
 }
 

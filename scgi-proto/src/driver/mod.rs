@@ -89,11 +89,12 @@ mod read_buffer;
 mod read_target;
 pub mod trace;
 mod transport;
+mod waits;
 
-pub use body::{Body, BodyWrapper, Source};
+pub use body::{Body, BodyWrapper, NextChunk, Source};
 pub use body_collector::BodyCollector;
 pub use client::Client;
-pub use connection::Connection;
+pub use connection::{Connection, NextEvent};
 pub use counters::{ConnectionGuard, Counters};
 pub use inline_future::{InlineFuture, Unfinished};
 pub use pending_connection::{Admission, PendingConnection};

@@ -71,6 +71,11 @@ impl<T: Transport, C: Clock> PendingConnection<T, C> {
         while clock.now() < timeout {
             ready!(clock.poll_until(cx, timeout));
         }
-        Poll::Ready(None)
+        // After a pause of the process, bytes may wait that the runtime has not heard of.
+        let read = with_read_buffer(|buf| {
+            let count = transport.try_read(buf).ok()??;
+            Some(BytesMut::from(&buf[..count]))
+        });
+        Poll::Ready(read.filter(|bytes| !bytes.is_empty()))
     }
 }

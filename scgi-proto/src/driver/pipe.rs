@@ -17,6 +17,8 @@ struct Shared {
     end: Option<Result<(), Error>>,
     wanted: bool,
     reader_gone: bool,
+    /// The reader has got the error at the end.
+    error_taken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -101,6 +103,13 @@ impl PipeWriter {
         }
     }
 
+    /// Whether the reader knows the error that [`end`](Self::end) reported. The task that
+    /// [waits](Self::poll_demand) is woken then.
+    #[must_use]
+    pub fn is_error_taken(&self) -> bool {
+        lock(&self.shared).error_taken
+    }
+
     /// Ends the body: complete, or with what went wrong.
     pub fn end(&mut self, result: Result<(), Error>) {
         let mut shared = lock(&self.shared);
@@ -136,6 +145,8 @@ impl PipeReader {
             Some(Ok(())) => return Poll::Ready(None),
             Some(end) => {
                 let error = core::mem::replace(end, Err(Error::Closed));
+                shared.error_taken = true;
+                wake(shared, |shared| &mut shared.writer);
                 return Poll::Ready(error.err().map(Err));
             }
             None => {}
@@ -148,6 +159,18 @@ impl PipeReader {
             }
         }
         Poll::Pending
+    }
+}
+
+impl PipeReader {
+    /// Reports that the chunk that was asked for is not waited for any more. It may come all the
+    /// same, and is kept then.
+    pub fn withdraw(&mut self) {
+        let mut shared = lock(&self.shared);
+        if shared.wanted {
+            shared.wanted = false;
+            wake(shared, |shared| &mut shared.writer);
+        }
     }
 }
 

@@ -119,6 +119,16 @@ impl<T: Transport> FlushingTransport<T> {
         }
     }
 
+    /// One write with a call that reaches the system; `None` if that takes nothing.
+    pub(super) fn try_write(
+        &mut self,
+        (first, second): (&[u8], &[u8]),
+    ) -> io::Result<Option<usize>> {
+        let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
+        let written = self.transport.try_write(first, second)?;
+        Ok(written.filter(|count| *count > 0))
+    }
+
     /// Passes on what was written since the last time.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.unflushed {

@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::pace::PerByte;
 use crate::wire::limits::Limits;
 use crate::wire::policy::Policy;
 
@@ -25,7 +26,11 @@ pub struct ConnectionConfig {
     pub(crate) policy: Policy,
     pub(crate) head_timeout: Duration,
     pub(crate) body_timeout: Duration,
+    pub(crate) unread_timeout: Duration,
     pub(crate) write_timeout: Duration,
+    pub(super) min_body_rate: PerByte,
+    pub(super) min_write_rate: PerByte,
+    pub(super) rate_grace: Duration,
     pub(crate) request_timeout: Duration,
     pub(crate) drain_timeout: Duration,
     pub(crate) drain_limit: u64,
@@ -73,11 +78,60 @@ impl ConnectionConfig {
         self
     }
 
+    /// How long a program may hold the body of a request without reading it: off by default, as
+    /// some programs have reasons to wait. Then the answer is 503, or the connection breaks if the
+    /// response has begun.
+    ///
+    /// Unread bytes may hide that the client has left (the guide [`flow`](crate::guide::flow) says
+    /// where). If such clients could fill a server, set this.
+    #[must_use]
+    pub const fn with_unread_body_timeout(mut self, timeout: Duration) -> Self {
+        self.unread_timeout = timeout;
+        self
+    }
+
     /// Time in which the peer must take some byte of the response: 60 s by default, the pause
     /// that front servers allow a browser.
+    ///
+    /// A byte is taken when it has left the system's send buffer, whether or not the system has
+    /// reported room in it.
     #[must_use]
     pub const fn with_write_timeout(mut self, timeout: Duration) -> Self {
         self.write_timeout = timeout;
+        self
+    }
+
+    /// Bytes a second that a request's body must have at least: 240 by default, as little as a
+    /// bad phone network carries; 0 is off. A peer that sends a byte from time to time, to hold a
+    /// place, is answered with 408.
+    ///
+    /// Only time in which the program waits for the body counts, beyond the
+    /// [grace period](Self::with_rate_grace). Bytes that come early count ahead, up to the
+    /// [body timeout](Self::with_body_timeout): after a fast start, an upload may pause as long as
+    /// if there were no minimum.
+    #[must_use]
+    pub const fn with_min_body_rate(mut self, bytes_per_second: u32) -> Self {
+        self.min_body_rate = PerByte::at(bytes_per_second);
+        self
+    }
+
+    /// Bytes a second of a response that the peer must take at least: 240 by default; 0 is off. If
+    /// it takes fewer, the connection breaks.
+    ///
+    /// Only time in which bytes wait for the peer counts, beyond the
+    /// [grace period](Self::with_rate_grace): a stream that has nothing to send is not slow. Bytes
+    /// that were taken early count ahead, up to the [write timeout](Self::with_write_timeout).
+    #[must_use]
+    pub const fn with_min_write_rate(mut self, bytes_per_second: u32) -> Self {
+        self.min_write_rate = PerByte::at(bytes_per_second);
+        self
+    }
+
+    /// Time that a peer may keep the program waiting before the minimum rates hold: 10 s by
+    /// default, so that a lost packet or a slow start of TCP does no harm.
+    #[must_use]
+    pub const fn with_rate_grace(mut self, grace: Duration) -> Self {
+        self.rate_grace = grace;
         self
     }
 
@@ -98,8 +152,10 @@ impl ConnectionConfig {
         self
     }
 
-    /// Bytes that are read away after an early reply: 64 MiB by default, what a front server on
-    /// the same machine sends in less than the time above.
+    /// Bytes that are read away after an early reply, and while such a reply waits for a peer that
+    /// sends first: 64 MiB by default, what a front server on the same machine sends in less than
+    /// the time above. As many again are read and thrown away while the program works, of what it
+    /// can no longer ask for.
     #[must_use]
     pub const fn with_drain_limit(mut self, bytes: u64) -> Self {
         self.drain_limit = bytes;
@@ -121,6 +177,9 @@ impl ConnectionConfig {
     }
 }
 
+/// Bytes a second, as in Kestrel, the server of ASP.NET.
+const MIN_RATE: u32 = 240;
+
 impl Default for ConnectionConfig {
     fn default() -> Self {
         Self {
@@ -128,7 +187,11 @@ impl Default for ConnectionConfig {
             policy: Policy::default(),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
+            unread_timeout: Duration::MAX,
             write_timeout: Duration::from_secs(60),
+            min_body_rate: PerByte::at(MIN_RATE),
+            min_write_rate: PerByte::at(MIN_RATE),
+            rate_grace: Duration::from_secs(10),
             request_timeout: Duration::MAX,
             drain_timeout: Duration::from_secs(5),
             drain_limit: 64 * 1024 * 1024,

@@ -2,26 +2,71 @@
 
 use core::time::Duration;
 
+use super::flow::{BodyUse, ReadPlan};
+use super::pace::PerByte;
 use super::server::{Phase, ServerExchange};
+use crate::exchange::config::ConnectionConfig;
 use crate::exchange::timeout::Timeout;
 use crate::wire::response::Status;
+
+/// How often the system is asked while a connection waits: whether the peer has left, and whether
+/// there is room for a write.
+const TICK: Nanos = Nanos::new_const(Duration::from_secs(1));
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Timeouts {
     pub(super) body: Nanos,
+    pub(super) unread: Nanos,
     pub(super) write: Nanos,
     pub(super) drain: Nanos,
-    /// Bytes that may still be read away.
+    /// Bytes that may still be drained.
     pub(super) drain_limit: u64,
+    pub(super) body_per_byte: PerByte,
+    pub(super) write_per_byte: PerByte,
+}
+
+impl Timeouts {
+    pub(super) fn new(config: &ConnectionConfig) -> Self {
+        Self {
+            body: Nanos::new(config.body_timeout),
+            unread: Nanos::new(config.unread_timeout),
+            write: Nanos::new(config.write_timeout),
+            drain: Nanos::new(config.drain_timeout),
+            drain_limit: config.drain_limit,
+            body_per_byte: config.min_body_rate,
+            write_per_byte: config.min_write_rate,
+        }
+    }
 }
 
 /// When each wait ends; never, while nothing is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deadlines {
-    /// Of the head, then of what is waited for of the body, then of draining.
+    /// Of the head, then of what is waited for of the body or of a program that does not read it,
+    /// then of draining.
     pub(super) input: Nanos,
     pub(super) write: Nanos,
     pub(super) request: Nanos,
+    /// When to ask the system.
+    pub(super) tick: Nanos,
+}
+
+impl Deadlines {
+    pub(super) const NEVER: Self = Self {
+        input: Nanos::NEVER,
+        write: Nanos::NEVER,
+        request: Nanos::NEVER,
+        tick: Nanos::NEVER,
+    };
+
+    /// Those of a connection that was accepted at `now`.
+    pub(super) fn of_head(config: &ConnectionConfig, now: Duration) -> Self {
+        Self {
+            input: Nanos::new(config.head_timeout).after(now),
+            request: Nanos::new(config.request_timeout).after(now),
+            ..Self::NEVER
+        }
+    }
 }
 
 /// A time in half the room of a `Duration`, as each connection that waits keeps several of them:
@@ -32,12 +77,31 @@ pub(super) struct Nanos(u64);
 impl Nanos {
     pub(super) const NEVER: Self = Self(u64::MAX);
 
+    #[inline]
     pub(super) fn new(time: Duration) -> Self {
         Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
     }
 
+    /// For times that are known to fit.
+    pub(super) const fn new_const(time: Duration) -> Self {
+        Self(time.as_nanos() as u64)
+    }
+
     pub(super) fn after(self, now: Duration) -> Self {
-        Self(self.0.saturating_add(Self::new(now).0))
+        self.plus(Self::new(now).0)
+    }
+
+    #[inline]
+    pub(super) fn plus(self, nanos: u64) -> Self {
+        Self(self.0.saturating_add(nanos))
+    }
+
+    pub(super) fn less(self, other: Self) -> Self {
+        Self(self.0.saturating_sub(other.0))
+    }
+
+    pub(super) fn count(self) -> u64 {
+        self.0
     }
 
     pub(super) fn is_set(self) -> bool {
@@ -49,32 +113,84 @@ impl Nanos {
     }
 }
 
+/// What to try before a deadline is judged; see [`ServerExchange::last_tries`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LastTries {
+    /// Read what waits in the system, and report it as any read.
+    pub read: bool,
+    /// Write what the system takes, and report it as any write.
+    pub write: bool,
+    /// Ask whether the peer has left; see [`ServerExchange::handle_peer_left`].
+    pub look: bool,
+}
+
 impl ServerExchange {
-    /// Says that a read has to wait, which starts the deadline of the body if it is one.
+    /// Reports that a read has to wait, which starts the deadline of the body if it is one.
     pub fn handle_read_blocked(&mut self, now: Duration) {
         if self.head_seen && !self.deadlines.input.is_set() && self.phase == Phase::Open {
             self.deadlines.input = self.timeouts.body.after(now);
+            self.body_pace.begin(now);
         }
     }
 
     /// Whether a read of the body has to wait, under its deadline.
     #[cfg(feature = "driver")]
+    #[inline]
     pub(crate) fn waits_for_body(&self) -> bool {
-        self.head_seen && self.phase == Phase::Open && self.deadlines.input.is_set()
+        self.deadlines.input.is_set()
+            && self.head_seen
+            && self.phase == Phase::Open
+            && matches!(self.body, BodyUse::Wanted | BodyUse::Asked)
     }
 
-    /// Says that the program wants no more of the body, which ends the deadline of a read that had
-    /// to wait for it.
-    pub fn handle_body_unwanted(&mut self) {
-        if self.phase == Phase::Open && self.head_seen {
+    /// Reports that no one waits any more for a read of the body that was
+    /// [blocked](Self::handle_read_blocked), which ends its deadline.
+    pub fn handle_read_withdrawn(&mut self, now: impl FnOnce() -> Duration) {
+        let waits = self.head_seen
+            && self.phase == Phase::Open
+            && self.deadlines.input.is_set()
+            && matches!(self.body, BodyUse::Wanted | BodyUse::Asked);
+        if waits {
+            self.body_pace.pay(now());
+            self.body_pace.end();
             self.deadlines.input = Nanos::NEVER;
         }
     }
 
-    /// Says that a write has to wait, which starts its deadline.
+    /// Reports that a write has to wait, which starts its deadline.
     pub fn handle_write_blocked(&mut self, now: Duration) {
         if !self.deadlines.write.is_set() {
             self.deadlines.write = self.timeouts.write.after(now);
+            self.write_pace.begin(now);
+        }
+        self.tick_after(now);
+    }
+
+    /// Whether a write has to wait, under its deadline.
+    #[cfg(feature = "driver")]
+    #[inline]
+    pub(crate) fn waits_for_write(&self) -> bool {
+        self.deadlines.write.is_set()
+    }
+
+    /// Reports the time before a read or a write that was blocked is tried again: the wait so far
+    /// counts for the minimum rates. A wait that is not reported counts as none.
+    pub fn handle_waited(&mut self, now: Duration) {
+        self.body_pace.pay(now);
+        self.write_pace.pay(now);
+    }
+
+    /// Reports that the connection waits as [`ReadPlan::Watch`] says, so that
+    /// [`poll_timeout`](Self::poll_timeout) includes the next time to ask the system.
+    pub fn handle_watching(&mut self, now: impl FnOnce() -> Duration) {
+        if !self.deadlines.tick.is_set() {
+            self.tick_after(now());
+        }
+    }
+
+    fn tick_after(&mut self, now: Duration) {
+        if !self.deadlines.tick.is_set() {
+            self.deadlines.tick = TICK.after(now);
         }
     }
 
@@ -82,35 +198,70 @@ impl ServerExchange {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
         let next = self.next_deadline();
-        next.is_set().then(|| Duration::from_nanos(next.0))
+        next.is_set().then(|| Duration::from_nanos(next.count()))
     }
 
     #[inline]
     fn next_deadline(&self) -> Nanos {
-        let Deadlines { input, write, request } = self.deadlines;
+        let Deadlines { input, write, request, tick } = self.deadlines;
         match self.phase {
-            Phase::Open => input.min(write).min(request),
+            Phase::Open => {
+                let rates = self.body_pace.deadline().min(self.write_pace.deadline());
+                input.min(write).min(request).min(tick).min(rates)
+            }
             Phase::Drain => input,
-            // A stream may still hold back the end of the reply.
+            // A stream may still hold back the end of the response.
             Phase::Shutdown | Phase::Closed { .. } => write,
         }
     }
 
     /// As [`handle_timeout`](Self::handle_timeout), for where nothing has to wait and no timer
-    /// tells. The time is asked only if there is a deadline, as it is not for free.
+    /// reports the time. The time is asked for only if there is a deadline, as it is not free.
     #[inline]
     pub fn check_timeout(&mut self, now: impl FnOnce() -> Duration) -> Option<Timeout> {
         if self.next_deadline().is_set() { self.handle_timeout(now()) } else { None }
     }
 
-    /// Acts on deadlines that have passed at `now`, and says which.
+    /// The time, if something is due now.
+    #[cfg(feature = "driver")]
+    #[inline]
+    pub(crate) fn time_if_due(&self, now: impl FnOnce() -> Duration) -> Option<Duration> {
+        let next = self.next_deadline();
+        if !next.is_set() {
+            return None;
+        }
+        let now = now();
+        next.has_passed(now).then_some(now)
+    }
+
+    /// What to try, with calls that reach the system, before
+    /// [`handle_timeout`](Self::handle_timeout) judges what is due at `now`: after a pause of the
+    /// process, bytes may wait that the program has not heard of.
+    #[must_use]
+    pub fn last_tries(&self, now: Duration) -> LastTries {
+        let Deadlines { input, write, tick, .. } = self.deadlines;
+        let passed = |deadline: Nanos| deadline.has_passed(now);
+        let plan = self.read_plan();
+        let reads = plan == ReadPlan::Deliver || self.phase == Phase::Drain;
+        LastTries {
+            read: reads && (passed(input) || passed(self.body_pace.deadline())),
+            write: self.wants_write()
+                && (passed(write) || passed(tick) || passed(self.write_pace.deadline())),
+            look: plan == ReadPlan::Watch && passed(tick),
+        }
+    }
+
+    /// Acts on deadlines that have passed at `now`, and returns which.
     ///
-    /// A late head or body is answered with 408 while a reply can still start, and with silence
-    /// if the peer never sent a byte; a request that takes too long with 503. Otherwise the
-    /// connection breaks.
+    /// A head or body that is late or too slow is answered with 408 while a response can still
+    /// start, and with silence if the peer never sent a byte; a request that takes too long with
+    /// 503. Otherwise the connection breaks.
     pub fn handle_timeout(&mut self, now: Duration) -> Option<Timeout> {
         let passed = |deadline: Nanos| deadline.has_passed(now);
-        let Deadlines { input, write, request } = self.deadlines;
+        if passed(self.deadlines.tick) {
+            self.deadlines.tick = Nanos::NEVER;
+        }
+        let Deadlines { input, write, request, .. } = self.deadlines;
         if self.phase == Phase::Drain {
             return passed(input).then(|| {
                 self.close();
@@ -118,30 +269,66 @@ impl ServerExchange {
             });
         }
         if passed(write) {
-            self.phase = Phase::Closed { reset: true };
-            self.deadlines.write = Nanos::NEVER;
-            return Some(Timeout::Write);
+            return Some(self.break_off(Timeout::Write));
         }
         if self.phase != Phase::Open {
             return None;
         }
-        let timeout = match (passed(input), passed(request)) {
-            (true, _) if self.head_seen => Timeout::Body,
-            (true, _) => Timeout::Head,
-            (_, true) => Timeout::Request,
-            _ => return None,
+        if passed(self.write_pace.deadline()) {
+            return Some(self.break_off(Timeout::WriteRate));
+        }
+        let timeout = if passed(input) {
+            self.input_timeout()
+        } else if passed(self.body_pace.deadline()) {
+            Timeout::BodyRate
+        } else if passed(request) {
+            Timeout::Request
+        } else {
+            return None;
         };
-        self.deadlines = Deadlines { input: Nanos::NEVER, write, request: Nanos::NEVER };
-        self.refused |= timeout != Timeout::Request;
+        self.act_on(timeout);
+        Some(timeout)
+    }
+
+    fn input_timeout(&self) -> Timeout {
+        match self.body {
+            _ if !self.head_seen => Timeout::Head,
+            BodyUse::Held => Timeout::Unread,
+            _ => Timeout::Body,
+        }
+    }
+
+    fn break_off(&mut self, timeout: Timeout) -> Timeout {
+        self.phase = Phase::Closed { reset: true };
+        self.deadlines.write = Nanos::NEVER;
+        self.write_pace.end();
+        timeout
+    }
+
+    fn act_on(&mut self, timeout: Timeout) {
+        self.deadlines.input = Nanos::NEVER;
+        self.body_pace.end();
+        let of_body = matches!(timeout, Timeout::Body | Timeout::BodyRate);
+        if of_body && self.body == BodyUse::Asked {
+            self.body = BodyUse::Late;
+        } else {
+            self.refuse_late(timeout);
+        }
+    }
+
+    /// Answers a request that was late, or breaks the connection.
+    pub(super) fn refuse_late(&mut self, timeout: Timeout) {
+        self.deadlines.request = Nanos::NEVER;
+        let of_program = matches!(timeout, Timeout::Request | Timeout::Unread);
+        self.refused |= !of_program;
         if self.received == 0 {
             self.close();
         } else if !self.can_replace_reply() {
             self.abort();
-        } else if timeout == Timeout::Request {
+        } else if of_program {
             self.refuse(Status::SERVICE_UNAVAILABLE, &timeout);
         } else {
             self.refuse(Status::REQUEST_TIMEOUT, &timeout);
         }
-        Some(timeout)
     }
 }

@@ -212,6 +212,17 @@ impl<D: Decode> DecodeBuffer<D> {
 }
 
 impl DecodeBuffer<RequestDecoder> {
+    /// Takes note of bytes of the request that were read past this receiver and thrown away.
+    pub(crate) fn skip(&mut self, count: u64) {
+        self.decoder.skip(count);
+    }
+
+    /// Throws away what was read and not yet decoded, as part of the request.
+    pub(crate) fn skip_buffered(&mut self) {
+        self.skip(self.filled as u64);
+        self.discard();
+    }
+
     /// Moves body bytes that have arrived to `dst` and returns how many; 0 means: read from the
     /// stream straight into `dst`, at most
     /// [`body_remaining`](RequestDecoder::body_remaining) bytes, and report with

@@ -6,6 +6,8 @@ pub(crate) mod client;
 pub(crate) mod config;
 pub(crate) mod deadlines;
 pub(crate) mod decode_buffer;
+pub(crate) mod flow;
+pub(crate) mod pace;
 pub(crate) mod peer;
 pub(crate) mod reply;
 pub(crate) mod server;

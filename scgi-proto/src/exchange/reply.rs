@@ -198,6 +198,8 @@ impl ServerExchange {
     #[inline]
     pub fn handle_written(&mut self, count: usize) {
         self.deadlines.write = Nanos::NEVER;
+        self.deadlines.tick = Nanos::NEVER;
+        self.write_pace.end();
         if count > 0 {
             self.written(count);
         }
@@ -205,6 +207,7 @@ impl ServerExchange {
 
     fn written(&mut self, count: usize) {
         self.sent += count as u64;
+        self.write_pace.earn(count, self.timeouts.write_per_byte, self.timeouts.write);
         self.write_buffer.advance(count);
         if self.write_buffer.is_empty() {
             self.flush = false;

@@ -5,6 +5,8 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::deadlines::{Deadlines, Nanos, Timeouts};
+use super::flow::{BodyUse, ReadPlan};
+use super::pace::Pace;
 use crate::exchange::buffers::Buffers;
 use crate::exchange::config::ConnectionConfig;
 use crate::exchange::decode_buffer::DecodeBuffer;
@@ -24,13 +26,14 @@ use crate::wire::response::Status;
 ///
 /// - [`wants_read`](Self::wants_read): read into [`buffer_mut`](Self::buffer_mut) or
 ///   [`unfilled`](Self::unfilled), then [`handle_read`](Self::handle_read);
+///   [`read_plan`](Self::read_plan) says more;
 /// - [`wants_write`](Self::wants_write): write [`pending`](Self::pending), after a look at
 ///   [`wants_no_delay`](Self::wants_no_delay), then [`handle_written`](Self::handle_written);
 /// - [`wants_shutdown`](Self::wants_shutdown): shut down the write side, then
 ///   [`handle_shutdown`](Self::handle_shutdown);
 /// - [`is_closed`](Self::is_closed): drop the stream;
-/// - [`poll_timeout`](Self::poll_timeout): when that time has come,
-///   [`handle_timeout`](Self::handle_timeout).
+/// - [`poll_timeout`](Self::poll_timeout): when that time has come, what
+///   [`last_tries`](Self::last_tries) asks for, then [`handle_timeout`](Self::handle_timeout).
 ///
 /// Time is a [`Duration`] since any moment the adapter likes, the same for all calls.
 ///
@@ -61,8 +64,14 @@ pub struct ServerExchange {
     pub(super) write_buffer: WriteBuffer,
     pub(super) timeouts: Timeouts,
     pub(super) deadlines: Deadlines,
+    pub(super) body_pace: Pace,
+    pub(super) write_pace: Pace,
+    /// Bytes that may still be read and thrown away while the program works. They are not taken
+    /// from those that protect a complete response.
+    pub(super) discard_limit: u64,
     pub(super) phase: Phase,
     pub(super) reply: Reply,
+    pub(super) body: BodyUse,
     pub(super) head_seen: bool,
     /// The request ended with an error, which was answered.
     pub(super) refused: bool,
@@ -110,19 +119,14 @@ impl ServerExchange {
             receiver: DecodeBuffer::new(RequestDecoder::new(config.limits, config.policy)),
             encoder: ResponseEncoder::default(),
             write_buffer: WriteBuffer::default(),
-            timeouts: Timeouts {
-                body: Nanos::new(config.body_timeout),
-                write: Nanos::new(config.write_timeout),
-                drain: Nanos::new(config.drain_timeout),
-                drain_limit: config.drain_limit,
-            },
-            deadlines: Deadlines {
-                input: Nanos::new(config.head_timeout).after(now),
-                write: Nanos::NEVER,
-                request: Nanos::new(config.request_timeout).after(now),
-            },
+            timeouts: Timeouts::new(config),
+            deadlines: Deadlines::of_head(config, now),
+            body_pace: Pace::new(config.min_body_rate, config.rate_grace),
+            write_pace: Pace::new(config.min_write_rate, config.rate_grace),
+            discard_limit: config.drain_limit,
             phase: Phase::Open,
             reply: Reply::None,
+            body: BodyUse::Wanted,
             head_seen: false,
             refused: false,
             refusal: None,
@@ -149,6 +153,7 @@ impl ServerExchange {
             if !self.refused {
                 self.refused = true;
                 self.deadlines.input = Nanos::NEVER;
+                self.deadlines.request = Nanos::NEVER;
                 self.refuse_input(error);
             }
         })?;
@@ -167,39 +172,6 @@ impl ServerExchange {
     #[must_use]
     pub fn is_request_over(&self) -> bool {
         self.refused || self.receiver.is_finished() || self.phase != Phase::Open
-    }
-
-    /// Whether a read should be tried: the request is not over, or its rest has to be read away.
-    /// While the handler works, read only as it asks for the body.
-    #[must_use]
-    pub fn wants_read(&self) -> bool {
-        match self.phase {
-            Phase::Open => !self.is_request_over(),
-            Phase::Drain => true,
-            Phase::Shutdown | Phase::Closed { .. } => false,
-        }
-    }
-
-    /// Whether the peer closed while the handler still works, which then works for nobody; see
-    /// [`ConnectionConfig::with_ignore_client_abort`].
-    #[must_use]
-    pub fn is_peer_gone(&self) -> bool {
-        self.phase == Phase::Open
-            && !self.ignore_client_abort
-            && !self.refused
-            && self.receiver.is_eof()
-            && self.body_remaining() == Some(0)
-    }
-
-    /// Whether, while the handler works, a read may be tried only to learn that the peer is gone:
-    /// the request was read, and its input has not ended.
-    #[must_use]
-    pub fn may_watch(&self) -> bool {
-        self.phase == Phase::Open
-            && !self.ignore_client_abort
-            && !self.receiver.is_eof()
-            && !self.refused
-            && self.body_remaining() == Some(0)
     }
 
     /// The read buffer, to append to; see [`DecodeBuffer::buffer_mut`].
@@ -224,21 +196,22 @@ impl ServerExchange {
     /// Takes note of bytes that have come; none are the end of input.
     fn input_came(&mut self, count: usize) {
         self.received += count as u64;
-        if self.phase == Phase::Open && self.head_seen {
-            self.deadlines.input = Nanos::NEVER;
+        match self.phase {
+            Phase::Open if self.head_seen => self.body_came(count),
+            Phase::Drain if count == 0 => self.close(),
+            Phase::Drain => self.discard(count),
+            _ => {}
         }
-        self.drain(count);
     }
 
-    /// Throws away what was read, if nothing else is read for.
-    fn drain(&mut self, count: usize) {
-        if self.phase != Phase::Drain {
-            return;
+    fn body_came(&mut self, count: usize) {
+        if self.body != BodyUse::Held {
+            self.deadlines.input = Nanos::NEVER;
         }
-        self.receiver.discard();
-        match self.timeouts.drain_limit.checked_sub(count as u64) {
-            Some(left) if count > 0 => self.timeouts.drain_limit = left,
-            _ => self.close(),
+        self.body_pace.end();
+        self.body_pace.earn(count, self.timeouts.body_per_byte, self.timeouts.body);
+        if count > 0 && self.read_plan() == ReadPlan::Discard {
+            self.discard(count);
         }
     }
 
@@ -343,8 +316,10 @@ impl ServerExchange {
         if self.phase == Phase::Shutdown {
             self.receiver.discard();
             self.phase = Phase::Drain;
-            let input = self.timeouts.drain.after(now);
-            self.deadlines = Deadlines { input, write: Nanos::NEVER, request: Nanos::NEVER };
+            self.deadlines = Deadlines::NEVER;
+            self.deadlines.input = self.timeouts.drain.after(now);
+            self.body_pace.end();
+            self.write_pace.end();
         }
     }
 
@@ -362,6 +337,7 @@ impl ServerExchange {
         if !self.is_closed() {
             self.phase = Phase::Closed { reset };
             self.deadlines.write = Nanos::NEVER;
+            self.write_pace.end();
         }
     }
 

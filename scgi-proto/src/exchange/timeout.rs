@@ -10,8 +10,14 @@ pub enum Timeout {
     Head,
     /// No byte of the request's body arrived in time.
     Body,
+    /// The request's body came at less than the minimum rate.
+    BodyRate,
+    /// The program did not read the request's body in time.
+    Unread,
     /// The peer took no byte of the response in time.
     Write,
+    /// The peer took the response at less than the minimum rate.
+    WriteRate,
     /// The whole request took too long.
     Request,
     /// The peer kept sending after the response until the time to drain was over.
@@ -23,6 +29,9 @@ impl fmt::Display for Timeout {
         f.write_str(match self {
             Self::Head => "the request head was not complete in time",
             Self::Body => "no byte of the request body arrived in time",
+            Self::BodyRate => "the request body came at less than the minimum rate",
+            Self::Unread => "the program did not read the request body in time",
+            Self::WriteRate => "the peer took the response at less than the minimum rate",
             Self::Write => "the peer took no byte of the response in time",
             Self::Request => "the whole request took too long",
             Self::Drain => "the peer kept sending until the time to drain was over",

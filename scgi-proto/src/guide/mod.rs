@@ -10,6 +10,7 @@
 //! | run a server for years | [`deploying`] |
 //! | know what nginx, Apache and lighttpd really do | [`front_servers`] |
 //! | know what is guarded and what is your part | [`security`] |
+//! | know when a connection is read, how long it waits, and what ends it | [`flow`] |
 //! | drive the protocol from an event loop of your own | [`event_loop`] |
 //! | test a handler without a socket | [`testing`] |
 //! | know how other SCGI servers take odd requests | [`peers`] |
@@ -39,6 +40,9 @@ pub mod front_servers {}
 
 #[doc = include_str!("security.md")]
 pub mod security {}
+
+#[doc = include_str!("flow.md")]
+pub mod flow {}
 
 #[doc = include_str!("event_loop.md")]
 pub mod event_loop {}

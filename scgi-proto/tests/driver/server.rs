@@ -24,7 +24,10 @@ fn connection(script: &Script) -> Connection<Script, Script> {
         .with_body_timeout(Duration::from_secs(60))
         .with_write_timeout(Duration::from_secs(60))
         .with_request_timeout(Duration::from_secs(600))
-        .with_drain_timeout(Duration::from_secs(5));
+        .with_drain_timeout(Duration::from_secs(5))
+        // Of this, `flow` has tests of its own.
+        .with_min_body_rate(0)
+        .with_min_write_rate(0);
     Connection::new(script.clone(), script.clone(), &config)
 }
 

@@ -92,6 +92,20 @@ impl RequestDecoder {
         *remaining = remaining.checked_sub(count as u64).expect("more bytes than the body has");
     }
 
+    /// Takes note of bytes behind the head that were thrown away.
+    pub(crate) fn skip(&mut self, count: u64) {
+        let of_body = match &mut self.state {
+            State::Body { remaining } => {
+                let of_body = count.min(*remaining);
+                *remaining -= of_body;
+                of_body
+            }
+            State::Done => 0,
+            State::Length | State::Block { .. } | State::Failed(_) => return,
+        };
+        self.surplus = self.surplus.saturating_add(count - of_body);
+    }
+
     /// Kept apart from what is done once the head is there, which is little and done often.
     #[inline(never)]
     fn head(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
