@@ -83,9 +83,9 @@ pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, Network, NetworkError, Summary,
 };
 pub use scgi_proto::{
-    BoxError, ConnectionConfig, Counters, Credentials, DecodeError, EncodeError, Error, Fields,
-    IntoResponse, Limits, Params, PathSource, Peer, Policy, RequestEvent, RequestHead,
-    RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
+    BoxError, ClientConfig, ConnectionConfig, Counters, Credentials, DecodeError, EncodeError,
+    Error, Fields, IntoResponse, Limits, Params, PathSource, Peer, Policy, RequestEvent,
+    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
 };
 pub use {
     body::Body,

@@ -10,14 +10,18 @@ use std::pin::Pin;
 #[cfg(unix)]
 use std::task::ready;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use async_io::Async;
+use async_io::{Async, Timer};
 use futures_io::{AsyncRead, AsyncWrite};
 
-use scgi_proto::driver::Advice;
-use scgi_proto::{Address, Peer};
+#[cfg(unix)]
+use scgi_proto::driver::connect_unix;
+use scgi_proto::driver::{Advice, connect_first, connect_in_time};
+use scgi_proto::{Address, ClientConfig, Error, Peer};
 use socket2::SockRef;
+
+use crate::transport::Clock;
 
 #[cfg(unix)]
 use scgi_proto::socket::{
@@ -54,15 +58,40 @@ enum Inner {
 }
 
 impl Stream {
-    /// Connects to an address, which is resolved if it is a host name. On TCP, each piece of a
-    /// request leaves at once (TCP_NODELAY).
+    /// Connects to an address, which is resolved if it is a host name, within the default deadline of
+    /// [`ClientConfig`] (10 s). See [`connect_with`](Self::connect_with).
     ///
     /// # Errors
-    /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
+    /// If that fails; [`io::ErrorKind::TimedOut`] if it takes too long;
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> io::Result<Self> {
+        Ok(Self::connect_with(address, &ClientConfig::default()).await?)
+    }
+
+    /// Connects to an address, which is resolved if it is a host name, within the deadlines of
+    /// `config` for connecting and for the whole call.
+    ///
+    /// The addresses of a name are tried one beside the other, each 250 ms after the one before (RFC
+    /// 8305). The system's look-up of the name runs on a thread of the crate `blocking`; one that is
+    /// not done in time is left behind there until the system gives it up. While the queue of a Unix
+    /// socket is full, it is tried again up to every 50 ms; systems other than Linux refuse the
+    /// connection instead. On TCP, each piece of a request leaves at once (TCP_NODELAY).
+    ///
+    /// # Errors
+    /// [`Error::Io`] if that fails, of the kind [`Unsupported`](io::ErrorKind::Unsupported) for a
+    /// Unix socket where there are none; [`Error::Timeout`] if it takes too long.
+    ///
+    /// # Cancel safety
+    /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
+    pub async fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+        let clock = Clock::of_async_io(Instant::now());
+        connect_in_time(clock, config, Self::connect_unbounded(address)).await
+    }
+
+    async fn connect_unbounded(address: &Address) -> io::Result<Self> {
         match address {
             Address::Tcp(_) => {
                 let stream = connect_tcp(address).await?;
@@ -72,14 +101,22 @@ impl Stream {
             }
             #[cfg(unix)]
             Address::Unix(path) => {
-                // Connecting to a Unix socket does not wait, unless its backlog is full.
-                let address = scgi_proto::unix_address(path)?;
-                Ok(Async::new(UnixStream::connect_addr(&address)?)?.into())
+                let socket = connect_unix(path, Timer::after).await?;
+                Ok(Async::<UnixStream>::new_nonblocking(socket.into())?.into())
             }
             // One that a server is given.
             Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
             #[cfg(not(unix))]
             Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Whether it is a Unix socket.
+    pub(crate) fn is_unix(&self) -> bool {
+        match &self.inner {
+            #[cfg(unix)]
+            Inner::Unregistered(UnregisteredSocket::Unix(_)) | Inner::Unix(_) => true,
+            _ => false,
         }
     }
 
@@ -177,20 +214,12 @@ impl Stream {
 
 /// Connects to the first of its addresses that can be connected to.
 async fn connect_tcp(address: &Address) -> io::Result<Async<TcpStream>> {
-    let found = if address.is_host_name() {
-        let address = address.clone();
-        blocking::unblock(move || address.resolve()).await?
-    } else {
-        address.resolve()?
-    };
-    let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in found {
-        match Async::<TcpStream>::connect(address).await {
-            Ok(stream) => return Ok(stream),
-            Err(error) => failed = error,
-        }
+    if let Some(address) = address.socket_address() {
+        return Async::<TcpStream>::connect(address).await;
     }
-    Err(failed)
+    let address = address.clone();
+    let found = blocking::unblock(move || address.resolve()).await?;
+    connect_first(found, Async::<TcpStream>::connect, Timer::after).await
 }
 
 impl From<Async<TcpStream>> for Stream {

@@ -2,6 +2,7 @@
 
 #[cfg(feature = "net")]
 use std::any::Any;
+use std::fmt;
 use std::io::{self, IoSlice};
 #[cfg(all(feature = "net", unix))]
 use std::net::TcpStream;
@@ -102,14 +103,55 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Clock {
     start: Instant,
     pub(crate) timer: Option<Timer>,
+    /// Whether the timer is that of async-io, which needs no box.
+    #[cfg(feature = "net")]
+    is_async_io: bool,
     /// Made when something first has to wait, and when a deadline comes closer.
-    sleep: Option<(Instant, Sleep)>,
+    sleep: Option<(Instant, Waiting)>,
+}
+
+/// A wait that is made.
+enum Waiting {
+    Boxed(Sleep),
+    #[cfg(feature = "net")]
+    AsyncIo(async_io::Timer),
 }
 
 impl Clock {
     /// A clock that was at zero at `start`. Without a timer, no deadline is waited for.
     pub(crate) fn since(start: Instant, timer: Option<Timer>) -> Self {
-        Self { start, timer, sleep: None }
+        Self {
+            start,
+            timer,
+            #[cfg(feature = "net")]
+            is_async_io: false,
+            sleep: None,
+        }
+    }
+
+    /// A clock with the timer of async-io, that was at zero at `start`.
+    #[cfg(feature = "net")]
+    pub(crate) fn of_async_io(start: Instant) -> Self {
+        Self { start, timer: Some(crate::serve::timer), is_async_io: true, sleep: None }
+    }
+
+    /// A clock of the same time and timer.
+    pub(crate) fn another(&self) -> Self {
+        Self { sleep: None, ..*self }
+    }
+
+    fn wait(&self, timer: Timer, at: Instant) -> Waiting {
+        #[cfg(feature = "net")]
+        if self.is_async_io {
+            return Waiting::AsyncIo(async_io::Timer::at(at));
+        }
+        Waiting::Boxed(timer(at))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Clock").field("start", &self.start).finish_non_exhaustive()
     }
 }
 
@@ -124,11 +166,15 @@ impl driver::Clock for Clock {
         };
         // A deadline that moved later is looked at when the old one comes: bytes do not move the
         // timer.
-        let (_, sleep) = match &mut self.sleep {
-            Some(sleep) if sleep.0 <= at => sleep,
-            sleep => sleep.insert((at, timer(at))),
-        };
-        ready!(sleep.as_mut().poll(cx));
+        if self.sleep.as_ref().is_none_or(|(until, _)| *until > at) {
+            self.sleep = Some((at, self.wait(timer, at)));
+        }
+        match &mut self.sleep {
+            Some((_, Waiting::Boxed(sleep))) => ready!(sleep.as_mut().poll(cx)),
+            #[cfg(feature = "net")]
+            Some((_, Waiting::AsyncIo(sleep))) => _ = ready!(Pin::new(sleep).poll(cx)),
+            None => {}
+        }
         self.sleep = None;
         Poll::Ready(())
     }

@@ -3,11 +3,13 @@
 use std::fmt;
 use std::io::{self, Read, Write};
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use scgi_proto::driver::read_once;
 use scgi_proto::{
-    Address, ClientExchange, DecodeError, Error, Limits, RequestEvent, ResponseEvent, ResponseHead,
+    Address, ClientConfig, ClientExchange, DecodeError, Error, RequestEvent, ResponseEvent,
+    ResponseHead,
 };
 
 use crate::body::{Body, Source};
@@ -44,19 +46,29 @@ pub struct Client<IO> {
 }
 
 impl Client<Stream> {
-    /// Connects to a server.
+    /// Connects to a server, with the deadlines of [`ClientConfig::default`]; see
+    /// [`connect_with`](Self::connect_with).
     ///
     /// # Errors
     /// If that fails.
     pub fn connect(address: &Address) -> Result<Self, Error> {
-        Ok(Self::new(Stream::connect(address)?, Limits::default()))
+        Self::connect_with(address, &ClientConfig::default())
+    }
+
+    /// Connects to a server, as [`Stream::connect_with`].
+    ///
+    /// # Errors
+    /// [`Error::Io`] if that fails, [`Error::Timeout`] if it takes too long.
+    pub fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+        Ok(Self::new(Stream::connect_with(address, config)?, config))
     }
 }
 
 impl<IO: 'static> Client<IO> {
-    /// The client side of a fresh stream; `limits` bound the response's head.
-    pub fn new(io: IO, limits: Limits) -> Self {
-        Self { io, call: ClientExchange::new(limits), write_error: None, socket: as_socket }
+    /// The client side of a fresh stream.
+    pub fn new(io: IO, config: &ClientConfig) -> Self {
+        let call = ClientExchange::new(config, Duration::ZERO);
+        Self { io, call, write_error: None, socket: as_socket }
     }
 }
 
@@ -95,9 +107,13 @@ impl<IO: Read + Write> Client<IO> {
     }
 
     /// Writes everything that was sent, the head too.
-    pub fn flush(&mut self) {
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    pub fn flush(&mut self) -> Result<(), Error> {
         self.call.flush();
         self.write_pending();
+        Ok(())
     }
 
     /// Waits for the next piece of the response, and goes on writing meanwhile.

@@ -62,6 +62,7 @@
 mod answer;
 mod body;
 mod client;
+mod connect;
 mod connection;
 mod control;
 mod crew;
@@ -73,8 +74,8 @@ mod socket;
 mod stream;
 
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
-    Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
+    Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
+    Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
     ResponseEvent, ResponseHead, Status, Summary, Timeout,
 };

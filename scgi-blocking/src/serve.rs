@@ -431,7 +431,7 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
 ///
 /// # Examples
 /// ```
-/// use scgi_blocking::{Client, ConnectionConfig, Limits, Request, RequestHead, Response, serve_connection};
+/// use scgi_blocking::{Client, ClientConfig, ConnectionConfig, Request, RequestHead, Response, serve_connection};
 /// # #[cfg(unix)]
 /// # fn main() -> Result<(), scgi_blocking::Error> {
 /// use std::os::unix::net::UnixStream;
@@ -441,7 +441,7 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
 ///     serve_connection(far, |_: Request| Response::new("hello"), &ConnectionConfig::default())
 /// });
 /// let request = Request::new(RequestHead::builder("GET", "/").build(), "");
-/// let response = Client::new(near, Limits::default()).request(request)?;
+/// let response = Client::new(near, &ClientConfig::default()).request(request)?;
 /// assert_eq!(response.into_body().collect(100)?, "hello");
 /// # Ok(()) }
 /// # #[cfg(not(unix))]

@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-use scgi_proto::{Address, Peer};
+use scgi_proto::{Address, ClientConfig, Error, Peer};
 
+use crate::connect;
 use crate::socket::Socket;
 
 /// A connected TCP or Unix socket.
@@ -34,27 +35,45 @@ enum Inner {
 }
 
 impl Stream {
-    /// Connects to an address, which is resolved if it is a host name. On TCP, each piece of a
+    /// Connects to an address, which is resolved if it is a host name, within the default deadline of
+    /// [`ClientConfig`] (10 s). See [`connect_with`](Self::connect_with).
+    ///
+    /// # Errors
+    /// If that fails; [`io::ErrorKind::TimedOut`] if it takes too long;
+    /// [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
+    pub fn connect(address: &Address) -> io::Result<Self> {
+        Ok(Self::connect_with(address, &ClientConfig::default())?)
+    }
+
+    /// Connects to an address, which is resolved if it is a host name, within the deadlines of
+    /// `config` for connecting and for the whole call.
+    ///
+    /// The addresses of a name are tried one after the other; each has its share of the time that is
+    /// left. The system's look-up of the name runs on a thread of its own; one that is not done in
+    /// time is left behind there until the system gives it up. While the queue of a Unix socket is
+    /// full, Linux lets the connection wait; other systems refuse it instead. On TCP, each piece of a
     /// request leaves at once (TCP_NODELAY).
     ///
     /// # Errors
-    /// If that fails; [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
-    pub fn connect(address: &Address) -> io::Result<Self> {
+    /// [`Error::Io`] if that fails, of the kind [`Unsupported`](io::ErrorKind::Unsupported) for a
+    /// Unix socket where there are none; [`Error::Timeout`] if it takes too long.
+    pub fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+        let deadline = connect::Deadline::new(config);
         match address {
             Address::Tcp(_) => {
-                let stream = TcpStream::connect(&address.resolve()?[..])?;
+                let stream = connect::tcp(address, &deadline)?;
                 // Only a matter of delay.
                 let _ = stream.set_nodelay(true);
                 Ok(stream.into())
             }
             #[cfg(unix)]
-            Address::Unix(path) => {
-                Ok(UnixStream::connect_addr(&scgi_proto::unix_address(path)?)?.into())
-            }
+            Address::Unix(path) => Ok(connect::unix(path, &deadline)?.into()),
             // One that a server is given.
-            Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::Fd(_) | Address::Systemd(_) => {
+                Err(io::Error::from(io::ErrorKind::Unsupported).into())
+            }
             #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+            Address::Unix(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
         }
     }
 }

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use scgi_blocking::{
-    Body, Client, Connection, ConnectionConfig, DecodeError, Error, Limits, Request, RequestEvent,
-    RequestHead, Response, ResponseEvent, ResponseHead, Status, Timeout, serve_connection,
+    Body, Client, ClientConfig, Connection, ConnectionConfig, DecodeError, Error, Limits, Request,
+    RequestEvent, RequestHead, Response, ResponseEvent, ResponseHead, Status, Timeout,
+    serve_connection,
 };
 
 /// What one call on the stream does.
@@ -362,13 +363,15 @@ fn a_client_reads_every_way_of_answering() {
         let reads = singly.iter().flat_map(|s| [Step::Fail(kind), s.clone()]);
         let script = Script { room: Some(3), ..Script::new(reads) };
         let output = script.output();
-        let response = Client::new(script, Limits::default()).request(get()).expect("a response");
+        let response =
+            Client::new(script, &ClientConfig::default()).request(get()).expect("a response");
         assert_eq!(response.status(), Status::CREATED);
         assert_eq!(response.into_body().collect(10).expect("a body"), "hi");
         assert!(output.text().contains("REQUEST_METHOD\0GET\0"));
     }
     for at in 0..reply.len() {
-        let response = Client::new(Script::bytes(&reply[..at]), Limits::default()).request(get());
+        let response =
+            Client::new(Script::bytes(&reply[..at]), &ClientConfig::default()).request(get());
         let result = response.and_then(|response| response.into_body().collect(10));
         assert!(matches!(result, Err(Error::Decode(_))), "cut at {at}: {result:?}");
     }
@@ -381,11 +384,11 @@ fn an_early_response_is_read_although_writing_failed() {
     let chunks = std::iter::repeat_with(|| Ok::<_, io::Error>(vec![0; 4096].into()));
     let body = Body::from_chunks(chunks).with_len(1 << 40);
     let head = RequestHead::builder("POST", "/").build();
-    let response = Client::new(script, Limits::default()).request(Request::new(head, body));
+    let response = Client::new(script, &ClientConfig::default()).request(Request::new(head, body));
     assert_eq!(response.expect("a response").status(), Status::CONTENT_TOO_LARGE);
 
     let script = Script { broken: true, ..Script::new([]) };
-    let result = Client::new(script, Limits::default()).request(get());
+    let result = Client::new(script, &ClientConfig::default()).request(get());
     assert!(
         matches!(&result, Err(Error::Io(e)) if e.kind() == ErrorKind::BrokenPipe),
         "{result:?}"

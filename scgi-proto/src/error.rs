@@ -36,8 +36,12 @@ pub enum Error {
     Encode(EncodeError),
     /// A deadline passed.
     Timeout(Timeout),
-    /// The connection was closed while the body was still being read.
+    /// The connection was closed while the body was still being read, or an earlier error ended
+    /// the call.
     Closed,
+    /// The server takes no more of the request before its response is read, of which as much has
+    /// come as is read ahead. What was sent so far stays queued.
+    ResponseUnread,
     /// A body is longer than the caller wanted to hold, in bytes.
     BodyLimit(usize),
     /// The program's own source of a body failed.
@@ -53,6 +57,9 @@ impl fmt::Display for Error {
             Self::Encode(_) => f.write_str("this program broke the protocol"),
             Self::Timeout(_) => f.write_str("a deadline passed"),
             Self::Closed => f.write_str("the connection is closed"),
+            Self::ResponseUnread => {
+                f.write_str("the response must be read before more of the request can be sent")
+            }
             Self::BodyLimit(max) => write!(f, "the body is longer than {max} bytes"),
             Self::Body(_) => f.write_str("the source of a body failed"),
         }
@@ -67,7 +74,7 @@ impl core::error::Error for Error {
             Self::Decode(error) => Some(error),
             Self::Encode(error) => Some(error),
             Self::Timeout(error) => Some(error),
-            Self::Closed | Self::BodyLimit(_) => None,
+            Self::Closed | Self::ResponseUnread | Self::BodyLimit(_) => None,
             Self::Body(error) => Some(&**error),
         }
     }
@@ -99,10 +106,12 @@ impl From<Error> for std::io::Error {
                 return error;
             }
             Error::Decode(DecodeError::UnexpectedEnd { .. }) => ErrorKind::UnexpectedEof,
+            Error::Decode(DecodeError::ResponseCut) => ErrorKind::ConnectionReset,
             Error::Decode(_) => ErrorKind::InvalidData,
             Error::Encode(_) | Error::BodyLimit(_) => ErrorKind::InvalidInput,
             Error::Timeout(_) => ErrorKind::TimedOut,
             Error::Closed => ErrorKind::ConnectionAborted,
+            Error::ResponseUnread => ErrorKind::WouldBlock,
             Error::Body(_) => ErrorKind::Other,
         };
         Self::new(kind, error)

@@ -33,7 +33,7 @@
 //!
 //! | | server side | client side |
 //! |---|---|---|
-//! | a connection's life: deadlines, errors, the close | [`ServerExchange`], set by [`ConnectionConfig`] | [`ClientExchange`] |
+//! | a connection's life: deadlines, errors, the close | [`ServerExchange`], set by [`ConnectionConfig`] | [`ClientExchange`], set by [`ClientConfig`] |
 //! | bytes to events | [`RequestDecoder`] | [`ResponseDecoder`] |
 //! | events to bytes | [`ResponseEncoder`] | [`RequestEncoder`] |
 //! | events | [`RequestEvent`] | [`ResponseEvent`] |
@@ -117,6 +117,7 @@ pub use {
     error::BoxError,
     exchange::buffers::Buffers,
     exchange::client::ClientExchange,
+    exchange::client_config::ClientConfig,
     exchange::config::ConnectionConfig,
     exchange::deadlines::LastTries,
     exchange::decode_buffer::DecodeBuffer,

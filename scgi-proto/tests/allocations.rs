@@ -8,7 +8,7 @@ use std::time::Duration;
 use allocation_counter::{AllocationInfo, measure};
 use bytes::{Bytes, BytesMut};
 use scgi_proto::{
-    Buffers, ClientExchange, ConnectionConfig, Decode, DecodeBuffer, Limits, Policy,
+    Buffers, ClientConfig, ClientExchange, ConnectionConfig, Decode, DecodeBuffer, Limits, Policy,
     RequestDecoder, RequestEncoder, RequestEvent, RequestHead, ResponseDecoder, ResponseEncoder,
     ResponseEvent, ResponseHead, ServerExchange, Status,
 };
@@ -85,7 +85,7 @@ fn a_buffer_that_is_just_the_head_is_taken_whole() {
 
 /// A call whose request is written and whose response has come, until its body is there.
 fn call(head: RequestHead, response: &[u8]) -> Bytes {
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(RequestEvent::Head(head)).expect("legal");
     call.send(RequestEvent::End).expect("legal");
     call.handle_written(call.pending().0.len());

@@ -50,6 +50,7 @@ fn decode_errors() -> Vec<DecodeError> {
         DecodeError::UnexpectedEnd { part: Part::ResponseHead, missing: 107 },
         DecodeError::UnexpectedEnd { part: Part::ResponseBody, missing: 107 },
         DecodeError::NoResponse,
+        DecodeError::ResponseCut,
         DecodeError::ResponseHeadTooLarge { max },
         DecodeError::TooManyFields { max },
         DecodeError::InvalidField { offset },
@@ -86,7 +87,7 @@ fn encode_errors() -> Vec<EncodeError> {
     ]
 }
 
-const TIMEOUTS: [Timeout; 8] = [
+const TIMEOUTS: [Timeout; 13] = [
     Timeout::Head,
     Timeout::Body,
     Timeout::BodyRate,
@@ -95,6 +96,11 @@ const TIMEOUTS: [Timeout; 8] = [
     Timeout::WriteRate,
     Timeout::Request,
     Timeout::Drain,
+    Timeout::Connect,
+    Timeout::RequestWrite,
+    Timeout::ResponseHead,
+    Timeout::ResponseBody,
+    Timeout::Call,
 ];
 
 #[test]
@@ -129,13 +135,14 @@ fn each_has_its_own_text() {
 
 #[test]
 fn an_error_of_a_connection_has_its_reason_as_source() {
-    let reasons: [(Error, Option<String>); 7] = [
+    let reasons: [(Error, Option<String>); 8] = [
         (std::io::Error::other("io").into(), Some("io".into())),
         (DecodeError::NoResponse.into(), Some(DecodeError::NoResponse.to_string())),
         (EncodeError::HeadMissing.into(), Some(EncodeError::HeadMissing.to_string())),
         (Timeout::Drain.into(), Some(Timeout::Drain.to_string())),
         (Error::Body("body".into()), Some("body".into())),
         (Error::Closed, None),
+        (Error::ResponseUnread, None),
         (Error::BodyLimit(101), None),
     ];
     let mut texts = HashSet::new();
@@ -203,6 +210,7 @@ fn the_guide_tells_what_to_do_about_each() {
         Error::Encode(EncodeError::HeadMissing),
         Error::Timeout(Timeout::Head),
         Error::Closed,
+        Error::ResponseUnread,
         Error::BodyLimit(101),
         Error::Body("".into()),
     ];
@@ -237,7 +245,9 @@ fn an_error_of_a_connection_is_one_of_a_reader_too() {
         (EncodeError::HeadMissing.into(), ErrorKind::InvalidInput),
         (Error::BodyLimit(1), ErrorKind::InvalidInput),
         (Timeout::Body.into(), ErrorKind::TimedOut),
+        (DecodeError::ResponseCut.into(), ErrorKind::ConnectionReset),
         (Error::Closed, ErrorKind::ConnectionAborted),
+        (Error::ResponseUnread, ErrorKind::WouldBlock),
         (Error::Body("broken".into()), ErrorKind::Other),
     ] {
         assert_eq!(IoError::from(error).kind(), kind);

@@ -12,8 +12,8 @@ use bytes::Bytes;
 use scgi_proto::driver::Clock;
 use scgi_proto::driver::{Demand, body_pipe};
 use scgi_proto::{
-    ClientExchange, ConnectionConfig, Counters, Credentials, EncodeError, Error, Limits, Peer,
-    RequestEvent, RequestHead, ResponseEvent, ServerExchange, Status,
+    ClientConfig, ClientExchange, ConnectionConfig, Counters, Credentials, EncodeError, Error,
+    Peer, RequestEvent, RequestHead, ResponseEvent, ServerExchange, Status,
 };
 
 /// Counts how often it is woken.
@@ -54,7 +54,7 @@ fn write(call: &mut ClientExchange, at_most: usize) -> Vec<u8> {
 #[test]
 fn a_call() {
     for chunk in [1_usize, 4096, 4097, 5000] {
-        let mut call = ClientExchange::new(Limits::default());
+        let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
         call.send(post(chunk as u64 * 3)).expect("queued");
         assert!(!call.wants_write(), "the head waits for the first chunk");
         for byte in [b'a', b'b', b'c'] {
@@ -70,7 +70,7 @@ fn a_call() {
 #[test]
 fn a_large_chunk_of_a_call_is_not_copied() {
     for (len, copied) in [(4096, true), (4097, false)] {
-        let mut call = ClientExchange::new(Limits::default());
+        let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
         call.send(post(len)).expect("queued");
         call.send(RequestEvent::Body(vec![b'x'; len as usize].into())).expect("queued");
         assert_eq!(call.pending().1.is_empty(), copied, "{len}");
@@ -79,7 +79,7 @@ fn a_large_chunk_of_a_call_is_not_copied() {
 
 /// A call whose request is written, and what has come of its response.
 fn answered(request: RequestHead, response: &[u8]) -> ClientExchange {
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(RequestEvent::Head(request)).expect("queued");
     call.send(RequestEvent::End).expect("queued");
     write(&mut call, 1000);
@@ -119,7 +119,7 @@ fn a_call_that_is_not_written_goes_on_although_the_response_is_there() {
         call.handle_read(21);
         assert!(matches!(call.next_event(), Ok(Some(ResponseEvent::Head(_)))));
     };
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(post(4)).expect("queued");
     call.send(RequestEvent::Body("ab".into())).expect("queued");
     write(&mut call, 1000);
@@ -131,7 +131,7 @@ fn a_call_that_is_not_written_goes_on_although_the_response_is_there() {
     write(&mut call, 1000);
     assert_eq!(call.take_whole_body().as_deref(), Some(&b"no"[..]));
     // Of one that nobody takes, nothing is left to write.
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(post(4)).expect("queued");
     call.handle_write_failed();
     respond(&mut call);
@@ -161,7 +161,7 @@ fn a_response_is_over_at_its_last_byte() {
 
 #[test]
 fn a_call_that_is_flushed() {
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(post(1)).expect("queued");
     call.flush();
     assert!(write(&mut call, 10).ends_with(b","));
@@ -173,7 +173,7 @@ fn a_call_that_is_flushed() {
 
 #[test]
 fn a_server_that_answers_before_it_has_read() {
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(post(10)).expect("queued");
     // Room for a read is never what is still to be written.
     assert!(call.buffer_mut().is_empty() && call.pending().0.ends_with(b","));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use scgi_proto::{
-    Buffers, ClientExchange, ConnectionConfig, DecodeBuffer, Limits, Request, RequestDecoder,
+    Buffers, ClientConfig, ClientExchange, ConnectionConfig, DecodeBuffer, Request, RequestDecoder,
     RequestEvent, RequestHead, RequestHeadBuilder, Response, ResponseEvent, ResponseHead,
     ServerExchange, Status,
 };
@@ -39,7 +39,7 @@ fn check(value: &dyn Debug) {
 
 /// A request as bytes.
 fn bytes() -> BytesMut {
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(RequestEvent::Head(builder().build())).expect("legal");
     call.send(RequestEvent::End).expect("legal");
     check(&call);
@@ -78,7 +78,7 @@ fn machines_and_buffers() {
             check(&exchange.take_memory());
         }
     }
-    let mut call = ClientExchange::new(Limits::default());
+    let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.buffer_mut().extend_from_slice(b"Set-Cookie: s3cret\r\n");
     call.handle_read(20);
     check(&call);

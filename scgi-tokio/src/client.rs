@@ -1,15 +1,18 @@
 //! The client side: calling an SCGI server.
 
+use std::any::Any;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::{Context, Poll};
 
 use scgi_proto::driver;
-use scgi_proto::{Address, Error, Limits, RequestEvent, ResponseEvent};
+use scgi_proto::{Address, ClientConfig, Error, RequestEvent, ResponseEvent};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use crate::message::{Request, Response};
 use crate::stream::Stream;
-use crate::transport::Transport;
+use crate::transport::{Clock, PinnedClock, Transport};
 
 /// The client side of one connection: one request, one response.
 ///
@@ -29,11 +32,13 @@ use crate::transport::Transport;
 /// ```
 #[derive(Debug)]
 pub struct Client<IO> {
-    driver: driver::Client<Transport<IO>>,
+    driver: driver::Client<Transport<IO>, Clock>,
+    start: Instant,
 }
 
 impl Client<Stream> {
-    /// Connects to a server.
+    /// Connects to a server, with the deadlines of [`ClientConfig::default`]; see
+    /// [`connect_with`](Self::connect_with).
     ///
     /// # Errors
     /// If that fails.
@@ -41,15 +46,58 @@ impl Client<Stream> {
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
     pub async fn connect(address: &Address) -> Result<Self, Error> {
-        Ok(Self::new(Stream::connect(address).await?, Limits::default()))
+        Self::connect_with(address, &ClientConfig::default()).await
+    }
+
+    /// Connects to a server, as [`Stream::connect_with`]. The deadline of the whole call begins here.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if that fails, [`Error::Timeout`] if it takes too long.
+    ///
+    /// # Panics
+    /// If it has to wait on a runtime without timers.
+    ///
+    /// # Cancel safety
+    /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
+    pub async fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+        let start = Instant::now();
+        Ok(Self::since(start, Stream::connect_with(address, config).await?, config))
     }
 }
 
-impl<IO> Client<IO> {
-    /// The client side of a fresh stream; `limits` bound the response's head.
-    pub fn new(io: IO, limits: Limits) -> Self {
-        Self { driver: driver::Client::new(Transport(io), limits) }
+impl<IO: 'static> Client<IO> {
+    /// The client side of a fresh stream. The deadline of the whole call begins here.
+    ///
+    /// A stream that wraps a Unix socket needs [`over_unix_socket`](Self::over_unix_socket).
+    pub fn new(io: IO, config: &ClientConfig) -> Self {
+        Self::since(Instant::now(), io, config)
     }
+
+    fn since(start: Instant, io: IO, config: &ClientConfig) -> Self {
+        let is_unix = is_unix_socket(&io);
+        let driver = driver::Client::new(Transport(io), Clock::since(start), config);
+        Self { driver: driver.with_unix_socket(is_unix), start }
+    }
+
+    /// Says that the stream is carried by a Unix socket, where a reset says only that the server
+    /// closed with bytes of the request unread. Without it, a reset after a response without
+    /// Content-Length means that the response may be cut. [`Stream`] and tokio's `UnixStream` are
+    /// recognised.
+    #[must_use]
+    pub fn over_unix_socket(mut self) -> Self {
+        self.driver = self.driver.with_unix_socket(true);
+        self
+    }
+}
+
+/// Whether the stream is one of the Unix sockets that are known by their type.
+fn is_unix_socket<IO: 'static>(io: &IO) -> bool {
+    let io: &dyn Any = io;
+    #[cfg(unix)]
+    if io.is::<tokio::net::UnixStream>() {
+        return true;
+    }
+    io.downcast_ref().is_some_and(Stream::is_unix)
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
@@ -60,7 +108,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
     /// # Errors
     /// [`Error::Encode`] if the request cannot be sent, [`Error::Decode`] if the response is
     /// malformed or absent, [`Error::Io`] if the stream failed and there is no response,
-    /// [`Error::Body`] if the source of the request's body failed.
+    /// [`Error::Timeout`] if a deadline passed, [`Error::Body`] if the source of the request's body
+    /// failed.
+    ///
+    /// # Panics
+    /// If it has to wait on a runtime without timers.
     ///
     /// # Cancel safety
     /// Dropping the future drops the connection.
@@ -68,34 +120,41 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
     where
         IO: Send + 'static,
     {
-        self.driver.request(request).await
+        let waiting = pin!(PinnedClock::since(self.start));
+        self.driver.request(request, waiting).await
     }
 
     /// Sends a piece of the request. The head is held back until the first chunk, the end, or
     /// [`flush`](Self::flush), so that they leave together.
     ///
-    /// If the server does not take it, that is no error here: the response says more, and
-    /// [`next_event`](Self::next_event) tells if there is none.
+    /// While it waits for the server to take the piece, it reads what the server answers, up to
+    /// 64 KiB. If the server closes without taking it, that is no error here: the response says more,
+    /// and [`next_event`](Self::next_event) reports if there is none.
     ///
     /// # Errors
     /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::ResponseUnread`] if the server takes no more before its response is read: the piece
+    /// stays queued, and [`next_event`](Self::next_event) goes on with it. [`Error::Timeout`] if a
+    /// deadline passed.
     ///
     /// # Cancel safety
     /// The piece is taken at the first poll and stays in the client: a later call of any method
     /// goes on with it. Do not send it again.
     pub async fn send(&mut self, event: RequestEvent) -> Result<(), Error> {
         self.driver.send(event)?;
-        poll_fn(|cx| self.driver.poll_flush(cx)).await;
-        Ok(())
+        poll_fn(|cx| self.driver.poll_flush(cx)).await
     }
 
     /// Writes everything that was sent, the head too.
     ///
+    /// # Errors
+    /// [`Error::ResponseUnread`] and [`Error::Timeout`] as [`send`](Self::send).
+    ///
     /// # Cancel safety
     /// Safe: what is not written stays in the client.
-    pub async fn flush(&mut self) {
+    pub async fn flush(&mut self) -> Result<(), Error> {
         self.driver.flush();
-        poll_fn(|cx| self.driver.poll_flush(cx)).await;
+        poll_fn(|cx| self.driver.poll_flush(cx)).await
     }
 
     /// Waits for the next piece of the response, and goes on writing meanwhile.
@@ -105,7 +164,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
     ///
     /// # Errors
     /// [`Error::Decode`] if the response is malformed, cut or absent; [`Error::Io`] if the
-    /// stream failed.
+    /// stream failed; [`Error::Timeout`] if a deadline passed. Later calls then fail with
+    /// [`Error::Closed`].
     ///
     /// # Cancel safety
     /// Safe: received bytes stay in the client.

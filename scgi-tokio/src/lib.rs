@@ -67,8 +67,8 @@ mod transport;
 #[cfg(feature = "tower")]
 pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint, RequestRules};
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, BoxError, ConnectionConfig, Counters,
-    Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
+    Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
+    Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
     ResponseEvent, ResponseHead, Status, Summary, Timeout,
 };

@@ -268,7 +268,7 @@ enum Next {
 ///
 /// # Examples
 /// ```
-/// use scgi_tokio::{Client, ConnectionConfig, Limits, Request, RequestHead, Response, serve_connection};
+/// use scgi_tokio::{Client, ClientConfig, ConnectionConfig, Request, RequestHead, Response, serve_connection};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), scgi_tokio::Error> {
@@ -277,7 +277,7 @@ enum Next {
 ///     serve_connection(far, async |_: Request| Response::new("hello"), &ConnectionConfig::default()).await
 /// });
 /// let request = Request::new(RequestHead::builder("GET", "/").build(), "");
-/// let response = Client::new(near, Limits::default()).request(request).await?;
+/// let response = Client::new(near, &ClientConfig::default()).request(request).await?;
 /// assert_eq!(response.into_body().collect(100).await?, "hello");
 /// # Ok(()) }
 /// ```

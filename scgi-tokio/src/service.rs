@@ -15,8 +15,7 @@ use scgi_proto::driver::Source;
 use scgi_proto::http::{
     ConvertError, RequestRules, request_to_http, response_from_http, response_to_http, strip_mount,
 };
-use scgi_proto::{Address, BoxError, Error, IntoResponse, Peer};
-use tokio::time::timeout;
+use scgi_proto::{Address, BoxError, ClientConfig, Error, IntoResponse, Peer};
 use tower_service::Service;
 
 use crate::body::Body;
@@ -185,8 +184,8 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// comes first in SCGI.
 ///
 /// # Errors
-/// [`Error`] of the connection, [`ConvertError`] of a request or response that has no
-/// counterpart, and an `io::Error` of kind `TimedOut` for the two timeouts.
+/// [`Error`] of the connection, among them [`Error::Timeout`] for each deadline of
+/// [`ClientConfig`], and [`ConvertError`] of a request or response that has no counterpart.
 ///
 /// # Examples
 /// ```no_run
@@ -204,17 +203,14 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 pub struct Backend {
     address: Address,
     rules: Arc<RequestRules>,
-    connect_timeout: std::time::Duration,
-    head_timeout: std::time::Duration,
+    config: ClientConfig,
 }
 
 impl Backend {
     /// The server at `address`.
     #[must_use]
     pub fn new(address: Address) -> Self {
-        let seconds = std::time::Duration::from_secs;
-        let rules = Arc::default();
-        Self { address, rules, connect_timeout: seconds(5), head_timeout: seconds(60) }
+        Self { address, rules: Arc::default(), config: ClientConfig::default() }
     }
 
     /// Which headers reach the server, and the params that the program adds. By default Forwarded,
@@ -225,18 +221,25 @@ impl Backend {
         self
     }
 
-    /// Time for connecting: 5 s by default; a server on the same network takes milliseconds.
+    /// The deadlines of each call, and the bounds on its response.
     #[must_use]
-    pub fn with_connect_timeout(mut self, timeout: std::time::Duration) -> Self {
-        self.connect_timeout = timeout;
+    pub fn with_config(mut self, config: ClientConfig) -> Self {
+        self.config = config;
         self
     }
 
-    /// Time from the connection to the response's head: 60 s by default, as front servers have
-    /// it.
+    /// Time for connecting: 10 s by default; see [`ClientConfig::with_connect_timeout`].
+    #[must_use]
+    pub fn with_connect_timeout(mut self, timeout: std::time::Duration) -> Self {
+        self.config = self.config.with_connect_timeout(timeout);
+        self
+    }
+
+    /// Time from the end of the request to the response's head: 60 s by default; see
+    /// [`ClientConfig::with_head_timeout`].
     #[must_use]
     pub fn with_head_timeout(mut self, timeout: std::time::Duration) -> Self {
-        self.head_timeout = timeout;
+        self.config = self.config.with_head_timeout(timeout);
         self
     }
 }
@@ -264,18 +267,14 @@ where
             if body.len().is_none() && !parts.headers.contains_key(::http::header::CONTENT_LENGTH) {
                 return Err("a request to an SCGI server needs the length of its body".into());
             }
-            let client = timeout(backend.connect_timeout, Client::connect(&backend.address));
-            let client = client.await.map_err(|_| late("connecting took too long"))??;
-            let response = timeout(backend.head_timeout, client.request(Request::new(head, body)));
-            let response = response.await.map_err(|_| late("the response took too long"))??;
+            let client = Client::connect_with(&backend.address, &backend.config).await?;
+            let response = client.request(Request::new(head, body)).await?;
             let (head, body) = response.into_parts();
+            // RFC 9110 section 15.3.6: there is no content; the front server would send it.
+            let body = if head.status().code() == 205 { Body::empty() } else { body };
             Ok(HttpResponse::from_parts(response_to_http(&head)?, body))
         })
     }
-}
-
-fn late(text: &str) -> std::io::Error {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, text)
 }
 
 impl Body {

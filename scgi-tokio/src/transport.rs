@@ -8,6 +8,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use pin_project_lite::pin_project;
 use scgi_proto::driver::{self, Advice};
 #[cfg(unix)]
 use scgi_proto::socket::{has_peer_left, read_at_once, write_at_once};
@@ -135,6 +136,48 @@ impl driver::Clock for Clock {
         }
         (self.sleep, self.waker) = (None, None);
         Poll::Ready(())
+    }
+}
+
+pin_project! {
+    /// As [`Clock`], in the memory of the future that waits: it costs no allocation.
+    pub(crate) struct PinnedClock {
+        start: Instant,
+        #[pin]
+        sleep: Option<Sleep>,
+    }
+}
+
+impl PinnedClock {
+    /// A clock that was at zero at `start`.
+    pub(crate) fn since(start: Instant) -> Self {
+        Self { start, sleep: None }
+    }
+}
+
+impl driver::Clock for Pin<&mut PinnedClock> {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
+        let mut this = self.as_mut().project();
+        let Some(at) = this.start.checked_add(at) else { return Poll::Pending };
+        if this.sleep.is_none() {
+            this.sleep.set(Some(sleep_until(at)));
+        }
+        let Some(mut sleep) = this.sleep.as_pin_mut() else { return Poll::Pending };
+        if sleep.deadline() > at {
+            sleep.as_mut().reset(at);
+        }
+        loop {
+            // Also when the task has used up its budget: the timer would not be told then.
+            ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
+            if sleep.deadline() >= at {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(at);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::sync::mpsc;
 use std::thread;
 
-use scgi_blocking::{Body, Client, Limits, Listener, Request, Response, Stream, serve};
+use scgi_blocking::{Body, Client, ClientConfig, Listener, Request, Response, Stream, serve};
 use scgi_proto::BoxError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -89,9 +89,9 @@ fn talk(
         let _ = sender.send(event);
     };
     let response = match capture {
-        None => Client::new(stream, Limits::default()).request(request),
+        None => Client::new(stream, &ClientConfig::default()).request(request),
         Some(capture) => {
-            Client::new(Tee { io: stream, capture }, Limits::default()).request(request)
+            Client::new(Tee { io: stream, capture }, &ClientConfig::default()).request(request)
         }
     };
     let mut response = match response {

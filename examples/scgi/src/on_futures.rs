@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 
 use futures_util::future::{Either, select};
-use scgi_async_std::{Body, Client, Limits, Listener, Request, Response, Stream};
+use scgi_async_std::{Body, Client, ClientConfig, Listener, Request, Response, Stream};
 use scgi_proto::BoxError;
 use scgi_proto::RequestHead;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -104,7 +104,7 @@ async fn talk(plan: &Plan, capture: Option<Capture>, reply: &mut Reply) -> Resul
     let stream = stream.map_err(|error| cannot_connect(&plan.address, &error))?;
     reply.connected();
     let io = Tee::new(stream.compat(), capture).compat();
-    let client = Client::new(io, Limits::default());
+    let client = Client::new(io, &ClientConfig::default());
     let mut response = client.request(request(plan, head, upload)?).await?;
     plan.progress.finish_and_clear();
     reply.head(response.head())?;

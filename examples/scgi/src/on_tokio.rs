@@ -8,8 +8,8 @@ use bytes::Bytes;
 use scgi_proto::BoxError;
 use scgi_proto::{DecodeBuffer, DecodeError, ResponseDecoder};
 use scgi_tokio::{
-    Body, Client, Error, Limits, Listener, Request, RequestHead, Response, ResponseEvent, Stream,
-    serve,
+    Body, Client, ClientConfig, Error, Listener, Request, RequestHead, Response, ResponseEvent,
+    Stream, serve,
 };
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -108,7 +108,7 @@ async fn request(
         Upload::Bytes(bytes) => Body::from(bytes.clone()),
         Upload::File(path, len) => file_body(plan, path, *len).await?,
     };
-    let client = Client::new(io, Limits::default());
+    let client = Client::new(io, &ClientConfig::default());
     let mut response = client.request(Request::new(head.clone(), body)).await?;
     plan.progress.finish_and_clear();
     reply.head(response.head())?;

@@ -74,9 +74,9 @@ fn a_small_call_allocates_little() {
         let blocking = |head| blocking_client(&address, head);
         for (adapter, counted, most) in [
             ("tokio", allocations(tokio), 4),
-            // Of a TCP connection, smol makes three by itself.
-            ("smol", allocations(smol), 6),
-            ("blocking", allocations(blocking), 4),
+            // Of a TCP connection, smol makes three by itself, and of a timer two.
+            ("smol", allocations(smol), 7),
+            ("blocking", allocations(blocking), 3),
         ] {
             println!("{adapter}, {address}: {counted} allocations");
             assert!(counted <= most, "{adapter}, {address}: {counted} allocations");

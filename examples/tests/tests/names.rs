@@ -82,7 +82,7 @@ macro_rules! waiting {
         mod $module {
             use bytes::Bytes;
             use $krate::{
-                Address, BindOptions, Body, Client, ConnectionConfig, Connection, Error, Limits, Listener,
+                Address, BindOptions, Body, Client, ClientConfig, ConnectionConfig, Connection, Error, Listener,
                 Request, RequestEvent, Response, ResponseEvent, Status, Stream,
             };
 
@@ -98,10 +98,10 @@ macro_rules! waiting {
             $($async)? fn _client(address: &Address, request: Request) -> Result<Response, Error> {
                 let mut client = Client::connect(address)$($await)*?;
                 client.send(RequestEvent::End)$($await)*?;
-                client.flush()$($await)*;
+                client.flush()$($await)*?;
                 let _: Option<ResponseEvent> = client.next_event()$($await)*?;
                 let stream = Stream::connect(address)$($await)*?;
-                Client::new(stream, Limits::default()).request(request)$($await)*
+                Client::new(stream, &ClientConfig::default()).request(request)$($await)*
             }
 
             $($async)? fn _body(mut body: Body) -> Result<Bytes, Error> {

@@ -196,7 +196,11 @@ fn why_it_is_502() {
         (b"Status: 200 OK\r\rbody", 502, "end with CR alone: nginx answers 502"),
         (b"Traceback (most recent call last):\n  x\n\n", 502, "(Traceback (most recent call last"),
         (b"Status: 200 OK\r\nX-A: a\0b\r\n\r\n", 502, "(X-A: with the byte 0x00)"),
-        (b"Status: 200 OK\r\nX A: tops3cret\r\n\r\n", 502, " is not a header field; the server does not"),
+        (
+            b"Status: 200 OK\r\nX A: tops3cret\r\n\r\n",
+            502,
+            " is not a header field; the server does not",
+        ),
         (b"Status: abc\r\n\r\n", 502, "does not have a status code from 200 to 999 (Status: abc)"),
         (&long, 502, "a head of 7028 bytes is over nginx' scgi_buffer_size"),
         (b"HTTP/1.1 404 Not Found\r\n\r\n", 404, "send \"Status: 404 Not Found\""),

@@ -49,7 +49,12 @@ enum More {
     Nowhere,
     Pipe(PipeReader),
     Source(Pin<Box<dyn Source>>),
+    /// An error was reported.
+    Failed,
 }
+
+/// Empty chunks that a source may give in a row before the runtime gets its turn.
+const EMPTY_CHUNKS: usize = 16;
 
 /// A length that may be unknown, in the room of a number, as bodies are part of every waiting
 /// request: it is kept as its complement, which is zero for no length that a body can have.
@@ -100,6 +105,12 @@ pub trait Source: Send {
     /// Why there is none; for a program's own source [`Error::Body`].
     fn poll_chunk(self: Pin<&mut Self>, cx: &mut Context<'_>)
     -> Poll<Option<Result<Bytes, Error>>>;
+
+    /// Whether it may wait within [`poll_chunk`](Self::poll_chunk), as those of a blocking adapter
+    /// do. What was sent before then leaves before it is asked. `false` unless it is written.
+    fn blocks(&self) -> bool {
+        false
+    }
 }
 
 impl Body {
@@ -128,8 +139,13 @@ impl Body {
     }
 
     /// Whether its chunks have to be waited for.
-    pub(super) fn is_streamed(&self) -> bool {
+    pub fn is_streamed(&self) -> bool {
         !matches!(self.more, More::Nowhere)
+    }
+
+    /// Whether its source may wait by itself; see [`Source::blocks`].
+    pub(super) fn blocks(&self) -> bool {
+        matches!(&self.more, More::Source(source) if source.blocks())
     }
 
     /// The length in bytes of the whole body, where it is known.
@@ -148,7 +164,8 @@ impl Body {
     /// Waits for the next chunk, never empty; `None` after the last.
     ///
     /// # Errors
-    /// What went wrong with the connection or with the source of the body.
+    /// What went wrong with the connection or with the source of the body, once;
+    /// [`Error::Closed`] afterwards.
     #[inline]
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let chunk = if self.chunk.is_empty() {
@@ -177,17 +194,24 @@ impl Body {
 
     #[inline]
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        loop {
+        for _ in 0..EMPTY_CHUNKS {
             let chunk = match &mut self.more {
                 More::Nowhere => None,
                 More::Pipe(pipe) => ready!(pipe.poll_chunk(cx)),
                 More::Source(source) => ready!(source.as_mut().poll_chunk(cx)),
+                More::Failed => Some(Err(Error::Closed)),
             };
             match &chunk {
-                Some(Ok(bytes)) if bytes.is_empty() => {}
-                _ => return Poll::Ready(chunk),
+                Some(Ok(bytes)) if bytes.is_empty() => continue,
+                // The source is dropped, which closes the connection that it may read from.
+                Some(Err(_)) => self.more = More::Failed,
+                None if matches!(self.more, More::Source(_)) => self.more = More::Nowhere,
+                Some(Ok(_)) | None => {}
             }
+            return Poll::Ready(chunk);
         }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Waits for bytes to read from; none at the end. What was read is to be

@@ -8,23 +8,31 @@ use bytes::Bytes;
 
 use super::body::{Body, Source};
 use super::client::Client;
-use super::transport::Transport;
+use super::transport::{Clock, Transport};
+use super::turn::Turn;
 use crate::error::Error;
 use crate::wire::error::{DecodeError, EncodeError};
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::request::RequestHead;
 use crate::wire::response::ResponseHead;
 
-/// A client that sends a request's body while it reads the response.
-pub(super) struct InFlight<T> {
-    client: Client<T>,
+/// A client that sends a request's body while it reads the response, to be polled.
+///
+/// [`Client::request`] is built on it.
+#[derive(Debug)]
+pub struct InFlight<T, C> {
+    client: Client<T, C>,
     /// `None` once all of it was handed over.
     body: Option<Body>,
 }
 
-impl<T: Transport> InFlight<T> {
-    pub(super) fn begin(
-        mut client: Client<T>,
+impl<T: Transport, C: Clock> InFlight<T, C> {
+    /// Queues the head of a request, whose body is sent from here on.
+    ///
+    /// # Errors
+    /// If the head cannot be sent.
+    pub fn begin(
+        mut client: Client<T, C>,
         head: RequestHead,
         body: Body,
     ) -> Result<Self, EncodeError> {
@@ -32,17 +40,27 @@ impl<T: Transport> InFlight<T> {
         Ok(Self { client, body: Some(body) })
     }
 
-    /// Moves the request's body on as far as the server takes it.
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    /// Moves the request's body on as far as the server takes it, at most for one turn. Returns
+    /// whether there is more to do in the next one.
+    fn send(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
+        let mut turn = Turn::default();
         while let Some(body) = &mut self.body {
-            if self.client.call.is_full() {
-                ready!(self.client.poll_flush(cx));
+            let blocks = body.blocks();
+            if (blocks || self.client.call.is_full())
+                && self.client.poll_write(cx, &mut turn).is_pending()
+            {
+                return Ok(!turn.has_bytes());
             }
-            if self.client.write_error.is_some() {
+            if self.client.has_write_failed() {
                 // Nobody takes the rest; the response may be there all the same.
                 self.body = None;
                 break;
             }
+            if !turn.has_chunks() {
+                // Not written yet: small chunks leave together with those of the next turn.
+                return Ok(true);
+            }
+            turn.take_chunk(blocks);
             match body.poll_chunk(cx) {
                 Poll::Ready(Some(chunk)) => self.client.call.send(RequestEvent::Body(chunk?))?,
                 Poll::Ready(None) => {
@@ -51,56 +69,108 @@ impl<T: Transport> InFlight<T> {
                 }
                 Poll::Pending => {
                     self.client.call.flush();
-                    ready!(self.client.poll_flush(cx));
-                    return Poll::Pending;
+                    break;
                 }
             }
         }
-        Poll::Ready(Ok(()))
+        let is_blocked = self.client.poll_write(cx, &mut turn).is_pending();
+        Ok(is_blocked && !turn.has_bytes())
     }
 
+    /// What comes of the response, while the request is sent; without deadlines.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ResponseEvent>, Error>> {
-        if let Poll::Ready(Err(error)) = self.poll_send(cx) {
-            self.body = None;
-            return Poll::Ready(Err(error));
-        }
-        self.client.poll_next_event(cx)
+        self.client.check_open()?;
+        let more = self.send(cx)?;
+        self.client.poll_event(cx, more)
+    }
+
+    fn fail(&mut self, error: Error) -> Error {
+        self.body = None;
+        self.client.fail(error)
+    }
+
+    /// The client, for an adapter that waits by itself.
+    pub fn client_mut(&mut self) -> &mut Client<T, C> {
+        &mut self.client
     }
 
     /// Waits for the head of the response.
-    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        match ready!(self.poll_event(cx))? {
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
+        let event = self.poll_event(cx);
+        let event = self.client.poll_timed(cx, event);
+        self.poll_is_head(event)
+    }
+
+    /// As [`poll_head`](Self::poll_head), on the time of another clock.
+    pub(super) fn poll_head_on(
+        &mut self,
+        cx: &mut Context<'_>,
+        clock: &mut impl Clock,
+    ) -> Poll<Result<ResponseHead, Error>> {
+        let event = self.poll_event(cx);
+        let event = self.client.poll_timed_on(cx, clock, event);
+        self.poll_is_head(event)
+    }
+
+    fn poll_is_head(
+        &mut self,
+        event: Poll<Result<Option<ResponseEvent>, Error>>,
+    ) -> Poll<Result<ResponseHead, Error>> {
+        match ready!(event).map_err(|error| self.fail(error))? {
             Some(ResponseEvent::Head(head)) => Poll::Ready(Ok(head)),
             // The decoder yields a head first or fails.
             _ => Poll::Ready(Err(DecodeError::NoResponse.into())),
         }
     }
+
+    /// The body of the response if all of it is at hand: the connection can be closed. Else it is
+    /// to be [polled](Self::poll_chunk) for.
+    pub fn take_whole_body(&mut self) -> Option<Bytes> {
+        if self.client.outlet.is_unflushed() { None } else { self.client.call.take_whole_body() }
+    }
+
+    /// Bytes of the response's body still to come, where that is known.
+    #[must_use]
+    pub fn body_remaining(&self) -> Option<u64> {
+        self.client.call.body_remaining()
+    }
+
+    /// Waits for the next chunk of the response's body; `None` after the last.
+    ///
+    /// # Errors
+    /// As [`Client::request`].
+    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
+        let event = self.poll_event(cx);
+        let event = self.client.poll_timed(cx, event);
+        match ready!(event).map_err(|error| self.fail(error)) {
+            Ok(Some(ResponseEvent::Body(chunk))) => Poll::Ready(Some(Ok(chunk))),
+            Ok(_) => Poll::Ready(None),
+            Err(error) => Poll::Ready(Some(Err(error))),
+        }
+    }
 }
 
-impl<T: Transport + Send + Unpin + 'static> InFlight<T> {
+impl<T: Transport + Send + Unpin + 'static, C: Clock + Send + Unpin + 'static> InFlight<T, C> {
     /// The body of the response: bytes at hand if they are all of it, and the connection closes;
     /// else it is read from there.
     pub(super) fn into_body(mut self) -> Body {
-        if !self.client.outlet.is_unflushed() {
-            if let Some(body) = self.client.call.take_whole_body() {
-                return Body::from(body);
-            }
+        if let Some(body) = self.take_whole_body() {
+            return Body::from(body);
         }
-        let len = self.client.call.body_remaining();
+        let len = self.body_remaining();
         Body::from_source(self, len)
     }
 }
 
 /// The rest of the response, as its body.
-impl<T: Transport + Unpin + Send> Source for InFlight<T> {
+impl<T: Transport + Unpin + Send, C: Clock + Unpin + Send> Source for InFlight<T, C> {
     fn poll_chunk(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
-        match ready!(self.poll_event(cx)) {
-            Ok(Some(ResponseEvent::Body(chunk))) => Poll::Ready(Some(Ok(chunk))),
-            Ok(_) => Poll::Ready(None),
-            Err(error) => Poll::Ready(Some(Err(error))),
-        }
+        Self::poll_chunk(&mut self, cx)
     }
 }

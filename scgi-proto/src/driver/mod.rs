@@ -79,6 +79,7 @@ mod body;
 mod body_collector;
 mod body_feed;
 mod client;
+mod connect;
 mod connection;
 pub(crate) mod counters;
 mod in_flight;
@@ -89,13 +90,18 @@ mod read_buffer;
 mod read_target;
 pub mod trace;
 mod transport;
+mod turn;
 mod waits;
 
 pub use body::{Body, BodyWrapper, NextChunk, Source};
 pub use body_collector::BodyCollector;
 pub use client::Client;
+#[cfg(all(feature = "net", unix))]
+pub use connect::connect_unix;
+pub use connect::{connect_first, connect_in_time};
 pub use connection::{Connection, NextEvent};
 pub use counters::{ConnectionGuard, Counters};
+pub use in_flight::InFlight;
 pub use inline_future::{InlineFuture, Unfinished};
 pub use pending_connection::{Admission, PendingConnection};
 pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};

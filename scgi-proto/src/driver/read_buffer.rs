@@ -15,7 +15,7 @@ const LEN: usize = 16 * 1024;
 
 /// Chunks shorter than this are copied, as whoever collects them would else hold much more than
 /// came.
-const FEW: usize = BODY_READ / 8;
+const FEW: usize = BODY_READ / 2;
 
 std::thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };

@@ -1,7 +1,11 @@
 //! One call of a backend: the client side of a connection, without I/O.
 
+use core::time::Duration;
+
 use bytes::{Bytes, BytesMut};
 
+use crate::exchange::client_config::ClientConfig;
+use crate::exchange::client_deadlines::{ClientDeadlines, ClientTimeouts};
 use crate::exchange::decode_buffer::DecodeBuffer;
 use crate::exchange::write_buffer::WriteBuffer;
 use crate::wire::decode::{HEAD_READ, ResponseDecoder};
@@ -17,11 +21,34 @@ use crate::wire::limits::Limits;
 /// the response is there to be read all the same. [`handle_write_failed`](Self::handle_write_failed)
 /// makes the rest of the request vanish.
 ///
+/// # What happens when
+/// The rows say how far the request is, the columns how far the response is. The machine reads in
+/// every cell: a server may answer at any time. It writes in the rows where bytes wait.
+///
+/// | request | no complete head has come | the body comes |
+/// |---|---|---|
+/// | not connected | connect: until there is a connection | |
+/// | bytes wait for the server | write: each byte that the server takes renews it | body |
+/// | the program's source has no chunk | none: the server is not late | body |
+/// | handed over whole | head: nothing renews it | body |
+/// | writing failed, the rest is dropped | head: nothing renews it | body |
+/// | the source failed | the call is over | the call is over |
+///
+/// "Body" is the deadline of the idle body: each byte in either direction renews it. The deadline of
+/// the whole call runs in every cell. A deadline that passes ends the call
+/// ([`handle_timeout`](Self::handle_timeout)).
+///
+/// The response is complete by its Content-Length, by a status or method that allows no body, or by
+/// a clean end of input. If the connection was reset instead
+/// ([`handle_reset`](Self::handle_reset)), all bytes that came are still handed out, and
+/// [`DecodeError::ResponseCut`] follows instead of the end.
+///
 /// # Examples
 /// ```
-/// use scgi_proto::{ClientExchange, Limits, RequestEvent, RequestHead, ResponseEvent};
+/// use core::time::Duration;
+/// use scgi_proto::{ClientConfig, ClientExchange, RequestEvent, RequestHead, ResponseEvent};
 ///
-/// let mut call = ClientExchange::new(Limits::default());
+/// let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
 /// call.send(RequestEvent::Head(RequestHead::builder("GET", "/").build()))?;
 /// call.send(RequestEvent::End)?;
 /// assert!(call.pending().0.ends_with(b"SERVER_PROTOCOL\0HTTP/1.1\0,"));
@@ -38,22 +65,37 @@ pub struct ClientExchange {
     /// Bytes of the request that are not written yet.
     write_buffer: WriteBuffer,
     flush: bool,
+    /// Whether the stream holds back bytes that it took.
+    unflushed: bool,
     write_failed: bool,
     limits: Limits,
     receiver: DecodeBuffer<ResponseDecoder>,
+    head_seen: bool,
+    /// Whether the end of input does not say that the response is complete.
+    reset: bool,
+    closed: bool,
+    pub(super) timeouts: ClientTimeouts,
+    pub(super) deadlines: ClientDeadlines,
 }
 
 impl ClientExchange {
-    /// A call on a fresh connection; `limits` bound the response's head.
+    /// A call on a connection that is fresh at `now`, which is also when the deadline of the whole
+    /// call begins.
     #[must_use]
-    pub fn new(limits: Limits) -> Self {
+    pub fn new(config: &ClientConfig, now: Duration) -> Self {
         Self {
             encoder: RequestEncoder::default(),
             write_buffer: WriteBuffer::default(),
             flush: false,
+            unflushed: false,
             write_failed: false,
-            limits,
-            receiver: DecodeBuffer::new(ResponseDecoder::new(limits)),
+            limits: config.limits,
+            receiver: DecodeBuffer::new(ResponseDecoder::new(config.limits)),
+            head_seen: false,
+            reset: false,
+            closed: false,
+            timeouts: ClientTimeouts::new(config),
+            deadlines: ClientDeadlines::new(config, now),
         }
     }
 
@@ -82,7 +124,7 @@ impl ClientExchange {
                 self.flush = true;
             }
         }
-        if self.write_failed {
+        if self.write_failed || self.closed {
             self.drop_pending();
         }
         Ok(())
@@ -118,10 +160,25 @@ impl ClientExchange {
     /// If `count` is more than is pending.
     pub fn handle_written(&mut self, count: usize) {
         self.write_buffer.advance(count);
+        if count > 0 {
+            self.deadlines.handle_taken();
+        }
+    }
+
+    /// Reports whether the stream itself holds back bytes that it took, because the server does not
+    /// take them.
+    pub fn set_unflushed(&mut self, unflushed: bool) {
+        self.unflushed = unflushed;
+    }
+
+    /// Whether bytes wait for the server.
+    pub(super) fn has_waiting_bytes(&self) -> bool {
+        self.wants_write() || self.unflushed
     }
 
     /// Reports that writing failed: the rest of the request vanishes, the response may still be
-    /// there.
+    /// there. If the failure may mean that the response is cut, [`handle_reset`](Self::handle_reset)
+    /// is to be called as well.
     pub fn handle_write_failed(&mut self) {
         self.write_failed = true;
         self.drop_pending();
@@ -130,21 +187,68 @@ impl ClientExchange {
     fn drop_pending(&mut self) {
         self.write_buffer.clear();
         self.flush = false;
+        self.unflushed = false;
+    }
+
+    /// Reports that the connection was reset, or may have been: the end of input no longer says that
+    /// the response is complete. What can still be read is to be read.
+    ///
+    /// On Linux the first failed write of a TCP socket shows it: ECONNRESET means that the server
+    /// reset the connection before it ended its response, EPIPE that the end came first. On a Unix
+    /// socket a reset says only that the server closed with bytes of the request unread.
+    pub fn handle_reset(&mut self) {
+        self.reset = true;
+    }
+
+    /// Ends the call: what is pending vanishes, and nothing more comes of the response.
+    pub fn close(&mut self) {
+        self.closed = true;
+        self.drop_pending();
+        self.deadlines.clear();
     }
 
     /// The next piece of the response from what has arrived. `None`: read more, unless
     /// [`is_response_over`](Self::is_response_over).
     ///
     /// # Errors
-    /// If the response is malformed, cut, or absent.
+    /// If the response is malformed, cut, or absent. The call is over then.
     pub fn next_event(&mut self) -> Result<Option<ResponseEvent>, DecodeError> {
-        self.receiver.next_event()
+        if self.closed {
+            return Ok(None);
+        }
+        let needs_end = self.receiver.decoder().needs_end_of_input();
+        match self.receiver.next_event() {
+            Ok(Some(ResponseEvent::End)) if needs_end && self.reset => {
+                self.close();
+                Err(DecodeError::ResponseCut)
+            }
+            Ok(event) => {
+                match &event {
+                    Some(ResponseEvent::End) => self.deadlines.clear(),
+                    Some(event) => {
+                        self.head_seen |= matches!(event, ResponseEvent::Head(_));
+                        self.deadlines.handle_event();
+                    }
+                    None => {}
+                }
+                Ok(event)
+            }
+            Err(error) => {
+                self.close();
+                Err(error)
+            }
+        }
     }
 
-    /// Whether no event will follow: the response ended, or the input did.
+    /// Whether no event will follow: the response ended, or the input did, or the call.
     #[must_use]
     pub fn is_response_over(&self) -> bool {
-        self.receiver.is_finished()
+        self.closed || self.receiver.is_finished()
+    }
+
+    /// Whether the head of the response was handed out.
+    pub(super) fn is_head_seen(&self) -> bool {
+        self.head_seen
     }
 
     /// What is left of the response's body, if all of it has arrived, and the whole request is
@@ -153,9 +257,10 @@ impl ClientExchange {
     ///
     /// # Examples
     /// ```
-    /// use scgi_proto::{ClientExchange, Limits, RequestEvent, RequestHead, ResponseEvent};
+    /// use core::time::Duration;
+    /// use scgi_proto::{ClientConfig, ClientExchange, RequestEvent, RequestHead, ResponseEvent};
     ///
-    /// let mut call = ClientExchange::new(Limits::default());
+    /// let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     /// call.send(RequestEvent::Head(RequestHead::builder("GET", "/").build()))?;
     /// call.send(RequestEvent::End)?;
     /// call.handle_written(call.pending().0.len());
@@ -185,7 +290,8 @@ impl ClientExchange {
     }
 
     /// Whether nothing of the request is left to write, or nobody takes it.
-    fn is_request_written(&self) -> bool {
+    #[must_use]
+    pub fn is_request_written(&self) -> bool {
         self.write_failed || (self.encoder.is_finished() && self.write_buffer.is_empty())
     }
 
@@ -204,10 +310,23 @@ impl ClientExchange {
     /// Takes a copy of bytes that were read elsewhere; none are the end of input.
     pub fn receive_slice(&mut self, bytes: &[u8]) {
         self.reuse_buffer();
+        self.deadlines.handle_received();
         if bytes.is_empty() {
             self.receiver.advance(0);
         }
         self.receiver.receive_slice(bytes);
+    }
+
+    /// Bytes of the response that were read and not yet handed out.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.receiver.buffered()
+    }
+
+    /// Whether the end of input was reported.
+    #[must_use]
+    pub fn is_input_over(&self) -> bool {
+        self.receiver.is_eof()
     }
 
     /// At most how many bytes of body the next read may take past the buffer; see
@@ -220,6 +339,7 @@ impl ClientExchange {
     /// Takes what was read past the buffer, and gives its event; see
     /// [`DecodeBuffer::receive_chunk`].
     pub fn receive_chunk(&mut self, read: Bytes) -> Option<ResponseEvent> {
+        self.deadlines.handle_received();
         self.receiver.receive_chunk(read)
     }
 
@@ -238,6 +358,7 @@ impl ClientExchange {
     /// # Panics
     /// If `count` is more than the room that was lent.
     pub fn handle_read(&mut self, count: usize) {
+        self.deadlines.handle_received();
         self.receiver.advance(count);
     }
 }

@@ -108,6 +108,10 @@ impl Nanos {
         self != Self::NEVER
     }
 
+    pub(super) fn to_duration(self) -> Option<Duration> {
+        self.is_set().then(|| Duration::from_nanos(self.count()))
+    }
+
     pub(super) fn has_passed(self, now: Duration) -> bool {
         self.is_set() && self <= Self::new(now)
     }
@@ -197,8 +201,7 @@ impl ServerExchange {
     /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing happens before.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Duration> {
-        let next = self.next_deadline();
-        next.is_set().then(|| Duration::from_nanos(next.count()))
+        self.next_deadline().to_duration()
     }
 
     #[inline]

@@ -3,6 +3,8 @@
 
 pub(crate) mod buffers;
 pub(crate) mod client;
+pub(crate) mod client_config;
+mod client_deadlines;
 pub(crate) mod config;
 pub(crate) mod deadlines;
 pub(crate) mod decode_buffer;

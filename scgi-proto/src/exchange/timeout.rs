@@ -1,4 +1,4 @@
-//! The deadlines of a connection, by name.
+//! The deadlines of a connection, by name: those of a server, then those of a client.
 
 use core::fmt;
 
@@ -22,6 +22,16 @@ pub enum Timeout {
     Request,
     /// The peer kept sending after the response until the time to drain was over.
     Drain,
+    /// The server was not connected in time.
+    Connect,
+    /// The server took no byte of the request in time.
+    RequestWrite,
+    /// The whole request was sent, and the response's head was not complete in time.
+    ResponseHead,
+    /// No byte of the response's body arrived in time.
+    ResponseBody,
+    /// The whole call took too long.
+    Call,
 }
 
 impl fmt::Display for Timeout {
@@ -35,6 +45,11 @@ impl fmt::Display for Timeout {
             Self::Write => "the peer took no byte of the response in time",
             Self::Request => "the whole request took too long",
             Self::Drain => "the peer kept sending until the time to drain was over",
+            Self::Connect => "the server was not connected in time",
+            Self::RequestWrite => "the server took no byte of the request in time",
+            Self::ResponseHead => "the response head was not complete in time",
+            Self::ResponseBody => "no byte of the response body arrived in time",
+            Self::Call => "the whole call took too long",
         })
     }
 }

@@ -52,6 +52,22 @@ impl Address {
         }
     }
 
+    /// The address of TCP, if it is written as numbers.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::Address;
+    /// let loopback = "127.0.0.1:4000".parse::<Address>()?;
+    /// assert_eq!(loopback.socket_address(), Some(([127, 0, 0, 1], 4000).into()));
+    /// assert_eq!("localhost:4000".parse::<Address>()?.socket_address(), None);
+    /// # Ok::<(), scgi_proto::AddressError>(())
+    /// ```
+    #[must_use]
+    pub fn socket_address(&self) -> Option<SocketAddr> {
+        let Self::Tcp(address) = self else { return None };
+        address.parse().ok()
+    }
+
     /// Whether it is a host name, which has to be resolved first: that may take long, and blocks.
     ///
     /// # Examples

@@ -3,6 +3,8 @@
 pub(crate) mod address;
 pub(crate) mod address_text;
 pub(crate) mod bind;
+#[cfg(unix)]
+pub(crate) mod connect;
 mod resolve;
 #[cfg(unix)]
 pub mod socket;

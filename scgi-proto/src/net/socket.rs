@@ -13,6 +13,8 @@ use rustix::net::{RecvFlags, SendFlags, Shutdown};
 
 use crate::exchange::peer::Peer;
 
+pub use super::connect::connect_unix;
+
 /// A peer that is gone must give an error, not a signal.
 #[cfg(not(target_vendor = "apple"))]
 const QUIET: SendFlags = SendFlags::NOSIGNAL;

@@ -118,6 +118,9 @@ pub enum DecodeError {
     UnexpectedEnd { part: Part, missing: u64 },
     /// The server closed without sending one byte of a response.
     NoResponse,
+    /// The connection was reset before the end of a response without Content-Length. All bytes that
+    /// arrived were handed out before; whether they are the whole response cannot be known.
+    ResponseCut,
     /// A response head is over the limit (bytes).
     ResponseHeadTooLarge { max: usize },
     /// A response has more fields than the limit.
@@ -232,6 +235,10 @@ impl fmt::Display for DecodeError {
                 write!(f, "the input ended in {part}, at least {missing} bytes early")
             }
             Self::NoResponse => f.write_str("the server closed without a response"),
+            Self::ResponseCut => f.write_str(
+                "the connection was reset before the end of a response without Content-Length; \
+                 some of it may be missing",
+            ),
             Self::ResponseHeadTooLarge { max } => {
                 write!(f, "the response head is over the limit of {max} bytes")
             }

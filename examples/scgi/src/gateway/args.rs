@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Args;
 use scgi_proto::http::RequestRules;
 use scgi_proto::{Address, BindOptions};
-use scgi_tokio::Backend;
+use scgi_tokio::{Backend, ClientConfig};
 use tokio::sync::Semaphore;
 
 use super::access_log::{AccessLog, Format};
@@ -78,13 +78,16 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "MODE", value_parser = mode)]
     mode: Option<u32>,
     /// Time for connecting to the server, as 2s, 500ms, 1m, or seconds
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s",
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s",
         help_heading = SERVER)]
     connect_timeout: Duration,
-    /// Time until the head of its response
+    /// Time from the end of the request to the head of its response
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s",
         help_heading = SERVER)]
     head_timeout: Duration,
+    /// Time for the whole call, to the end of the response [default: none]
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = SERVER)]
+    timeout: Option<Duration>,
     /// Time from accept, or the first byte of a later request, to a complete head
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s",
         help_heading = BROWSER)]
@@ -247,10 +250,11 @@ impl GatewayArgs {
         let set =
             |rules: RequestRules, (name, value): &(String, String)| rules.with_param(name, value);
         let rules = self.params.iter().fold(rules, set);
-        Backend::new(self.address.clone())
-            .with_request_rules(rules)
+        let config = ClientConfig::default()
             .with_connect_timeout(self.connect_timeout)
             .with_head_timeout(self.head_timeout)
+            .with_call_timeout(self.timeout.unwrap_or(Duration::MAX));
+        Backend::new(self.address.clone()).with_request_rules(rules).with_config(config)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
-use scgi_tokio::{Body, ConvertError};
+use scgi_tokio::{Body, ConvertError, Timeout};
 
 use super::upload::UploadError;
 use crate::failure::chain;
@@ -79,8 +79,9 @@ fn of_cause(error: &(dyn Error + 'static)) -> Option<(StatusCode, String)> {
         };
         return Some((status, error.to_string()));
     }
-    let error: &io::Error = error.downcast_ref()?;
-    let is_late = error.kind() == io::ErrorKind::TimedOut;
+    let is_timed_out = |error: &io::Error| error.kind() == io::ErrorKind::TimedOut;
+    // A deadline of the client, or the system's own.
+    let is_late = error.is::<Timeout>() || error.downcast_ref().is_some_and(is_timed_out);
     is_late.then(|| (StatusCode::GATEWAY_TIMEOUT, "the server does not answer".into()))
 }
 
@@ -92,7 +93,9 @@ mod tests {
 
     #[test]
     fn statuses_of_failed_calls() {
-        let rows: [(Box<dyn Error>, u16); 9] = [
+        let rows: [(Box<dyn Error>, u16); 11] = [
+            (ScgiError::Timeout(Timeout::Connect).into(), 504),
+            (ScgiError::Timeout(Timeout::ResponseHead).into(), 504),
             (ConvertError::NulInPath.into(), 400),
             (ConvertError::UriTooLong { len: 70_000, max: 65_534 }.into(), 414),
             (ConvertError::InvalidField { index: 0 }.into(), 502),

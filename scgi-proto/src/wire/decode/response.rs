@@ -112,6 +112,11 @@ impl ResponseDecoder {
         }
     }
 
+    /// Whether only the end of input ends the body.
+    pub(crate) fn needs_end_of_input(&self) -> bool {
+        matches!(self.state, State::BodyToEnd)
+    }
+
     fn head(&mut self, src: &mut BytesMut) -> Result<Option<ResponseEvent>, DecodeError> {
         let max = self.limits.response_head as usize;
         loop {

@@ -1,0 +1,201 @@
+//! Connecting within a deadline: to a Unix socket without blocking a thread, and to the addresses of
+//! a name one beside the other.
+
+use core::future::{Future, poll_fn};
+use core::net::SocketAddr;
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll};
+use core::time::Duration;
+use std::boxed::Box;
+use std::io;
+use std::vec::Vec;
+
+use super::transport::Clock;
+use crate::error::Error;
+use crate::exchange::client_config::ClientConfig;
+use crate::exchange::timeout::Timeout;
+
+/// How long one address has the network for itself: what RFC 8305 section 8 recommends.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Waits for `connecting`, a whole attempt with name and addresses, until the deadline for connecting
+/// or for the whole call. `clock` has begun at zero.
+///
+/// # Errors
+/// [`Error::Io`] if connecting fails, [`Error::Timeout`] if it is not done in time.
+///
+/// # Cancel safety
+/// Dropping the future gives the attempt up.
+pub async fn connect_in_time<S>(
+    mut clock: impl Clock,
+    config: &ClientConfig,
+    connecting: impl Future<Output = io::Result<S>>,
+) -> Result<S, Error> {
+    let (at, timeout) = if config.call_timeout < config.connect_timeout {
+        (config.call_timeout, Timeout::Call)
+    } else {
+        (config.connect_timeout, Timeout::Connect)
+    };
+    let mut connecting = pin!(connecting);
+    let mut is_first = true;
+    poll_fn(|cx| {
+        if let Poll::Ready(connected) = connecting.as_mut().poll(cx) {
+            return Poll::Ready(connected.map_err(Error::from));
+        }
+        // On the same machine the runtime has the connection as soon as it looks: no timer is needed.
+        if core::mem::take(&mut is_first) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        while clock.poll_until(cx, at).is_ready() {
+            if clock.now() >= at {
+                return Poll::Ready(Err(timeout.into()));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// Connects to the first of the addresses of a name that answers, as RFC 8305 has it: one attempt
+/// begins every 250 ms, or as soon as another has failed, and the rest is given up when one succeeds.
+/// The families take turns.
+///
+/// # Errors
+/// That of the attempt that failed first, if all do; [`io::ErrorKind::NotFound`] without addresses.
+///
+/// # Cancel safety
+/// Dropping the future gives all attempts up.
+pub async fn connect_first<S, A, D>(
+    addresses: impl IntoIterator<Item = SocketAddr>,
+    connect: impl Fn(SocketAddr) -> A,
+    delay: impl Fn(Duration) -> D,
+) -> io::Result<S>
+where
+    A: Future<Output = io::Result<S>>,
+    D: Future,
+{
+    let mut waiting = alternate(addresses.into_iter().collect()).into_iter();
+    let Some(first) = waiting.next() else {
+        return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+    };
+    if waiting.len() == 0 {
+        return connect(first).await;
+    }
+    let mut attempts = Attempts { running: Vec::new(), error: None };
+    attempts.begin(connect(first));
+    loop {
+        let mut next = pin!(delay(STAGGER));
+        let connected = poll_fn(|cx| {
+            let polled = attempts.poll(cx);
+            if polled.is_pending() && waiting.len() > 0 && next.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(None);
+            }
+            polled
+        })
+        .await;
+        if let Some(stream) = connected {
+            return Ok(stream);
+        }
+        match waiting.next() {
+            Some(address) => attempts.begin(connect(address)),
+            // None is left to begin, and none is running.
+            None if attempts.running.is_empty() => break,
+            None => {}
+        }
+    }
+    Err(attempts.error.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
+}
+
+/// The attempts that are running, and the first error.
+struct Attempts<A> {
+    running: Vec<Pin<Box<A>>>,
+    error: Option<io::Error>,
+}
+
+impl<S, A: Future<Output = io::Result<S>>> Attempts<A> {
+    fn begin(&mut self, attempt: A) {
+        self.running.push(Box::pin(attempt));
+    }
+
+    /// The stream of one that succeeded; `None` if one has failed, so that the next may begin.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<S>> {
+        let mut index = 0;
+        while let Some(attempt) = self.running.get_mut(index) {
+            match attempt.as_mut().poll(cx) {
+                Poll::Ready(Ok(stream)) => return Poll::Ready(Some(stream)),
+                Poll::Ready(Err(error)) => {
+                    drop(self.running.swap_remove(index));
+                    self.error.get_or_insert(error);
+                    return Poll::Ready(None);
+                }
+                Poll::Pending => index += 1,
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// The addresses in their order, but with the families in turn, from that of the first one (RFC 8305
+/// section 4): if one family does not work, the other is tried second.
+fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let is_ipv6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, second): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == is_ipv6);
+    let (mut first, mut second) = (first.into_iter(), second.into_iter());
+    let mut all = Vec::with_capacity(first.len() + second.len());
+    while first.len() + second.len() > 0 {
+        all.extend(first.next());
+        all.extend(second.next());
+    }
+    all
+}
+
+/// Connects to the Unix socket at `path`, which may be abstract, without blocking the thread. The
+/// socket is in non-blocking mode.
+///
+/// While the queue of the server is full, it is tried again, after 1 ms at first and every 50 ms in
+/// the end: no event tells that there is room. Linux alone says that the queue is full; other systems
+/// refuse the connection.
+///
+/// # Errors
+/// If connecting fails.
+///
+/// # Cancel safety
+/// Dropping the future gives the attempt up.
+#[cfg(all(feature = "net", unix))]
+pub async fn connect_unix<D: Future>(
+    path: &std::path::Path,
+    delay: impl Fn(Duration) -> D,
+) -> io::Result<std::os::fd::OwnedFd> {
+    use crate::net::connect::UnixConnect;
+
+    let mut connect = UnixConnect::new(path)?;
+    while let Some(pause) = connect.attempt()? {
+        delay(pause).await;
+    }
+    Ok(connect.into_socket())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn families_take_turns() {
+        let all = |texts: &[&str]| -> Vec<SocketAddr> {
+            texts.iter().map(|text| text.parse().expect("an address")).collect()
+        };
+        for (given, expected) in [
+            (&[][..], &[][..]),
+            (&["1.1.1.1:1"], &["1.1.1.1:1"]),
+            (
+                &["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"],
+                &["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"],
+            ),
+            (&["1.1.1.1:1", "[::1]:1", "1.1.1.2:1"], &["1.1.1.1:1", "[::1]:1", "1.1.1.2:1"]),
+        ] {
+            assert_eq!(alternate(all(given)), all(expected));
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What a client waits for, and how long: the table of [`ClientExchange`].
+
+use core::time::Duration;
+
+use super::client::ClientExchange;
+use super::deadlines::Nanos;
+use crate::exchange::client_config::ClientConfig;
+use crate::exchange::timeout::Timeout;
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientTimeouts {
+    head: Nanos,
+    body: Nanos,
+    write: Nanos,
+}
+
+impl ClientTimeouts {
+    pub(super) fn new(config: &ClientConfig) -> Self {
+        Self {
+            head: Nanos::new(config.head_timeout),
+            body: Nanos::new(config.body_timeout),
+            write: Nanos::new(config.write_timeout),
+        }
+    }
+}
+
+/// At most one thing is waited for at a time, beside the end of the whole call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ClientDeadlines {
+    /// What is waited for, and until when.
+    wait: Option<(Timeout, Nanos)>,
+    call: Nanos,
+}
+
+impl ClientDeadlines {
+    pub(super) fn new(config: &ClientConfig, now: Duration) -> Self {
+        Self { wait: None, call: Nanos::new(config.call_timeout).after(now) }
+    }
+
+    /// The server took bytes of the request.
+    pub(super) fn handle_taken(&mut self) {
+        self.wait = None;
+    }
+
+    /// Bytes of the response came. Those of its head renew nothing.
+    pub(super) fn handle_received(&mut self) {
+        if matches!(self.wait, Some((Timeout::ResponseBody, _))) {
+            self.wait = None;
+        }
+    }
+
+    /// The head of the response or some of its body was handed out.
+    pub(super) fn handle_event(&mut self) {
+        self.wait = None;
+    }
+
+    /// Nothing is waited for any more.
+    pub(super) fn clear(&mut self) {
+        *self = Self { wait: None, call: Nanos::NEVER };
+    }
+
+    fn next(&self) -> Nanos {
+        self.wait.map_or(self.call, |(_, wait)| wait.min(self.call))
+    }
+}
+
+impl ClientExchange {
+    /// Reports that nothing can be written or read now, which starts the deadline of what is waited
+    /// for, unless it runs already.
+    pub fn handle_blocked(&mut self, now: Duration) {
+        let waits_for = self.waits_for();
+        if waits_for == self.deadlines.wait.map(|(wait, _)| wait) {
+            return;
+        }
+        self.deadlines.wait = waits_for.map(|wait| (wait, self.timeout(wait).after(now)));
+    }
+
+    fn waits_for(&self) -> Option<Timeout> {
+        if self.is_response_over() {
+            // A program may go on sending, piece by piece.
+            self.has_waiting_bytes().then_some(Timeout::RequestWrite)
+        } else if self.is_head_seen() {
+            Some(Timeout::ResponseBody)
+        } else if self.has_waiting_bytes() {
+            Some(Timeout::RequestWrite)
+        } else if self.is_request_written() {
+            Some(Timeout::ResponseHead)
+        } else {
+            // The program's own source is waited for: the server is not late.
+            None
+        }
+    }
+
+    fn timeout(&self, wait: Timeout) -> Nanos {
+        match wait {
+            Timeout::RequestWrite => self.timeouts.write,
+            Timeout::ResponseHead => self.timeouts.head,
+            _ => self.timeouts.body,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has to be called, if nothing happens before.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Duration> {
+        self.deadlines.next().to_duration()
+    }
+
+    /// Whether the deadline of the whole call is set, which has to be checked also while bytes flow.
+    #[must_use]
+    pub fn has_call_timeout(&self) -> bool {
+        self.deadlines.call.is_set()
+    }
+
+    /// Ends the call if a deadline has passed at `now`, and returns which.
+    ///
+    /// # Examples
+    /// ```
+    /// use core::time::Duration;
+    /// use scgi_proto::{ClientConfig, ClientExchange, RequestEvent, RequestHead, Timeout};
+    ///
+    /// let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
+    /// call.send(RequestEvent::Head(RequestHead::builder("GET", "/").build()))?;
+    /// call.send(RequestEvent::End)?;
+    /// call.handle_written(call.pending().0.len());
+    /// call.handle_blocked(Duration::from_secs(1));
+    /// assert_eq!(call.poll_timeout(), Some(Duration::from_secs(61)));
+    /// assert_eq!(call.handle_timeout(Duration::from_secs(60)), None);
+    /// assert_eq!(call.handle_timeout(Duration::from_secs(61)), Some(Timeout::ResponseHead));
+    /// assert!(call.is_response_over());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn handle_timeout(&mut self, now: Duration) -> Option<Timeout> {
+        let passed = match self.deadlines.wait {
+            Some((wait, at)) if at.has_passed(now) => Some(wait),
+            _ => self.deadlines.call.has_passed(now).then_some(Timeout::Call),
+        };
+        if passed.is_some() {
+            self.close();
+        }
+        passed
+    }
+}
