@@ -4,7 +4,7 @@ mod page;
 
 use std::error::Error;
 
-pub use page::page;
+pub use page::{html, page};
 use scgi_proto::Address;
 
 /// Any error: what the programs end with.

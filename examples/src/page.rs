@@ -34,8 +34,9 @@ pub fn page(params: &Params, body: &[u8]) -> String {
     page
 }
 
-/// Bytes as HTML text: control bytes escaped, markup too; text in UTF-8 stays.
-fn html(bytes: &[u8]) -> String {
+/// Formats bytes as HTML text: markup and control bytes are escaped, text in UTF-8 is kept.
+#[must_use]
+pub fn html(bytes: &[u8]) -> String {
     let text = match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(|c| c.is_control() && c != '\n' && c != '\t') => text.into(),
         _ => Escaped(bytes).to_string(),
