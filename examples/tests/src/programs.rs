@@ -31,7 +31,7 @@ pub fn example(name: &str) -> PathBuf {
 pub fn built(name: &str) -> io::Result<PathBuf> {
     let this = env::current_exe()?;
     // Tests are in `deps`, examples in `examples`, programs in the folder itself.
-    let folder = this.ancestors().nth(1).unwrap_or(Path::new("."));
+    let folder = this.ancestors().nth(1).unwrap_or_else(|| Path::new("."));
     let folder = if folder.ends_with("deps") || folder.ends_with("examples") {
         folder.parent().unwrap_or(folder)
     } else {
