@@ -5,6 +5,7 @@
 mod bounds;
 mod early;
 mod options;
+mod real;
 mod rules;
 mod stopping;
 
