@@ -2,9 +2,11 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
 
-use bytes::{Buf, Bytes, BytesMut};
-use scgi_proto::driver::BodyCollector;
+use bytes::{Bytes, BytesMut};
+use scgi_proto::driver::{self, BodyCollector};
 use scgi_proto::{BoxError, Error, KnownLength};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
@@ -13,9 +15,9 @@ use scgi_proto::{BoxError, Error, KnownLength};
 /// at once up to a limit ([`collect`](Self::collect)). Streams are pulled: nothing is read from
 /// the peer or from the program's source before it is wanted.
 ///
-/// The streamed body of a request shares the connection with its reply. It may become part of
-/// the response, or be read on another thread; but while that thread waits for the peer, the
-/// reply waits too.
+/// The streamed body of a request shares the connection with its response. It may become part of
+/// the response, or be read on another thread while the response is sent. Once the response is
+/// sent, it cannot be read any more.
 ///
 /// # Examples
 /// ```
@@ -27,27 +29,44 @@ use scgi_proto::{BoxError, Error, KnownLength};
 /// ```
 #[derive(Default)]
 pub struct Body {
-    kind: Kind,
-    /// What [`Read`] has taken from the source and not yet handed out.
-    rest: Bytes,
-    len: Option<u64>,
-}
-
-#[derive(Default)]
-enum Kind {
-    #[default]
-    Empty,
-    Full(Bytes),
-    Source(Box<dyn Source>),
-    Writer(WriteBody),
+    inner: driver::Body,
+    /// A program's function that writes it.
+    writer: Option<WriteBody>,
     /// The error was told.
-    Failed,
+    has_failed: bool,
 }
 
 /// Where the chunks of a streamed body come from.
 pub(crate) trait Source: Send {
     /// Waits for the next chunk; `None` after the last.
     fn chunk(&mut self) -> Result<Option<Bytes>, Error>;
+}
+
+/// A source in the form of the core: it is always ready, as it waits by itself.
+struct Waiting<S>(S);
+
+/// It is not pinned: whoever polls it may move it.
+impl<S> Unpin for Waiting<S> {}
+
+impl<S: Source> driver::Source for Waiting<S> {
+    fn poll_chunk(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        Poll::Ready(self.0.chunk().transpose())
+    }
+
+    fn blocks(&self) -> bool {
+        true
+    }
+}
+
+/// What a poll of a body gave.
+fn ready<T>(poll: Poll<T>) -> T {
+    match poll {
+        Poll::Ready(ready) => ready,
+        Poll::Pending => unreachable!("the sources of this crate wait by themselves"),
+    }
 }
 
 /// A program's function that writes a body.
@@ -57,7 +76,7 @@ impl Body {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { len: Some(0), ..Self::default() }
+        Self { inner: driver::Body::empty(), writer: None, has_failed: false }
     }
 
     /// A body whose chunks come from an iterator, of unknown length. Each leaves before the next is
@@ -106,41 +125,42 @@ impl Body {
     pub fn from_writer(
         write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) -> Self {
-        Self { kind: Kind::Writer(Box::new(write)), ..Self::default() }
+        Self { writer: Some(Box::new(write)), ..Self::default() }
     }
 
     /// States the length in bytes of a streamed body, which becomes its Content-Length.
     #[must_use]
     pub fn with_len(mut self, bytes: u64) -> Self {
-        self.len = Some(bytes);
+        self.inner = self.inner.with_len(bytes);
         self
     }
 
     pub(crate) fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
-        Self { kind: Kind::Source(Box::new(source)), rest: Bytes::new(), len }
+        Self { inner: driver::Body::from_source(Waiting(source), len), ..Self::default() }
     }
 
     /// Whether its chunks have to be waited for.
     pub(crate) fn is_streamed(&self) -> bool {
-        matches!(self.kind, Kind::Source(_))
+        self.inner.is_streamed()
     }
 
     /// Takes out the function that writes the body, if that is what it is made of.
     pub(crate) fn take_writer(&mut self) -> Option<WriteBody> {
-        if !matches!(self.kind, Kind::Writer(_)) {
-            return None;
-        }
-        match std::mem::take(&mut self.kind) {
-            Kind::Writer(write) => Some(write),
-            _ => None,
-        }
+        self.writer.take()
+    }
+
+    /// The body as the core has it.
+    pub(crate) fn into_inner(self) -> driver::Body {
+        let Some(write) = self.writer else { return self.inner };
+        let len = self.inner.len();
+        driver::Body::from_source(Waiting(FromWriter(Some(write))), len)
     }
 
     /// The length in bytes of the whole body, where it is known.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
     pub fn len(&self) -> Option<u64> {
-        self.len
+        self.inner.len()
     }
 
     /// Waits for the next chunk, never empty; `None` after the last.
@@ -150,37 +170,21 @@ impl Body {
     /// [`Error::Closed`] afterwards.
     #[inline]
     pub fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        if !self.rest.is_empty() {
-            return Ok(Some(std::mem::take(&mut self.rest)));
-        }
-        loop {
-            let chunk = match &mut self.kind {
-                Kind::Empty => Ok(None),
-                Kind::Full(bytes) => {
-                    let bytes = std::mem::take(bytes);
-                    self.kind = Kind::Empty;
-                    Ok(Some(bytes))
-                }
-                Kind::Source(source) => source.chunk(),
-                Kind::Writer(_) => self.write_to_memory(),
-                Kind::Failed => Err(Error::Closed),
-            };
-            match &chunk {
-                Ok(Some(bytes)) if bytes.is_empty() => continue,
-                Ok(Some(_)) => {}
-                Ok(None) => self.kind = Kind::Empty,
-                Err(_) => self.kind = Kind::Failed,
-            }
-            return chunk;
-        }
+        self.begin()?;
+        let chunk = ready(self.inner.poll_chunk(&mut Context::from_waker(Waker::noop())));
+        chunk.transpose().inspect_err(|_| self.has_failed = true)
     }
 
-    fn write_to_memory(&mut self) -> Result<Option<Bytes>, Error> {
-        let mut memory = Vec::new();
-        if let Some(write) = self.take_writer() {
-            write(&mut memory).map_err(|error| Error::Body(error.into()))?;
+    /// Has a body that is written somewhere else than to a connection written to memory.
+    #[inline]
+    fn begin(&mut self) -> Result<(), Error> {
+        if self.has_failed {
+            return Err(Error::Closed);
         }
-        Ok(Some(memory.into()))
+        if self.writer.is_some() {
+            self.inner = core::mem::take(self).into_inner();
+        }
+        Ok(())
     }
 
     /// Reads the rest of the body away.
@@ -198,7 +202,7 @@ impl Body {
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
     /// length is known; else as [`chunk`](Self::chunk).
     pub fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
-        let mut all = BodyCollector::new(limit, self.len)?;
+        let mut all = BodyCollector::new(limit, self.len())?;
         while let Some(chunk) = self.chunk()? {
             all.push(chunk)?;
         }
@@ -208,13 +212,13 @@ impl Body {
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Body").field("len", &self.len).finish_non_exhaustive()
+        f.debug_struct("Body").field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
 impl KnownLength for Body {
     fn known_length(&self) -> Option<u64> {
-        self.len
+        self.len()
     }
 }
 
@@ -223,8 +227,7 @@ where
     Bytes: From<B>,
 {
     fn from(bytes: B) -> Self {
-        let bytes = Bytes::from(bytes);
-        Self { len: Some(bytes.len() as u64), kind: Kind::Full(bytes), rest: Bytes::new() }
+        Self { inner: driver::Body::from(bytes), writer: None, has_failed: false }
     }
 }
 
@@ -233,10 +236,12 @@ impl Read for Body {
         if buf.is_empty() {
             return Ok(0);
         }
-        let Some(mut chunk) = self.chunk()? else { return Ok(0) };
+        self.begin()?;
+        let chunk = ready(self.inner.poll_fill_buf(&mut Context::from_waker(Waker::noop())));
+        let chunk = chunk.inspect_err(|_| self.has_failed = true)?;
         let count = chunk.len().min(buf.len());
-        chunk.copy_to_slice(&mut buf[..count]);
-        self.rest = chunk;
+        buf[..count].copy_from_slice(&chunk[..count]);
+        self.inner.consume(count);
         Ok(count)
     }
 }
@@ -260,10 +265,7 @@ impl Iterator for Chunks {
     type Item = Result<Bytes, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        match self.body.kind {
-            Kind::Failed => None,
-            _ => self.body.chunk().transpose(),
-        }
+        if self.body.has_failed { None } else { self.body.chunk().transpose() }
     }
 }
 
@@ -279,13 +281,25 @@ where
     }
 }
 
+/// What a function writes to memory.
+struct FromWriter(Option<WriteBody>);
+
+impl Source for FromWriter {
+    fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let Some(write) = self.0.take() else { return Ok(None) };
+        let mut memory = Vec::new();
+        write(&mut memory).map_err(|error| Error::Body(error.into()))?;
+        Ok(Some(memory.into()))
+    }
+}
+
 struct FromReader<R> {
     reader: R,
     buf: BytesMut,
 }
 
 /// How much is read from a program's reader, or taken from its writer, at once: two such chunks
-/// read_once a socket's usual buffer share without holding much memory.
+/// fill a socket's usual buffer without holding much memory.
 pub(crate) const CHUNK: usize = 16 * 1024;
 
 impl<R: Read + Send> Source for FromReader<R> {

@@ -1,22 +1,21 @@
 //! The client side: calling an SCGI server.
 
 use std::fmt;
-use std::io::{self, Read, Write};
-use std::task::Poll;
-use std::time::Duration;
+use std::io::{Read, Write};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use scgi_proto::driver::read_once;
-use scgi_proto::{
-    Address, ClientConfig, ClientExchange, DecodeError, Error, RequestEvent, ResponseEvent,
-    ResponseHead,
-};
+use scgi_proto::driver::{self, InFlight};
+use scgi_proto::{Address, ClientConfig, Error, RequestEvent, ResponseEvent};
 
 use crate::body::{Body, Source};
-use crate::connection::{flush, pause, read_at_once, write_some};
 use crate::message::{Request, Response};
-use crate::socket::{AsSocket, Interest, as_socket};
 use crate::stream::Stream;
+use crate::transport::{Patience, Transport};
+use crate::wait::Clock;
+
+/// The driver of a client.
+type Driver<IO> = driver::Client<Transport<IO>, Clock>;
 
 /// The client side of one connection: one request, one response.
 ///
@@ -38,11 +37,7 @@ use crate::stream::Stream;
 /// # Ok(()) }
 /// ```
 pub struct Client<IO> {
-    io: IO,
-    call: ClientExchange,
-    /// Why writing failed; told if no response can be read either.
-    write_error: Option<io::Error>,
-    socket: AsSocket<IO>,
+    driver: Driver<IO>,
 }
 
 impl Client<Stream> {
@@ -60,15 +55,22 @@ impl Client<Stream> {
     /// # Errors
     /// [`Error::Io`] if that fails, [`Error::Timeout`] if it takes too long.
     pub fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
-        Ok(Self::new(Stream::connect_with(address, config)?, config))
+        let clock = Clock::begin();
+        Ok(Self::on(Stream::connect_with(address, config)?, clock, config))
     }
 }
 
 impl<IO: 'static> Client<IO> {
     /// The client side of a fresh stream.
     pub fn new(io: IO, config: &ClientConfig) -> Self {
-        let call = ClientExchange::new(config, Duration::ZERO);
-        Self { io, call, write_error: None, socket: as_socket }
+        Self::on(io, Clock::begin(), config)
+    }
+
+    fn on(io: IO, clock: Clock, config: &ClientConfig) -> Self {
+        let transport = Transport::new(io);
+        let is_unix_socket = transport.socket().is_some_and(|socket| socket.tcp().is_none());
+        let driver = Driver::new(transport, clock, config);
+        Self { driver: driver.with_unix_socket(is_unix_socket) }
     }
 }
 
@@ -80,30 +82,38 @@ impl<IO: Read + Write> Client<IO> {
     /// # Errors
     /// [`Error::Encode`] if the request cannot be sent, [`Error::Decode`] if the response is
     /// malformed or absent, [`Error::Io`] if the stream failed and there is no response,
-    /// [`Error::Body`] if the source of the request's body failed.
+    /// [`Error::Timeout`] if a deadline passed, [`Error::Body`] if the source of the request's body
+    /// failed.
     pub fn request(self, request: Request) -> Result<Response, Error>
     where
         IO: Send + 'static,
     {
         let (head, body) = request.into_parts();
-        let mut transfer = InFlight { client: self, body: Some(body) };
-        transfer.client.call.send(RequestEvent::Head(head))?;
-        let head = transfer.head()?;
-        Ok(Response::from_parts(head, transfer.into_body()))
+        let mut call = Call { in_flight: InFlight::begin(self.driver, head, body.into_inner())? };
+        let head = call.block_on(InFlight::poll_head)?;
+        let body = match call.in_flight.take_whole_body() {
+            Some(body) => Body::from(body),
+            None => {
+                let len = call.in_flight.body_remaining();
+                Body::from_source(call, len)
+            }
+        };
+        Ok(Response::from_parts(head, body))
     }
 
     /// Sends a piece of the request. The head is held back until the first chunk, the end, or
     /// [`flush`](Self::flush), so that they leave together.
     ///
-    /// If the server does not take it, that is no error here: the response says more, and
-    /// [`next_event`](Self::next_event) tells if there is none.
+    /// If the server does not take it because it closed, that is no error here: the response says
+    /// more, and [`next_event`](Self::next_event) reports if there is none.
     ///
     /// # Errors
     /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::ResponseUnread`] if the server takes nothing more and has answered more than is
+    /// read ahead. [`Error::Timeout`] if a deadline passed.
     pub fn send(&mut self, event: RequestEvent) -> Result<(), Error> {
-        self.call.send(event)?;
-        self.write_pending();
-        Ok(())
+        self.driver.send(event)?;
+        self.block_on(Driver::poll_flush)
     }
 
     /// Writes everything that was sent, the head too.
@@ -111,9 +121,8 @@ impl<IO: Read + Write> Client<IO> {
     /// # Errors
     /// As [`send`](Self::send).
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.call.flush();
-        self.write_pending();
-        Ok(())
+        self.driver.flush();
+        self.block_on(Driver::poll_flush)
     }
 
     /// Waits for the next piece of the response, and goes on writing meanwhile.
@@ -123,172 +132,69 @@ impl<IO: Read + Write> Client<IO> {
     ///
     /// # Errors
     /// [`Error::Decode`] if the response is malformed, cut or absent; [`Error::Io`] if the
-    /// stream failed.
+    /// stream failed; [`Error::Timeout`] if a deadline passed.
     pub fn next_event(&mut self) -> Result<Option<ResponseEvent>, Error> {
-        loop {
-            if let Step::Event(event) = self.step(false)? {
-                return Ok(event);
-            }
-        }
+        self.block_on(Driver::poll_next_event)
     }
 
-    /// Writes what can be written, then gives the next event or waits for something to happen.
-    ///
-    /// With `more` to send it waits only while what is pending cannot be written: there may have
-    /// become room just now.
-    fn step(&mut self, more: bool) -> Result<Step, Error> {
-        let blocked = !self.write_at_once();
-        match self.call.next_event() {
-            Ok(Some(event)) => return Ok(Step::Event(Some(event))),
-            Ok(None) if self.call.is_response_over() => return Ok(Step::Event(None)),
-            Ok(None) => {}
-            Err(error) => return Err(self.explain(error)),
-        }
-        let Self { io, call, socket, .. } = self;
-        let chunk_limit = call.chunk_limit();
-        match read_once(call, chunk_limit, |buf| read_at_once(io, *socket, buf)) {
-            Poll::Ready(Ok(Some(event))) => return Ok(Step::Event(Some(event))),
-            Poll::Ready(Ok(None)) => {}
-            Poll::Pending if blocked => self.wait(Interest::Both)?,
-            Poll::Pending if more => {}
-            Poll::Pending => self.wait(Interest::Read)?,
-            Poll::Ready(Err(error)) => return Err(self.write_error.take().unwrap_or(error).into()),
-        }
-        Ok(Step::Again)
-    }
-
-    fn wait(&self, interest: Interest) -> Result<(), Error> {
-        match (self.socket)(&self.io) {
-            Some(socket) => socket.wait(interest, None, None)?,
-            None => pause(None),
-        }
-        Ok(())
-    }
-
-    /// That there is no response is the consequence of a failed write, if one failed.
-    fn explain(&mut self, error: DecodeError) -> Error {
-        match self.write_error.take() {
-            Some(write_error) if error == DecodeError::NoResponse => write_error.into(),
-            _ => error.into(),
-        }
-    }
-
-    fn write_pending(&mut self) {
-        while !self.write_at_once() {
-            if self.wait(Interest::Write).is_err() {
-                return;
-            }
-        }
-    }
-
-    /// Writes what the server takes now; gives whether that is everything.
-    fn write_at_once(&mut self) -> bool {
-        let begun = self.call.wants_write();
-        while self.call.wants_write() {
-            match write_some(&mut self.io, self.socket, false, self.call.pending()) {
-                Ok(Some(count)) => self.call.handle_written(count),
-                Ok(None) => return false,
-                Err(error) => self.fail(error),
-            }
-        }
-        if begun {
-            if let Err(error) = flush(&mut self.io, self.socket) {
-                self.fail(error);
-            }
-        }
-        true
-    }
-
-    fn fail(&mut self, error: io::Error) {
-        self.call.handle_write_failed();
-        self.write_error.get_or_insert(error);
+    fn block_on<R>(
+        &mut self,
+        poll: impl FnMut(&mut Driver<IO>, &mut Context<'_>) -> Poll<Result<R, Error>>,
+    ) -> Result<R, Error> {
+        block_on(&mut self.driver, |driver| driver, poll)
     }
 }
 
 impl<IO: fmt::Debug> fmt::Debug for Client<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Client")
-            .field("io", &self.io)
-            .field("call", &self.call)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("driver", &self.driver).finish()
     }
 }
 
-/// How far [`Client::step`] came.
-enum Step {
-    Event(Option<ResponseEvent>),
-    Again,
-}
-
-/// A client in the middle of a whole exchange: the request's body goes out, the response comes
-/// in.
-struct InFlight<IO> {
-    client: Client<IO>,
-    /// `None` once all of it was handed over.
-    body: Option<Body>,
-}
-
-impl<IO: Read + Write> InFlight<IO> {
-    /// Moves the request's body on as far as the server takes it.
-    fn send_more(&mut self) -> Result<(), Error> {
-        while let Some(body) = &mut self.body {
-            if !self.client.write_at_once() {
-                break;
-            }
-            if self.client.write_error.is_some() {
-                // Nobody takes the rest; the response may be there all the same.
-                self.body = None;
-                break;
-            }
-            match body.chunk()? {
-                Some(chunk) => self.client.call.send(RequestEvent::Body(chunk))?,
-                None => {
-                    self.client.call.send(RequestEvent::End)?;
-                    self.body = None;
-                }
-            }
+/// Polls what has a client until it is ready, and waits between.
+fn block_on<T, IO, R>(
+    driven: &mut T,
+    client: impl Fn(&mut T) -> &mut Driver<IO>,
+    mut poll: impl FnMut(&mut T, &mut Context<'_>) -> Poll<Result<R, Error>>,
+) -> Result<R, Error> {
+    let mut cx = Context::from_waker(Waker::noop());
+    loop {
+        let driver = client(driven);
+        driver.transport_mut().begin_poll(Patience::Nothing);
+        driver.clock_mut().begin_poll();
+        if let Poll::Ready(result) = poll(driven, &mut cx) {
+            return result;
         }
-        Ok(())
-    }
-
-    fn event(&mut self) -> Result<Option<ResponseEvent>, Error> {
-        loop {
-            if let Err(error) = self.send_more() {
-                self.body = None;
-                return Err(error);
-            }
-            if let Step::Event(event) = self.client.step(self.body.is_some())? {
-                return Ok(event);
-            }
+        let driver = client(driven);
+        if driver.is_busy() {
+            continue;
         }
-    }
-
-    fn head(&mut self) -> Result<ResponseHead, Error> {
-        match self.event()? {
-            Some(ResponseEvent::Head(head)) => Ok(head),
-            // The decoder yields a head first or fails.
-            _ => Err(DecodeError::NoResponse.into()),
+        if let Some(interest) = driver.transport_mut().blocked() {
+            let wait = driver.clock_mut().wait_for(interest);
+            wait.run(driver.transport_mut().socket(), None, false)?;
         }
     }
 }
 
-impl<IO: Read + Write + Send + 'static> InFlight<IO> {
-    /// The body of the response: bytes at hand if they are all of it, and the connection closes;
-    /// else it is read from there.
-    fn into_body(mut self) -> Body {
-        if let Some(body) = self.client.call.take_whole_body() {
-            return Body::from(body);
-        }
-        let len = self.client.call.body_remaining();
-        Body::from_source(self, len)
+/// A request whose response is read as its body.
+struct Call<IO> {
+    in_flight: InFlight<Transport<IO>, Clock>,
+}
+
+impl<IO: Read + Write> Call<IO> {
+    fn block_on<R>(
+        &mut self,
+        poll: impl FnMut(
+            &mut InFlight<Transport<IO>, Clock>,
+            &mut Context<'_>,
+        ) -> Poll<Result<R, Error>>,
+    ) -> Result<R, Error> {
+        block_on(&mut self.in_flight, InFlight::client_mut, poll)
     }
 }
 
-impl<IO: Read + Write + Send> Source for InFlight<IO> {
+impl<IO: Read + Write + Send> Source for Call<IO> {
     fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        match self.event()? {
-            Some(ResponseEvent::Body(chunk)) => Ok(Some(chunk)),
-            _ => Ok(None),
-        }
+        self.block_on(|in_flight, cx| in_flight.poll_chunk(cx).map(Option::transpose))
     }
 }

@@ -1,23 +1,22 @@
-//! The server side of one connection, piece by piece.
+//! The server side of one connection, piece by piece: the driver of the core, and what waits
+//! between its polls.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::fmt;
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::io::{Read, Write};
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll};
 
+use scgi_proto::driver;
 use scgi_proto::driver::Admission;
-use scgi_proto::driver::read_once;
-use scgi_proto::trace::Trace;
-use scgi_proto::{
-    Buffers, ConnectionConfig, ConnectionGuard, Error, Peer, RequestEvent, ResponseEvent,
-    ServerExchange, Status,
-};
+use scgi_proto::{Buffers, ConnectionConfig, Error, RequestEvent, ResponseEvent, Status};
 
-use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket, poll};
+use crate::socket::{Cancel, Socket};
+use crate::transport::{Patience, Transport};
+use crate::wait::{Clock, Wait, with_waker};
+
+/// The driver of a connection.
+pub(crate) type Driver<IO> = driver::Connection<Transport<IO>, Clock>;
 
 /// The server side of one connection: request events come out, response events go in.
 ///
@@ -42,39 +41,17 @@ use crate::socket::{AsSocket, Cancel, Interest, Socket, as_socket, poll};
 /// }
 /// ```
 pub struct Connection<IO> {
-    io: IO,
-    exchange: ServerExchange,
-    /// The zero of the exchange's time.
-    start: Instant,
-    socket: AsSocket<IO>,
-    /// Set when the server gives up what still runs.
+    driver: Driver<IO>,
+    /// Set when the server gives up what still runs; `None` if it is not a server's connection.
     cancel: Option<Arc<Cancel>>,
-    counted: Option<ConnectionGuard>,
-    /// Made when the head has to be waited for: it ends the connection.
-    evictor: Option<Waker>,
-    /// Boxed, as few servers ask.
-    peer: Option<Box<Peer>>,
-    trace: Option<Trace>,
-    /// Whether reads of the body and writes wait a moment themselves, once that was tried.
-    is_patient: Option<bool>,
 }
 
-impl<IO: 'static> Connection<IO> {
+impl<IO: Read + Write + 'static> Connection<IO> {
     /// The server side of a connection that was just accepted.
+    #[inline]
     pub fn new(io: IO, config: &ConnectionConfig) -> Self {
-        let exchange = ServerExchange::new(config, Duration::ZERO);
-        Self {
-            io,
-            exchange,
-            start: Instant::now(),
-            socket: as_socket,
-            cancel: None,
-            counted: None,
-            evictor: None,
-            peer: None,
-            trace: None,
-            is_patient: None,
-        }
+        let driver = driver::Connection::new(Transport::new(io), Clock::begin(), config);
+        Self { driver, cancel: None }
     }
 
     /// One of a server: it ends when `cancel` is set, is counted, and uses the memory that the
@@ -85,90 +62,82 @@ impl<IO: 'static> Connection<IO> {
         cancel: Arc<Cancel>,
         admitted: Admission,
     ) -> Self {
-        let mut connection = Self::new(io, config);
-        connection.exchange.give_memory(MEMORY.take());
-        connection.cancel = Some(cancel);
-        connection.counted = Some(admitted.counted);
-        connection.peer = admitted.peer;
-        connection
+        let (transport, clock) = (Transport::new(io), Clock::begin());
+        let driver =
+            driver::Connection::admitted(transport, clock, config, admitted, MEMORY.take());
+        Self { driver, cancel: Some(cancel) }
     }
 }
 
+/// What became of one poll of the driver.
+pub(crate) enum Step<R> {
+    Done(Result<R, Error>),
+    /// To be polled again at once.
+    Again,
+    /// To be polled again after a wait.
+    Wait(Wait),
+}
+
 impl<IO> Connection<IO> {
-    pub(crate) fn exchange(&mut self) -> &mut ServerExchange {
-        &mut self.exchange
+    pub(crate) fn driver(&mut self) -> &mut Driver<IO> {
+        &mut self.driver
     }
 
-    pub(crate) fn peer(&self) -> Option<Peer> {
-        self.peer.as_deref().copied()
+    /// What sets the end of a server's connections.
+    pub(crate) fn cancel(&self) -> Option<&Arc<Cancel>> {
+        self.cancel.as_ref()
     }
 
-    /// The span of the request, once its head has come.
-    pub(crate) fn trace(&self) -> Option<Trace> {
-        self.trace.clone()
+    pub(crate) fn socket(&mut self) -> Option<&dyn Socket> {
+        self.driver.parts_mut().0.socket()
     }
 
-    fn now(&self) -> Duration {
-        self.start.elapsed()
+    /// Polls the driver once.
+    #[inline]
+    pub(crate) fn step<R>(
+        &mut self,
+        patience: Patience,
+        poll: impl FnOnce(&mut Driver<IO>, &mut Context<'_>) -> Poll<Result<R, Error>>,
+    ) -> Step<R> {
+        let Self { driver, cancel } = self;
+        if cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
+            driver.abort();
+            return Step::Done(Err(Error::Closed));
+        }
+        let (transport, clock) = driver.parts_mut();
+        transport.begin_poll(patience);
+        clock.begin_poll();
+        if let Poll::Ready(result) = with_waker(|cx| poll(driver, cx)) {
+            return Step::Done(result);
+        }
+        let (transport, clock) = driver.parts_mut();
+        match transport.blocked() {
+            Some(interest) => Step::Wait(clock.wait_for(interest)),
+            None => Step::Again,
+        }
     }
 
-    /// Acts on a deadline that has passed.
-    ///
-    /// # Errors
-    /// The deadline.
-    pub(crate) fn check_deadline(&mut self) -> Result<(), Error> {
-        let Self { exchange, start, .. } = self;
-        exchange.check_timeout(|| start.elapsed()).map_or(Ok(()), |late| Err(late.into()))
+    /// Polls the driver until it is ready, and waits between.
+    #[inline]
+    pub(crate) fn block_on<R>(
+        &mut self,
+        patience: Patience,
+        mut poll: impl FnMut(&mut Driver<IO>, &mut Context<'_>) -> Poll<Result<R, Error>>,
+    ) -> Result<R, Error> {
+        loop {
+            match self.step(patience, &mut poll) {
+                Step::Done(result) => return result,
+                Step::Again => {}
+                Step::Wait(wait) => self.wait(&wait)?,
+            }
+        }
     }
 
-    /// Breaks the connection if the server has given it up.
-    fn check_cancel(&mut self) -> Result<(), Error> {
-        if self.cancel.as_ref().is_some_and(|cancel| cancel.is_set()) {
-            self.exchange.abort();
-            return Err(Error::Closed);
-        }
-        Ok(())
-    }
-
-    /// Closes the connection if the server needs its place and its head has not come.
-    fn check_evicted(&mut self) -> Result<(), Error> {
-        let Some(counted) = &mut self.counted else { return Ok(()) };
-        if self.exchange.body_remaining().is_some() {
-            return Ok(());
-        }
-        if self.evictor.is_none() {
-            let Some(socket) = (self.socket)(&self.io) else { return Ok(()) };
-            // Without a handle, this one can only not be evicted.
-            let Ok(evictor) = socket.evictor() else { return Ok(()) };
-            self.evictor = Some(evictor);
-        }
-        let evictor = self.evictor.as_ref().unwrap_or(Waker::noop());
-        if counted.poll_evicted(&Context::from_waker(evictor)).is_ready() {
-            self.exchange.close();
-            return Err(Error::Closed);
-        }
-        Ok(())
-    }
-
-    /// Waits, but not beyond the next deadline.
-    fn wait(&mut self, interest: Interest) -> Result<(), Error> {
-        self.check_cancel()?;
-        self.check_evicted()?;
-        let now = self.now();
-        match interest {
-            Interest::Write => self.exchange.handle_write_blocked(now),
-            Interest::Read | Interest::Both => self.exchange.handle_read_blocked(now),
-        }
-        if let Some(timeout) = self.exchange.handle_timeout(now) {
-            return Err(timeout.into());
-        }
-        let left = self.exchange.poll_timeout().map(|at| at.saturating_sub(now));
-        match (self.socket)(&self.io) {
-            Some(socket) => socket.wait(interest, left, self.cancel.as_deref())?,
-            None => pause(left),
-        }
-        self.check_evicted()?;
-        self.check_cancel()
+    /// Waits for what the last step said, or until this thread is woken.
+    pub(crate) fn wait(&mut self, wait: &Wait) -> Result<(), Error> {
+        let Self { driver, cancel } = self;
+        let socket = driver.parts_mut().0.socket();
+        Ok(wait.run(socket, cancel.as_deref(), true)?)
     }
 }
 
@@ -183,96 +152,14 @@ impl<IO: Read + Write> Connection<IO> {
     /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
     /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
     pub fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
-        self.wait_for_event().inspect_err(|error| {
-            Trace::failed(error, self.peer.as_deref());
-        })
+        self.block_on(self.read_patience(), Driver::poll_next_event)
     }
 
-    fn wait_for_event(&mut self) -> Result<Option<RequestEvent>, Error> {
-        let mut reads = 0;
-        loop {
-            // Of a body that flows, nothing is in the buffer.
-            let chunk_limit = self.exchange.chunk_limit();
-            if chunk_limit.is_none() {
-                if let Some(event) = self.exchange.next_event()? {
-                    self.begin_trace(&event);
-                    return Ok(Some(event));
-                }
-                if self.exchange.is_request_over() {
-                    return Ok(None);
-                }
-            }
-            // Where reads wait by themselves, this is all that can be done about time.
-            if reads > 0 {
-                self.check_deadline()?;
-            }
-            if let Some(event) = self.read_once(chunk_limit)? {
-                return Ok(Some(event));
-            }
-            reads += 1;
-        }
-    }
-
-    /// Takes note of the head, if it is one.
-    fn begin_trace(&mut self, event: &RequestEvent) {
-        let RequestEvent::Head(head) = event else { return };
-        self.trace = Some(Trace::begin(head, self.peer.as_deref()));
-        if let Some(counted) = &mut self.counted {
-            counted.keep();
-            self.evictor = None;
-        }
-    }
-
-    /// One read: to the event of a chunk of the body, or into the exchange.
-    fn read_once(&mut self, chunk_limit: Option<usize>) -> Result<Option<RequestEvent>, Error> {
-        loop {
-            match self.read_at_once(chunk_limit) {
-                Poll::Ready(Ok(Some(event))) => {
-                    // A body that flows need never be waited for, where this is looked at else.
-                    self.check_cancel()?;
-                    self.check_deadline()?;
-                    return Ok(Some(event));
-                }
-                Poll::Ready(Ok(None)) => return Ok(None),
-                Poll::Pending if chunk_limit.is_some() && self.become_patient() => {}
-                Poll::Pending => {
-                    if self.exchange.body_remaining().is_some() {
-                        // What is left of the buffer of a head may be large, and hold its memory.
-                        self.exchange.release_buffer();
-                    }
-                    self.wait(Interest::Read)?;
-                }
-                Poll::Ready(Err(error)) => {
-                    self.exchange.close();
-                    return Err(error.into());
-                }
-            }
-        }
-    }
-
-    /// From the first time that a body has to be waited for, or room for a reply, calls wait a
-    /// moment themselves: one for each chunk instead of three. What takes longer is waited for as
-    /// ever.
-    fn become_patient(&mut self) -> bool {
-        if self.is_patient.is_some() {
-            return false;
-        }
-        let is_patient = (self.socket)(&self.io).is_some_and(<dyn Socket>::become_patient);
-        self.is_patient = Some(is_patient);
-        is_patient
-    }
-
-    fn read_at_once(
-        &mut self,
-        chunk_limit: Option<usize>,
-    ) -> Poll<io::Result<Option<RequestEvent>>> {
-        let Self { io, exchange, socket, is_patient, .. } = self;
-        // Patience is for a body that flows; what else is read is waited for as ever.
-        let is_patient = *is_patient == Some(true) && chunk_limit.is_some();
-        read_once(exchange, chunk_limit, |buf| match socket(io) {
-            Some(socket) if is_patient => socket.read_patiently(buf),
-            _ => read_at_once(io, *socket, buf),
-        })
+    /// Reads of a body that flows may wait a moment themselves; a wait for a head has to end when
+    /// the server needs its place.
+    pub(crate) fn read_patience(&self) -> Patience {
+        let is_body = self.driver.exchange().chunk_limit().is_some();
+        if is_body { Patience::Reads } else { Patience::Nothing }
     }
 
     /// Sends a piece of the response. The head is held back until the first chunk, the end, or
@@ -282,8 +169,8 @@ impl<IO: Read + Write> Connection<IO> {
     /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
     pub fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
-        self.exchange.send(event)?;
-        self.write_pending()
+        self.driver.send(event)?;
+        self.block_on(Patience::Writes, Driver::poll_flush)
     }
 
     /// Writes everything that was sent.
@@ -291,71 +178,14 @@ impl<IO: Read + Write> Connection<IO> {
     /// # Errors
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
     pub fn flush(&mut self) -> Result<(), Error> {
-        self.exchange.flush();
-        self.write_pending()
-    }
-
-    /// Writes what is to be written now.
-    pub(crate) fn write_pending(&mut self) -> Result<(), Error> {
-        if !self.exchange.wants_write() {
-            return Ok(());
-        }
-        self.write_some()?;
-        while self.exchange.wants_write() {
-            // Where writes wait by themselves, this is all that can be done about time.
-            self.check_deadline()?;
-            self.write_some()?;
-        }
-        if let Err(error) = flush(&mut self.io, self.socket) {
-            self.exchange.close();
-            return Err(error.into());
-        }
-        Ok(())
-    }
-
-    /// One write, or a wait until there is room.
-    fn write_some(&mut self) -> Result<(), Error> {
-        self.check_cancel()?;
-        let Self { io, exchange, socket, is_patient, .. } = self;
-        if exchange.wants_no_delay() {
-            if let Some(socket) = socket(io) {
-                socket.send_at_once();
-            }
-        }
-        let is_patient = *is_patient == Some(true);
-        match write_some(io, *socket, is_patient, exchange.pending()) {
-            Ok(Some(count)) => exchange.handle_written(count),
-            Ok(None) if self.become_patient() => {}
-            Ok(None) => self.wait(Interest::Write)?,
-            Err(error) => {
-                self.exchange.close();
-                return Err(error.into());
-            }
-        }
-        Ok(())
+        self.driver.flush();
+        self.block_on(Patience::Writes, Driver::poll_flush)
     }
 
     /// Ends the reply because the program failed: with `status` if nothing was written yet, else
     /// by breaking the connection. [`finish`](Self::finish) then sends it.
     pub fn fail(&mut self, status: Status) {
-        self.exchange.fail(status);
-    }
-
-    pub(crate) fn program_failed(&mut self, error: &(dyn std::error::Error + 'static)) {
-        self.in_scope(|| Trace::program_failed(&self.exchange, error));
-        self.fail(Status::INTERNAL_SERVER_ERROR);
-    }
-
-    pub(crate) fn program_panicked(&mut self, panic: &(dyn Any + Send)) {
-        self.in_scope(|| Trace::panicked(panic));
-        self.fail(Status::INTERNAL_SERVER_ERROR);
-    }
-
-    fn in_scope(&self, run: impl FnOnce()) {
-        match &self.trace {
-            Some(trace) => trace.in_scope(run),
-            None => run(),
-        }
+        self.driver.fail(status);
     }
 
     /// Sends what is left of the reply and closes: at once after a wholly read request, else by
@@ -367,132 +197,26 @@ impl<IO: Read + Write> Connection<IO> {
     /// # Errors
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
     pub fn finish(&mut self) -> Result<(), Error> {
-        self.write_pending()?;
-        loop {
-            if self.exchange.is_closed() {
-                return Ok(());
-            }
-            if self.exchange.wants_shutdown() {
-                match (self.socket)(&self.io).map(<dyn Socket>::shutdown_write) {
-                    Some(Ok(())) => {
-                        let now = self.now();
-                        self.exchange.handle_shutdown(now);
-                    }
-                    // The peer is gone already, or the stream has no side to shut down.
-                    Some(Err(_)) | None => self.exchange.close(),
-                }
-            } else if self.exchange.is_reply_written() {
-                // While draining, nobody is left to be told of a failure, and its deadline is
-                // none: the reply was sent. Either closes the exchange.
-                if self.check_deadline().and_then(|()| self.read_once(None)).is_err() {
-                    self.exchange.close();
-                }
-            } else {
-                self.exchange.abort();
-            }
-        }
+        self.block_on(Patience::Writes, Driver::poll_finish)
     }
 }
 
 impl<IO> Drop for Connection<IO> {
     fn drop(&mut self) {
-        if let Some(trace) = &self.trace {
-            trace.finish(&self.exchange);
-        }
-        if let Some(counted) = &self.counted {
-            counted.finish(&self.exchange);
+        if self.cancel.is_some() {
             // Fails where the thread itself is ending.
-            let _ = MEMORY.try_with(|memory| memory.set(self.exchange.take_memory()));
-        }
-        if self.exchange.wants_reset() {
-            if let Some(socket) = (self.socket)(&self.io) {
-                socket.reset_on_close();
-            }
+            let _ = MEMORY.try_with(|memory| memory.set(self.driver.take_memory()));
         }
     }
 }
 
 impl<IO: fmt::Debug> fmt::Debug for Connection<IO> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Connection")
-            .field("io", &self.io)
-            .field("exchange", &self.exchange)
-            .finish_non_exhaustive()
+        f.debug_struct("Connection").field("driver", &self.driver).finish_non_exhaustive()
     }
 }
 
 thread_local! {
     /// What a server's connection leaves to the next one of its thread.
     static MEMORY: Cell<Buffers> = Cell::default();
-}
-
-/// A read that does not wait on a socket; pending if it would have to.
-pub(crate) fn read_at_once<IO: Read>(
-    io: &mut IO,
-    socket: AsSocket<IO>,
-    buf: &mut [u8],
-) -> Poll<io::Result<usize>> {
-    if let Some(socket) = socket(io) {
-        return socket.read_at_once(buf);
-    }
-    poll(at_once(|| io.read(buf)))
-}
-
-/// One write of two slices, which on a socket does not wait, or a moment if it is patient; `None` if
-/// it would have to.
-#[inline]
-pub(crate) fn write_some<IO: Write>(
-    io: &mut IO,
-    socket: AsSocket<IO>,
-    is_patient: bool,
-    (first, second): (&[u8], &[u8]),
-) -> io::Result<Option<usize>> {
-    let (first, second) = if first.is_empty() { (second, first) } else { (first, second) };
-    let written = match socket(io) {
-        Some(socket) if is_patient => socket.write_patiently((first, second)),
-        Some(socket) => socket.write_at_once((first, second)),
-        None if second.is_empty() => at_once(|| io.write(first)),
-        None => at_once(|| io.write_vectored(&[IoSlice::new(first), IoSlice::new(second)])),
-    };
-    match written {
-        Ok(Some(0)) => Err(ErrorKind::WriteZero.into()),
-        written => written,
-    }
-}
-
-/// Lets a stream that is no socket pass on what it may hold back.
-pub(crate) fn flush<IO: Write>(io: &mut IO, socket: AsSocket<IO>) -> io::Result<()> {
-    if socket(io).is_some() {
-        return Ok(());
-    }
-    loop {
-        match io.flush() {
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_wait(&error) => pause(None),
-            flushed => return flushed,
-        }
-    }
-}
-
-/// Repeats a call that was interrupted, and tells one that would wait.
-fn at_once(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usize>> {
-    loop {
-        match call() {
-            Ok(count) => return Ok(Some(count)),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) if is_wait(&error) => return Ok(None),
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-fn is_wait(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
-}
-
-/// Waits a moment for a stream that cannot be waited for, so that one in non-blocking mode does
-/// not keep a processor busy.
-pub(crate) fn pause(left: Option<Duration>) {
-    let moment = Duration::from_millis(1);
-    thread::sleep(left.map_or(moment, |left| left.min(moment)));
 }

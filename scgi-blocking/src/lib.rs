@@ -66,12 +66,19 @@ mod connect;
 mod connection;
 mod control;
 mod crew;
+#[cfg(test)]
+mod deadline_tests;
 mod handler;
 mod listener;
 mod message;
 mod serve;
+mod shared;
 mod socket;
 mod stream;
+mod transport;
+#[cfg(test)]
+mod virtual_time;
+mod wait;
 
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,

@@ -21,7 +21,7 @@ use crate::control::{Control, Shutdown, Worker};
 use crate::crew::{Crew, Next};
 use crate::handler::Handler;
 use crate::listener::Listener;
-use crate::socket::{Cancel, descriptors, has_input};
+use crate::socket::{Cancel, Wakeup, descriptors, has_input};
 use crate::stream::Stream;
 
 /// Connections served at once, and so threads, by default: what Apache's worker allows (its
@@ -173,7 +173,7 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
         let cancel = Arc::new(Cancel::new()?);
         let server = Arc::new(Server {
             handler: self.handler,
-            max_connections: self.settings.max_connections(descriptors(), 2),
+            max_connections: self.settings.max_connections(descriptors(), 1 + Wakeup::DESCRIPTORS),
             settings: self.settings.clone(),
             listener: Arc::downgrade(&listener),
             control: Arc::clone(&self.control),

@@ -8,8 +8,7 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::task::{Poll, Wake, Waker};
+use std::task::Poll;
 
 use crate::stream::Stream;
 
@@ -23,16 +22,14 @@ mod system;
 #[cfg(unix)]
 pub(crate) use system::unix_peer;
 pub(crate) use system::{
-    Cancel, descriptors, has_input, is_connection_waiting, listen, stop_accepting,
+    Cancel, Wakeup, descriptors, has_input, is_connection_waiting, listen, stop_accepting, wait,
 };
 
-/// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Interest {
-    Read,
-    Write,
-    /// Either of them.
-    Both,
+/// What is waited for: either of them, if both are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Interest {
+    pub(crate) read: bool,
+    pub(crate) write: bool,
 }
 
 /// A connected socket.
@@ -104,29 +101,14 @@ pub(crate) fn poll<T>(called: io::Result<Option<T>>) -> Poll<io::Result<T>> {
     }
 }
 
-/// Closes a socket under the thread that waits for it.
-struct Evictor(Stream);
-
-impl Wake for Evictor {
-    fn wake(self: Arc<Self>) {
-        // If it fails, the connection is broken already.
-        let _ = self.0.shutdown();
-    }
-}
-
 impl dyn Socket + '_ {
-    /// Ends the connection when it is woken.
-    pub(crate) fn evictor(&self) -> io::Result<Waker> {
-        Ok(Arc::new(Evictor(self.share()?)).into())
-    }
-
     /// Tries a read; pending if it would have to wait.
     pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         system::read_at_once(self, buf)
     }
 
-    /// Lets [`read_patiently`](Self::read_patiently) or
-    /// [`write_patiently`](Self::write_patiently) wait; gives whether it will.
+    /// Lets [`read_patiently`](Self::read_patiently) and
+    /// [`write_patiently`](Self::write_patiently) wait; gives whether they will.
     pub(crate) fn become_patient(&self) -> bool {
         system::become_patient(self)
     }
@@ -136,27 +118,16 @@ impl dyn Socket + '_ {
         system::read_patiently(self, buf)
     }
 
-    /// Tries a write of two slices; `None` if it would have to wait.
+    /// Tries a write of two slices; pending if it would have to wait.
     #[inline]
-    pub(crate) fn write_at_once(&self, pending: (&[u8], &[u8])) -> io::Result<Option<usize>> {
-        system::write_at_once(self, pending)
+    pub(crate) fn write_at_once(&self, pending: (&[u8], &[u8])) -> Poll<io::Result<usize>> {
+        poll(system::write_at_once(self, pending))
     }
 
     /// As [`write_at_once`](Self::write_at_once), but it waits a moment.
     #[inline]
-    pub(crate) fn write_patiently(&self, pending: (&[u8], &[u8])) -> io::Result<Option<usize>> {
-        system::write_patiently(self, pending)
-    }
-
-    /// Waits until a read or write may succeed, or `timeout` is over, or `cancel` is set. May
-    /// return early for no reason.
-    pub(crate) fn wait(
-        &self,
-        interest: Interest,
-        timeout: Option<std::time::Duration>,
-        cancel: Option<&Cancel>,
-    ) -> io::Result<()> {
-        system::wait(self, interest, timeout, cancel)
+    pub(crate) fn write_patiently(&self, pending: (&[u8], &[u8])) -> Poll<io::Result<usize>> {
+        poll(system::write_patiently(self, pending))
     }
 
     /// Ends the write side.

@@ -1,7 +1,7 @@
 //! One type for the streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
@@ -88,15 +88,6 @@ impl Stream {
             Inner::Tcp(stream) => stream.peer_addr().map(Peer::Tcp),
             #[cfg(unix)]
             Inner::Unix(stream) => Ok(crate::socket::unix_peer(stream)),
-        }
-    }
-
-    /// Ends both sides, whoever reads or writes.
-    pub(crate) fn shutdown(&self) -> io::Result<()> {
-        match &self.inner {
-            Inner::Tcp(stream) => stream.shutdown(Shutdown::Both),
-            #[cfg(unix)]
-            Inner::Unix(stream) => stream.shutdown(Shutdown::Both),
         }
     }
 }

@@ -67,14 +67,17 @@ fn at_once(mut call: impl FnMut() -> io::Result<usize>) -> io::Result<Option<usi
     }
 }
 
-pub(super) fn wait(
+/// Waits until a read may succeed, or `timeout` is over, for a short time at most.
+pub(crate) fn wait(
     socket: &dyn Socket,
     interest: Interest,
     timeout: Option<Duration>,
     cancel: Option<&Cancel>,
+    wakeup: Option<&Wakeup>,
 ) -> io::Result<()> {
     // A write has waited already.
-    if interest != Interest::Read || cancel.is_some_and(Cancel::is_set) {
+    let has_waited = !interest.read || interest.write;
+    if wakeup.is_some_and(Wakeup::take) || has_waited || cancel.is_some_and(Cancel::is_set) {
         return Ok(());
     }
     let timeout = timeout.unwrap_or(SLICE).clamp(Duration::from_millis(1), SLICE);
@@ -135,5 +138,26 @@ impl Cancel {
 
     pub(crate) fn is_set(&self) -> bool {
         self.is_set.load(Ordering::Acquire)
+    }
+}
+
+/// Wakes one thread, which waits for a short time only.
+#[derive(Debug, Default)]
+pub(crate) struct Wakeup {
+    is_set: AtomicBool,
+}
+
+impl Wakeup {
+    /// Descriptors that each thread holds for it.
+    pub(crate) const DESCRIPTORS: u64 = 0;
+
+    /// Ends the next wait of the thread.
+    pub(crate) fn set(&self) {
+        self.is_set.store(true, Ordering::Release);
+    }
+
+    /// Takes back that it was set; gives whether it was.
+    pub(crate) fn take(&self) -> bool {
+        self.is_set.swap(false, Ordering::AcqRel)
     }
 }

@@ -1,11 +1,12 @@
 //! Sockets on Unix: each call says itself that it must not wait, and `poll` waits.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
+use std::mem;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -64,31 +65,95 @@ fn with_slices<R>((first, second): (&[u8], &[u8]), write: impl FnOnce(&[IoSlice<
     write(if second.is_empty() { &both[..1] } else { &both })
 }
 
-pub(super) fn wait(
+/// Waits until a read or write may succeed, or `timeout` is over, or `cancel` is set, or this
+/// thread is woken. May return early for no reason.
+pub(crate) fn wait(
     socket: &dyn Socket,
     interest: Interest,
     timeout: Option<Duration>,
     cancel: Option<&Cancel>,
+    wakeup: Option<&Wakeup>,
 ) -> io::Result<()> {
-    let flags = match interest {
-        Interest::Read => PollFlags::IN,
-        Interest::Write => PollFlags::OUT,
-        Interest::Both => PollFlags::IN | PollFlags::OUT,
-    };
-    let socket = socket.fd();
-    let socket = PollFd::from_borrowed_fd(socket, flags);
+    let mut flags = PollFlags::empty();
+    flags.set(PollFlags::IN, interest.read);
+    flags.set(PollFlags::OUT, interest.write);
+    let receiver = wakeup.and_then(Wakeup::receiver);
+    let mut timeout = timeout;
+    if wakeup.is_some() && receiver.is_none() {
+        // It cannot be woken, and looks by itself.
+        timeout = Some(timeout.map_or(MOMENT, |timeout| timeout.min(MOMENT)));
+    }
+    if wakeup.is_some_and(Wakeup::take) {
+        return Ok(());
+    }
     // A timeout beyond what the system counts is none.
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
-    let waited = match cancel {
-        Some(cancel) => {
-            let cancel = PollFd::new(&cancel.receiver, PollFlags::IN);
-            rustix::event::poll(&mut [socket, cancel], timeout.as_ref())
-        }
-        None => rustix::event::poll(&mut [socket], timeout.as_ref()),
-    };
+    let socket = PollFd::from_borrowed_fd(socket.fd(), flags);
+    // What is not there stands for the socket.
+    let others = [cancel.map(|cancel| &cancel.receiver), receiver];
+    let mut all = [socket.clone(), socket.clone(), socket];
+    let mut count = 1;
+    for other in others.into_iter().flatten() {
+        all[count] = PollFd::new(other, PollFlags::IN);
+        count += 1;
+    }
+    let waited = rustix::event::poll(&mut all[..count], timeout.as_ref());
+    if let Some(wakeup) = wakeup {
+        wakeup.take();
+    }
     match waited {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Wakes one thread, whatever it waits for.
+#[derive(Debug, Default)]
+pub(crate) struct Wakeup {
+    is_set: Mutex<bool>,
+    /// Made when the thread first waits; `None` if that failed.
+    pair: OnceLock<Option<(UnixStream, UnixStream)>>,
+}
+
+impl Wakeup {
+    /// Descriptors that each thread holds for it.
+    pub(crate) const DESCRIPTORS: u64 = 2;
+
+    /// What is readable when it is set.
+    fn receiver(&self) -> Option<&UnixStream> {
+        let pair = || {
+            let pair = UnixStream::pair().ok()?;
+            pair.1.set_nonblocking(true).ok()?;
+            Some(pair)
+        };
+        self.pair.get_or_init(pair).as_ref().map(|(_, receiver)| receiver)
+    }
+
+    /// Wakes the thread, if it waits, or ends its next wait.
+    pub(crate) fn set(&self) {
+        let mut is_set = self.lock();
+        if !mem::replace(&mut *is_set, true) {
+            if let Some(Some((sender, _))) = self.pair.get() {
+                // There is room for one byte.
+                let _ = (&mut &*sender).write(&[0]);
+            }
+        }
+    }
+
+    /// Takes back that it was set; gives whether it was.
+    pub(crate) fn take(&self) -> bool {
+        let mut is_set = self.lock();
+        if *is_set {
+            if let Some(Some((_, receiver))) = self.pair.get() {
+                let _ = (&mut &*receiver).read(&mut [0]);
+            }
+        }
+        mem::take(&mut *is_set)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, bool> {
+        // No code that can panic runs under the lock.
+        self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

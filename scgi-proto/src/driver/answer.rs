@@ -13,13 +13,11 @@ use bytes::Bytes;
 use super::body::{Body, BodyWrapper};
 use super::body_feed::BodyFeed;
 use super::connection::Connection;
-use super::trace::Trace;
 use super::transport::{Clock, Transport};
 use crate::error::Error;
 use crate::message::{IntoResponse, Request, Response};
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::request::RequestHead;
-use crate::wire::response::Status;
 
 impl<T: Transport, C: Clock> Connection<T, C> {
     /// Reads the request, runs the handler `call`, sends its response, closes.
@@ -73,20 +71,13 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             result = poll_fn(|cx| self.poll_flush_and_feed(&mut upload, cx)).await;
         }
         drop(upload);
-        while result.is_ok() || !self.exchange.is_closed() {
-            let finished = poll_fn(|cx| self.poll_finish(cx)).await;
-            if finished.is_ok() {
-                break;
-            }
-            // After a deadline, another reply may have taken the place of one that had not begun.
-            result = result.and(finished);
-        }
+        poll_fn(|cx| self.poll_end(&mut result, cx)).await;
         result
     }
 
     /// The request with what has come of its body. Not in the future, which would hold the parts.
     fn begin_request<B: BodyWrapper>(&mut self, head: RequestHead) -> (Request<B>, BodyFeed) {
-        let (body, upload) = BodyFeed::begin(&mut self.exchange, head.body_length());
+        let (body, upload) = BodyFeed::begin(self, head.body_length());
         (Request::from_parts(head, B::wrap(body)).with_peer(self.peer()), upload)
     }
 
@@ -184,25 +175,6 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         let body = body.into_inner();
         head.set_content_length_if_absent(body.len());
         self.send_or_fail(ResponseEvent::Head(head)).then_some(body)
-    }
-
-    /// Queues a piece of the response; if it cannot be sent, the program has failed.
-    fn send_or_fail(&mut self, event: ResponseEvent) -> bool {
-        let sent = self.exchange.send(event);
-        if let Err(error) = &sent {
-            self.program_failed(error);
-        }
-        sent.is_ok()
-    }
-
-    fn program_failed(&mut self, error: &(dyn core::error::Error + 'static)) {
-        self.in_scope(|| Trace::program_failed(&self.exchange, error));
-        self.fail(Status::INTERNAL_SERVER_ERROR);
-    }
-
-    fn program_panicked(&mut self, panic: &(dyn Any + Send)) {
-        self.in_scope(|| Trace::panicked(panic));
-        self.fail(Status::INTERNAL_SERVER_ERROR);
     }
 
     /// Sends the body of a response, and serves its demand for the request's body between.

@@ -2,14 +2,11 @@
 
 use core::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-
 use super::body::Body;
 use super::connection::Connection;
 use super::pipe::{Demand, PipeWriter, body_pipe};
 use super::transport::{Clock, Transport};
 use crate::error::Error;
-use crate::exchange::server::ServerExchange;
 use crate::wire::event::RequestEvent;
 
 /// The connection's end of a body that is streamed to the handler.
@@ -22,17 +19,14 @@ pub(super) struct BodyFeed {
 impl BodyFeed {
     /// Makes the body, which has `len` bytes: of those that came with the head if they are all
     /// of it, else a pipe.
-    pub(super) fn begin(exchange: &mut ServerExchange, len: u64) -> (Body, Self) {
+    pub(super) fn begin<T, C: Clock>(connection: &mut Connection<T, C>, len: u64) -> (Body, Self) {
         if len == 0 {
             return (Body::empty(), Self::default());
         }
-        let first = match exchange.next_event() {
-            Ok(Some(RequestEvent::Body(chunk))) if chunk.len() as u64 == len => {
-                return (Body::from(chunk), Self::default());
-            }
-            Ok(Some(RequestEvent::Body(chunk))) => chunk,
-            _ => Bytes::new(),
-        };
+        let first = connection.received_body();
+        if first.len() as u64 == len {
+            return (Body::from(first), Self::default());
+        }
         let (writer, reader) = body_pipe();
         (Body::from_pipe(first, reader, len), Self { pipe: Some(writer) })
     }

@@ -1,5 +1,6 @@
 //! The server side of one connection: an [`ServerExchange`] with its stream and its time.
 
+use core::any::Any;
 use core::fmt;
 use core::future::Future;
 use core::pin::Pin;
@@ -8,7 +9,7 @@ use core::time::Duration;
 use std::boxed::Box;
 use std::io;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use super::counters::ConnectionGuard;
 use super::pending_connection::{Admission, PendingConnection};
@@ -16,6 +17,7 @@ use super::read_target::read_once;
 use super::trace::Trace;
 use super::transport::{Advice, Clock, FlushingTransport, Transport};
 use crate::error::Error;
+use crate::exchange::buffers::Buffers;
 use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
 use crate::exchange::server::ServerExchange;
@@ -40,10 +42,69 @@ pub struct Connection<T, C> {
     trace: Option<Trace>,
 }
 
+impl<T, C> Connection<T, C> {
+    /// Takes the memory of a connection that has ended, for the next one.
+    pub fn take_memory(&mut self) -> Buffers {
+        self.exchange.take_memory()
+    }
+
+    /// The stream and the clock, for an adapter that waits by itself.
+    pub fn parts_mut(&mut self) -> (&mut T, &mut C) {
+        (&mut self.outlet.transport, &mut self.clock)
+    }
+
+    /// The machine, to ask how far the connection is.
+    pub fn exchange(&self) -> &ServerExchange {
+        &self.exchange
+    }
+
+    /// Says that no one reads what is left of the request's body.
+    pub fn handle_body_unwanted(&mut self) {
+        self.exchange.handle_body_unwanted();
+    }
+
+    /// Breaks the connection, so that the peer sees the reply as cut.
+    pub fn abort(&mut self) {
+        self.exchange.abort();
+    }
+
+    /// The program at the other end, if the server asked.
+    pub fn peer(&self) -> Option<Peer> {
+        self.peer.as_deref().copied()
+    }
+
+    /// The span of the request, once its head has come.
+    pub fn trace(&self) -> Option<Trace> {
+        self.trace.clone()
+    }
+
+    /// What has come of the request's body behind its head, to be taken before anything is waited
+    /// for.
+    pub fn received_body(&mut self) -> Bytes {
+        if self.exchange.body_remaining() == Some(0) {
+            return Bytes::new();
+        }
+        match self.exchange.next_event() {
+            Ok(Some(RequestEvent::Body(chunk))) => chunk,
+            // What is wrong is told to the one who reads the body.
+            _ => Bytes::new(),
+        }
+    }
+
+    /// Runs a part of the handler, within the span of its request.
+    pub(super) fn in_scope<R>(&self, run: impl FnOnce() -> R) -> R {
+        match &self.trace {
+            Some(trace) => trace.in_scope(run),
+            None => run(),
+        }
+    }
+}
+
 impl<T: Transport, C: Clock> Connection<T, C> {
-    /// The server side of a connection that was just accepted.
+    /// The server side of a connection that was accepted when `clock` was at zero.
+    #[inline]
     pub fn new(transport: T, clock: C, config: &ConnectionConfig) -> Self {
-        let exchange = ServerExchange::new(config, clock.now());
+        let exchange = ServerExchange::new(config, Duration::ZERO);
         let outlet = FlushingTransport::new(transport);
         Self { outlet, advise: T::advise, clock, exchange, counted: None, peer: None, trace: None }
     }
@@ -62,21 +123,25 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         Self { outlet, advise: T::advise, clock, exchange, counted, peer, trace: None }
     }
 
+    /// One that a server has let in, and that uses the memory which an earlier one left.
+    #[inline]
+    pub fn admitted(
+        transport: T,
+        clock: C,
+        config: &ConnectionConfig,
+        admitted: Admission,
+        memory: Buffers,
+    ) -> Self {
+        let mut connection = Self::new(transport, clock, config);
+        connection.exchange.give_memory(memory);
+        connection.counted = Some(admitted.counted);
+        connection.peer = admitted.peer;
+        connection
+    }
+
     /// The clock, to set it up.
     pub fn clock_mut(&mut self) -> &mut C {
         &mut self.clock
-    }
-
-    pub(super) fn peer(&self) -> Option<Peer> {
-        self.peer.as_deref().copied()
-    }
-
-    /// Runs a part of the handler, within the span of its request.
-    pub(super) fn in_scope<R>(&self, run: impl FnOnce() -> R) -> R {
-        match &self.trace {
-            Some(trace) => trace.in_scope(run),
-            None => run(),
-        }
     }
 
     /// Ready if the server needs the place of a connection whose head has not come.
@@ -194,8 +259,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             }
             Poll::Ready(Err(_)) => exchange.close(),
             // What is left of the buffer of a head may be large, and hold its memory.
-            Poll::Pending => exchange.release_buffer(),
-            Poll::Ready(Ok(_)) => {}
+            Poll::Pending if exchange.body_remaining().is_some() => exchange.release_buffer(),
+            Poll::Ready(Ok(_)) | Poll::Pending => {}
         }
         read
     }
@@ -276,6 +341,28 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         self.exchange.fail(status);
     }
 
+    /// Queues a piece of the response; if it cannot be sent, the program has failed, and
+    /// this gives `false`.
+    pub fn send_or_fail(&mut self, event: ResponseEvent) -> bool {
+        let sent = self.exchange.send(event);
+        if let Err(error) = &sent {
+            self.program_failed(error);
+        }
+        sent.is_ok()
+    }
+
+    /// Ends the reply because the program failed with `error`, as by [`fail`](Self::fail).
+    pub fn program_failed(&mut self, error: &(dyn core::error::Error + 'static)) {
+        self.in_scope(|| Trace::program_failed(&self.exchange, error));
+        self.fail(Status::INTERNAL_SERVER_ERROR);
+    }
+
+    /// Ends the reply because the program panicked, as by [`fail`](Self::fail).
+    pub fn program_panicked(&mut self, panic: &(dyn Any + Send)) {
+        self.in_scope(|| Trace::panicked(panic));
+        self.fail(Status::INTERNAL_SERVER_ERROR);
+    }
+
     /// Sends what is left of the reply and closes: at once after a wholly read request, else by
     /// shutting down the write side and reading the rest away, within bounds, as the reply is
     /// lost to a reset otherwise. A reply that was not ended is broken off.
@@ -313,6 +400,20 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 self.exchange.abort();
             }
         }
+    }
+
+    /// Ends a connection whose request came to `result`: [finishes](Self::poll_finish) it, also
+    /// after an error if a response to that is to be sent. Adds an error of its own to the result.
+    pub fn poll_end(&mut self, result: &mut Result<(), Error>, cx: &mut Context<'_>) -> Poll<()> {
+        while result.is_ok() || !self.exchange.is_closed() {
+            match ready!(self.poll_finish(cx)) {
+                Ok(()) => break,
+                // After a deadline, another response may have replaced one that had not begun.
+                Err(error) if result.is_ok() => *result = Err(error),
+                Err(_) => {}
+            }
+        }
+        Poll::Ready(())
     }
 }
 
