@@ -17,7 +17,7 @@ use axum::routing::{get, post};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use futures_util::stream;
-use scgi_examples::{BoxError, address};
+use scgi_examples::{BoxError, address, stop_signal};
 use scgi_tokio::extract::Client;
 use scgi_tokio::{Listener, serve};
 use serde::Deserialize;
@@ -105,6 +105,6 @@ pub(crate) fn app() -> Router {
 async fn main() -> Result<(), BoxError> {
     let listener = Listener::bind(&address()?).await?;
     println!("Listening on {}", listener.local_address()?);
-    serve(listener, app()).await?;
+    serve(listener, app()).with_graceful_shutdown(stop_signal()).await?;
     Ok(())
 }

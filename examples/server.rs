@@ -2,7 +2,7 @@
 //!
 //! Usage: `server ADDR`. Try `printf '0:,' | nc host port`, or put nginx in front of it.
 
-use scgi_examples::{BoxError, address, page};
+use scgi_examples::{BoxError, address, page, stop_signal};
 use scgi_tokio::{Error, Listener, Request, Response, serve};
 
 /// What the page shows of a body at most, in bytes.
@@ -19,6 +19,6 @@ async fn answer(request: Request) -> Result<Response, Error> {
 async fn main() -> Result<(), BoxError> {
     let listener = Listener::bind(&address()?).await?;
     println!("Listening on {}", listener.local_address()?);
-    serve(listener, answer).await?;
+    serve(listener, answer).with_graceful_shutdown(stop_signal()).await?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Usage: `server_blocking ADDR`. Try `printf '0:,' | nc host port`, or put nginx in front of it.
 
 use scgi_blocking::{Error, Listener, Request, Response, serve};
-use scgi_examples::{BoxError, address, page};
+use scgi_examples::{BoxError, address, page, wait_for_stop};
 
 /// What the page shows of a body at most, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -18,6 +18,6 @@ fn answer(request: Request) -> Result<Response, Error> {
 fn main() -> Result<(), BoxError> {
     let listener = Listener::bind(&address()?)?;
     println!("Listening on {}", listener.local_address()?);
-    serve(listener, answer).run()?;
+    serve(listener, answer).with_graceful_shutdown(wait_for_stop).run()?;
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use scgi_async_std::smol::serve;
 use scgi_async_std::{Error, Listener, Request, Response};
-use scgi_examples::{BoxError, address, page};
+use scgi_examples::{BoxError, address, page, wait_for_stop};
 
 /// What the page shows of a body at most, in bytes.
 const BODY_LIMIT: usize = 1 << 20;
@@ -23,6 +23,6 @@ fn main() -> Result<(), BoxError> {
 async fn run() -> Result<(), BoxError> {
     let listener = Listener::bind(&address()?).await?;
     println!("Listening on {}", listener.local_address()?);
-    serve(listener, answer).await?;
+    serve(listener, answer).with_graceful_shutdown(smol::unblock(wait_for_stop)).await?;
     Ok(())
 }

@@ -9,8 +9,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use clap::Args;
 use clap::builder::{OsStringValueParser, TypedValueParser as _};
-use scgi_proto::BoxError;
-use scgi_proto::RequestHead;
+use scgi_proto::{BoxError, RequestHead, RequestHeadBuilder};
 
 use crate::failure::Context as _;
 
@@ -71,8 +70,24 @@ impl MessageArgs {
         for Pair { name, value } in &self.params {
             head = head.param(name, value);
         }
-        Ok(head.build())
+        Ok(with_host(head))
     }
+}
+
+/// Adds the Host that every front server sends, unless there is one: programs make links of it. It
+/// agrees with SERVER_NAME and SERVER_PORT.
+fn with_host(builder: RequestHeadBuilder) -> RequestHead {
+    let head = builder.clone().build();
+    let params = head.params();
+    if params.get("HTTP_HOST").is_some() {
+        return head;
+    }
+    let mut host = params.get("SERVER_NAME").unwrap_or(b"localhost").to_vec();
+    if let Some(port) = params.get("SERVER_PORT").filter(|port| *port != b"80") {
+        host.push(b':');
+        host.extend_from_slice(port);
+    }
+    builder.param("HTTP_HOST", host).build()
 }
 
 /// What curl says of the body of `-d`.

@@ -1,7 +1,8 @@
 //! What becomes of a response: where it goes, and its figures.
 
+use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -94,7 +95,12 @@ impl Reply {
         self.figures.status = head.status().code();
         self.head = Some(head.clone());
         self.out = Some(self.output.open()?);
-        if self.include_head { self.write(&head_text(head)) } else { Ok(()) }
+        if !self.include_head {
+            return Ok(());
+        }
+        let text = head_text(head);
+        let is_terminal = matches!(self.output, Output::Stdout) && io::stdout().is_terminal();
+        self.write(&if is_terminal { for_terminal(&text) } else { text })
     }
 
     /// A chunk of the body has come; it is shown at once.
@@ -148,6 +154,22 @@ impl Reply {
         let reason = scgi_proto::Escaped(head.reason().as_bytes());
         Some(format!("{} {reason}", head.status().code()))
     }
+}
+
+/// A head that cannot steer a terminal: control characters and bytes that are not text are escaped.
+fn for_terminal(text: &[u8]) -> Vec<u8> {
+    let mut out = String::with_capacity(text.len());
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '\r' | '\n' | '\t' => out.push(c),
+                c if c.is_control() => out.extend(c.escape_default()),
+                c => out.push(c),
+            }
+        }
+        let _ = write!(out, "{}", chunk.invalid().escape_ascii());
+    }
+    out.into_bytes()
 }
 
 /// The head as a CGI response has it.

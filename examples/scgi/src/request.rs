@@ -51,11 +51,16 @@ pub(crate) struct RequestArgs {
     /// command line or to the next flag
     ///
     /// An ARG is a string, unless it begins with i: (an integer, as in i:5), b: (b:true or
-    /// b:false), d: (a floating-point number) or f: (the bytes of a file, as base64); s: makes a
-    /// string of what follows, whatever it is.
+    /// b:false), d: (a floating-point number) or f: (the bytes of a file, as base64). One that is
+    /// a JSON array or object as a whole is an array or a struct, as for system.multicall; s: makes
+    /// a string of what follows, whatever it is. Characters of the reply that XML does not allow
+    /// become U+FFFD, with a warning.
     #[arg(long, value_names = ["METHOD", "ARG"], num_args = 1.., allow_negative_numbers = true,
         conflicts_with_all = ["data", "upload", "include", "output", "repeat"])]
     rtorrent: Vec<Arg>,
+    /// Print what the call of --rtorrent returns as one line of JSON
+    #[arg(long, requires = "rtorrent")]
+    json: bool,
     /// Send the bytes of the file as they are, as `scgi request --save` or a capture has them
     #[arg(long, value_name = "FILE",
         conflicts_with_all = [
@@ -132,9 +137,16 @@ impl RequestArgs {
         if let Some(status) = reply.error_status() {
             return Err(format!("the server answered {status}").into());
         }
-        match xml_rpc::reply(reply.kept())? {
+        let (outcome, replaced) = xml_rpc::reply(reply.kept())?;
+        if replaced > 0 {
+            eprintln!(
+                "scgi: warning: {replaced} characters of the reply that XML does not allow are \
+                 shown as U+FFFD"
+            );
+        }
+        match outcome {
             Outcome::Value(value) => {
-                print(&xml_rpc::text(&value))?;
+                print(&if self.json { xml_rpc::json_line(&value) } else { xml_rpc::text(&value) })?;
                 self.print_figures(&reply)?;
                 Ok(ExitCode::SUCCESS)
             }

@@ -11,7 +11,7 @@ use scgi_proto::BoxError;
 use serde_json::Value;
 
 use crate::failure::Context as _;
-use crate::xml::escape;
+use crate::xml::{escape, is_allowed, replace_forbidden};
 
 /// Arrays and structs within each other; rTorrent's replies have two.
 const MAX_DEPTH: usize = 32;
@@ -25,6 +25,8 @@ pub(crate) enum Arg {
     Double(f64),
     /// The bytes of a file.
     File(PathBuf),
+    /// An array or a struct.
+    Json(Value),
 }
 
 impl FromStr for Arg {
@@ -43,15 +45,36 @@ impl FromStr for Arg {
                 _ => Err(is_no("d:NUMBER")),
             },
             Some(("f", path)) => Ok(Self::File(path.into())),
-            _ => string(text),
+            _ => json(text)
+                .map_or_else(|| string(text), |value| check(&value).map(|()| Self::Json(value))),
         }
     }
 }
 
+/// The array or object that the whole text is.
+fn json(text: &str) -> Option<Value> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    (value.is_array() || value.is_object()).then_some(value)
+}
+
+/// Whether XML-RPC can carry it.
+fn check(value: &Value) -> Result<(), String> {
+    match value {
+        Value::String(text) => string(text).map(drop),
+        Value::Number(number) if number.is_u64() && number.as_i64().is_none() => {
+            Err(format!("{number} is over 64 bits"))
+        }
+        Value::Array(values) => values.iter().try_for_each(check),
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+            string(name)?;
+            check(value)
+        }),
+        _ => Ok(()),
+    }
+}
+
 fn string(text: &str) -> Result<Arg, String> {
-    // XML 1.0 section 2.2.
-    let is_foreign = |c: &char| matches!(c, '\0'..='\x08' | '\x0b' | '\x0c' | '\x0e'..='\x1f' | '\u{fffe}' | '\u{ffff}');
-    match text.chars().find(is_foreign) {
+    match text.chars().find(|c| !is_allowed(*c)) {
         None => Ok(Arg::Text(text.into())),
         Some(c) => Err(format!("XML cannot hold {c:?}; f:FILE sends any bytes")),
     }
@@ -61,10 +84,8 @@ impl Arg {
     fn xml(&self) -> Result<String, BoxError> {
         Ok(match self {
             Self::Text(text) => format!("<string>{}</string>", escape(text)),
-            Self::Int(number) => match i32::try_from(*number) {
-                Ok(number) => format!("<i4>{number}</i4>"),
-                Err(_) => format!("<i8>{number}</i8>"),
-            },
+            Self::Int(number) => integer(*number),
+            Self::Json(value) => json_xml(value),
             Self::Boolean(value) => format!("<boolean>{}</boolean>", u8::from(*value)),
             Self::Double(number) => format!("<double>{number}</double>"),
             Self::File(path) => {
@@ -72,6 +93,36 @@ impl Arg {
                 format!("<base64>{}</base64>", BASE64_STANDARD.encode(bytes))
             }
         })
+    }
+}
+
+fn integer(number: i64) -> String {
+    match i32::try_from(number) {
+        Ok(number) => format!("<i4>{number}</i4>"),
+        Err(_) => format!("<i8>{number}</i8>"),
+    }
+}
+
+fn json_xml(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil/>".into(),
+        Value::Bool(value) => format!("<boolean>{}</boolean>", u8::from(*value)),
+        Value::Number(number) => match number.as_i64() {
+            Some(number) => integer(number),
+            None => format!("<double>{number}</double>"),
+        },
+        Value::String(text) => format!("<string>{}</string>", escape(text)),
+        Value::Array(values) => {
+            let values = values.iter().map(|value| format!("<value>{}</value>", json_xml(value)));
+            format!("<array><data>{}</data></array>", values.collect::<String>())
+        }
+        Value::Object(members) => {
+            let members = members.iter().map(|(name, value)| {
+                let (name, value) = (escape(name), json_xml(value));
+                format!("<member><name>{name}</name><value>{value}</value></member>")
+            });
+            format!("<struct>{}</struct>", members.collect::<String>())
+        }
     }
 }
 
@@ -98,12 +149,17 @@ pub(crate) enum Outcome {
     Fault { code: String, text: String },
 }
 
-/// Reads the body of a reply.
-pub(crate) fn reply(body: &[u8]) -> Result<Outcome, BoxError> {
-    let not = || "the reply is not XML-RPC".to_string();
+/// Reads the body of a reply. Characters that XML does not allow become U+FFFD; the number says
+/// how many.
+pub(crate) fn reply(body: &[u8]) -> Result<(Outcome, usize), BoxError> {
     // Names of files can have any bytes, and rTorrent passes them on.
-    let text = String::from_utf8_lossy(body);
-    let document = Document::parse(&text).context(not)?;
+    let (text, replaced) = replace_forbidden(&String::from_utf8_lossy(body));
+    Ok((outcome(&text)?, replaced))
+}
+
+fn outcome(text: &str) -> Result<Outcome, BoxError> {
+    let not = || "the reply is not XML-RPC".to_string();
+    let document = Document::parse(text).context(not)?;
     let root = document.root_element();
     if !root.has_tag_name("methodResponse") {
         return Err(format!("{}: it is <{}>", not(), root.tag_name().name()).into());
@@ -171,6 +227,22 @@ pub(crate) fn text(value: &Value) -> String {
     lines.into_iter().map(|line| line + "\n").collect()
 }
 
+/// One line of JSON that cannot steer a terminal.
+pub(crate) fn json_line(value: &Value) -> String {
+    let json = value.to_string();
+    let mut line = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        // JSON itself escapes those below 32.
+        if c.is_control() {
+            let _ = write!(line, "\\u{:04x}", u32::from(c));
+        } else {
+            line.push(c);
+        }
+    }
+    line.push('\n');
+    line
+}
+
 fn row(value: &Value) -> String {
     match value {
         Value::Array(values) => values.iter().map(cell).collect::<Vec<_>>().join("\t"),
@@ -210,7 +282,7 @@ mod tests {
              </param></params></methodResponse>"
         );
         match reply(body.as_bytes()) {
-            Ok(Outcome::Value(value)) => value,
+            Ok((Outcome::Value(value), 0)) => value,
             other => panic!("{other:?}"),
         }
     }
@@ -227,10 +299,29 @@ mod tests {
             ("b:0", Arg::Boolean(false)),
             ("d:1.5", Arg::Double(1.5)),
             ("f:a.torrent", Arg::File("a.torrent".into())),
+            ("[1, {\"a\": null}]", Arg::Json(json!([1, {"a": null}]))),
+            (" {} ", Arg::Json(json!({}))),
+            ("s:[1]", Arg::Text("[1]".into())),
+            // Not all of it is JSON, or it is not an array or an object.
+            ("[1] x", Arg::Text("[1] x".into())),
+            ("[d.name", Arg::Text("[d.name".into())),
+            ("\"a\"", Arg::Text("\"a\"".into())),
+            ("5", Arg::Text("5".into())),
         ] {
             assert_eq!(text.parse(), Ok(arg), "{text}");
         }
-        for text in ["i:", "i:x", "i:99999999999999999999", "b:2", "d:nan", "a\0b", "\x1b[2J"] {
+        for text in [
+            "[\"\\u0007\"]",
+            "{\"\\u0000\": 1}",
+            "[18446744073709551615]",
+            "i:",
+            "i:x",
+            "i:99999999999999999999",
+            "b:2",
+            "d:nan",
+            "a\0b",
+            "\x1b[2J",
+        ] {
             assert!(text.parse::<Arg>().is_err(), "{text}");
         }
     }
@@ -261,6 +352,34 @@ mod tests {
             ]
         );
         assert!(call(&[]).is_err() && call(&[Arg::Int(1)]).is_err());
+    }
+
+    #[test]
+    fn arrays_and_structs_as_arguments() {
+        let call = |text: &str| {
+            let words = ["m".parse().expect("a word"), text.parse().expect("an argument")];
+            call(&words).expect("a call")
+        };
+        let xml =
+            call(r#"[{"methodName": "d.name", "params": ["<H>", 5000000000, 1.5, true, null]}]"#);
+        let value = "<value><array><data><value><struct>\
+            <member><name>methodName</name><value><string>d.name</string></value></member>\
+            <member><name>params</name><value><array><data><value><string>&lt;H&gt;</string></value>\
+            <value><i8>5000000000</i8></value><value><double>1.5</double></value>\
+            <value><boolean>1</boolean></value><value><nil/></value></data></array></value></member>\
+            </struct></value></data></array></value>";
+        assert!(xml.contains(value), "{xml}");
+    }
+
+    #[test]
+    fn characters_that_xml_forbids() {
+        let body =
+            b"<methodResponse><params><param><value><string>a\x07b&#27;c\xff</string></value>\
+            </param></params></methodResponse>";
+        let (outcome, replaced) = reply(body).expect("a reply");
+        assert_eq!(outcome, Outcome::Value("a\u{fffd}b\u{fffd}c\u{fffd}".into()));
+        assert_eq!(replaced, 2);
+        assert_eq!(json_line(&json!(["\u{9b}\x1b\x7f"])), "[\"\\u009b\\u001b\\u007f\"]\n");
     }
 
     #[test]
@@ -302,7 +421,7 @@ mod tests {
             <member><name>faultString</name><value><string>no\x20such</string></value></member>\
             </struct></value></fault></methodResponse>";
         let expected = Outcome::Fault { code: "-506".into(), text: "no such".into() };
-        assert_eq!(reply(fault.as_bytes()).expect("a reply"), expected);
+        assert_eq!(reply(fault.as_bytes()).expect("a reply"), (expected, 0));
         let deep = "<value><array><data>".repeat(40) + &"</data></array></value>".repeat(40);
         let deep = format!("<methodResponse>{deep}</methodResponse>");
         for body in ["", "hello", "<html/>", "<methodResponse/>", &deep] {

@@ -164,6 +164,13 @@ fn a_server_without_an_answer_to_the_good_request() {
     let run = scgi(["check", &silent]);
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.contains("does not answer the good request but closes"), "{}", run.stderr);
+    // It accepts and never answers: that is something else than being gone.
+    let stuck = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = stuck.local_addr().expect("its address").to_string();
+    let run = scgi(["check", &address, "--timeout", "300ms"]);
+    assert_eq!(run.code, Some(1));
+    let text = "accepts the connection but does not answer within 300ms; it is stuck";
+    assert!(run.stderr.contains(text), "{}", run.stderr);
     let run = scgi(["check", "127.0.0.1:1"]);
     assert_eq!(run.code, Some(1));
     let refused = "scgi: cannot connect to 127.0.0.1:1: Connection refused (os error 111); nothing";

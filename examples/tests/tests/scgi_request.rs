@@ -187,6 +187,40 @@ fn a_reply_that_is_no_xml_rpc() {
     assert!(run.stderr.starts_with("scgi: the reply is not XML-RPC: "), "{}", run.stderr);
 }
 
+/// One character that XML does not allow made the whole reply unreadable.
+#[test]
+fn characters_that_xml_forbids_are_shown_as_replacements() {
+    let call = |reply, more: &[&str]| {
+        let address = answering(reply, true);
+        scgi([&["request", &address, "--rtorrent", "d.name"], more].concat()).ok()
+    };
+    let bell =
+        b"Status: 200 OK\r\n\r\n<?xml version=\"1.0\"?><methodResponse><params><param><value>\
+        <string>two\x07bells\x1b[2J</string></value></param></params></methodResponse>";
+    let run = call(bell, &[]);
+    assert_eq!(run.text(), "two\u{fffd}bells\u{fffd}[2J\n");
+    let warning = "scgi: warning: 2 characters of the reply that XML does not allow are shown as \
+        U+FFFD\n";
+    assert_eq!(run.stderr, warning);
+    let reference = b"Status: 200 OK\r\n\r\n<methodResponse><params><param><value><string>a&#7;\
+        &#xFFFE;b</string></value></param></params></methodResponse>";
+    assert_eq!(call(reference, &["--json"]).text(), "\"a\u{fffd}\u{fffd}b\"\n");
+}
+
+#[test]
+fn the_host_agrees_with_the_name_and_port() {
+    let server = EchoServer::json("tokio");
+    for (more, host) in [
+        (&[][..], "localhost"),
+        (&["-p", "SERVER_NAME=app.lan", "-p", "SERVER_PORT=8080"], "app.lan:8080"),
+        (&["-H", "Host: example.org"], "example.org"),
+        (&["-p", "HTTP_HOST=a:1"], "a:1"),
+    ] {
+        let got = json(scgi([&["request", &server.address], more].concat()));
+        assert_eq!(param(&got, "HTTP_HOST"), [host], "{more:?}");
+    }
+}
+
 #[test]
 fn uploads() {
     let folder = scratch_dir().expect("a folder");

@@ -52,3 +52,29 @@ fn a_progress_bar() {
         assert!(run.stderr.is_empty() && run.text().starts_with('{'), "{runtime}: {run:?}");
     }
 }
+
+#[test]
+fn control_characters_of_a_head() {
+    use std::io::{Read as _, Write as _};
+    if !required("script") {
+        return;
+    }
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("its address").to_string();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(b"Status: 200 OK\r\nX: a\x1b[2J\xc2\x9b\xff\r\n\r\n\x1bbody");
+        }
+    });
+    let request = ["request", "-i", &address];
+    let shown = on_a_terminal("", &request);
+    // The body is the program's business.
+    assert!(
+        shown.contains("X: a\\u{1b}[2J\\u{9b}\\xff\r") && shown.contains("\x1bbody"),
+        "{shown:?}"
+    );
+    let run = scgi(request).ok();
+    assert!(run.stdout.windows(7).any(|part| part == b"a\x1b[2J\xc2\x9b"), "{run:?}");
+}

@@ -76,6 +76,16 @@ impl Target {
             Answer::Reply(reply) => format!("answers {} to it", reply.status()),
             Answer::Closed => "closes without a reply".into(),
             Answer::Broken(why) => format!("sends no CGI response: {why}"),
+            Answer::Silence(0) => {
+                let timeout = humantime::format_duration(self.timeout);
+                // It waited twice: for the reply, and again behind the end of its input.
+                let hint =
+                    "it is stuck, or does not speak SCGI (an HTTP server waits for a line end)";
+                return Err(format!(
+                    "{address} accepts the connection but does not answer within {timeout}; {hint}"
+                )
+                .into());
+            }
             Answer::Silence(_) => "sends no complete reply".into(),
             Answer::NoConnection(error) => return Err(cannot_connect(address, &error).into()),
         };
@@ -94,7 +104,7 @@ struct Runner<'a> {
 impl Runner<'_> {
     fn case(&mut self, case: &Case) -> Verdict {
         if self.gone && !self.is_back() {
-            return Verdict::new(Mark::Failed, "not run: the backend is gone");
+            return Verdict::new(Mark::Failed, format!("not run: {}", self.why_gone()));
         }
         let mut verdict = self.play(case);
         // Whatever was done to it: a good request must be answered afterwards.
@@ -109,6 +119,18 @@ impl Runner<'_> {
     fn is_well(&self) -> bool {
         let exchange = self.target.good();
         matches!(exchange.answer, Answer::Reply(reply) if reply.status() < 400 && !exchange.late)
+    }
+
+    /// Whether it refuses connections or takes them and says nothing: the fix is not the same.
+    fn why_gone(&self) -> String {
+        let timeout = self.target.timeout;
+        match Socket::connect(&self.target.address, timeout) {
+            Ok(_) => {
+                let timeout = humantime::format_duration(timeout);
+                format!("the backend accepts connections but does not answer within {timeout}")
+            }
+            Err(error) => format!("the backend is gone: {error}"),
+        }
     }
 
     /// Gives a backend that something restarts the time for it.

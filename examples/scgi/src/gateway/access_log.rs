@@ -194,7 +194,7 @@ mod tests {
     use hyper::Request;
 
     fn entry() -> Entry {
-        let parts = Request::get("/a?b=\"")
+        let parts = Request::get("/a?b='")
             .header("referer", "http://x/\"\\\t")
             .header("user-agent", "é")
             .header("host", "app.lan")
@@ -211,7 +211,7 @@ mod tests {
     fn lines_of_both_formats() {
         assert_eq!(
             entry().combined(200, 5),
-            "192.0.2.1 - - [28/Nov/2026:10:37:27 +0000] \"GET /a?b=\\x22 HTTP/1.1\" 200 5 \
+            "192.0.2.1 - - [28/Nov/2026:10:37:27 +0000] \"GET /a?b=' HTTP/1.1\" 200 5 \
              \"http://x/\\x22\\x5C\\x09\" \"é\"\n"
         );
         let json: serde_json::Value =
@@ -220,7 +220,7 @@ mod tests {
             ("time", "2026-11-28T10:37:27.000Z".into()),
             ("client", "192.0.2.1".into()),
             ("method", "GET".into()),
-            ("uri", "/a?b=\"".into()),
+            ("uri", "/a?b='".into()),
             ("protocol", "HTTP/1.1".into()),
             ("host", "app.lan".into()),
             ("status", 499.into()),

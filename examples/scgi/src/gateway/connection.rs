@@ -114,6 +114,11 @@ impl Connection {
         state.idle_since = now;
     }
 
+    /// Whether the browser makes the gateway wait.
+    pub(crate) fn is_write_blocked(&self) -> bool {
+        self.state().blocked_since.is_some()
+    }
+
     /// A head is complete.
     pub(crate) fn begin(&self, version: Version, exchange: Arc<Exchange>) {
         let mut state = self.state();

@@ -3,17 +3,21 @@
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future as _;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body as _, Frame, SizeHint};
 use scgi_tokio::Body;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep, sleep};
 
 use super::connection::Connection;
+
+/// Between two looks at what is not written yet of a response that is cut.
+const FLUSH: Duration = Duration::from_millis(10);
 
 /// A response as its connection watches it.
 #[derive(Debug, Default)]
@@ -82,8 +86,12 @@ pub(crate) type AtEnd = Box<dyn FnOnce(Outcome) + Send>;
 pub(crate) struct ResponseBody {
     response: Arc<Response>,
     is_complete: bool,
-    /// Its close must be a reset if the response is cut: in HTTP/1.0 the close ends a response.
-    reset: Option<Arc<Connection>>,
+    connection: Arc<Connection>,
+    /// Whether its close must be a reset if the response is cut: in HTTP/1.0 the close ends a
+    /// response.
+    resets: bool,
+    /// Runs before a cut, so that what came before it leaves first.
+    cut: Option<Pin<Box<Sleep>>>,
     at_end: Option<AtEnd>,
 }
 
@@ -93,7 +101,8 @@ impl ResponseBody {
         response: Arc<Response>,
         body: Body,
         is_whole: bool,
-        reset: Option<Arc<Connection>>,
+        connection: Arc<Connection>,
+        resets: bool,
         at_end: AtEnd,
     ) -> Self {
         let is_complete = is_whole || body.is_end_stream();
@@ -103,14 +112,24 @@ impl ResponseBody {
             state.has_begun = true;
             state.waits_since = Some(Instant::now());
         }
-        Self { response, is_complete, reset, at_end: Some(at_end) }
+        Self { response, is_complete, connection, resets, cut: None, at_end: Some(at_end) }
     }
 
-    fn cut(&self) -> CutError {
-        if let Some(connection) = &self.reset {
-            connection.reset();
+    /// Ends the response early. An error makes hyper forget what it has not written yet, so that is
+    /// written first.
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, CutError>>> {
+        let cut = self.cut.get_or_insert_with(|| Box::pin(sleep(FLUSH)));
+        ready!(cut.as_mut().poll(cx));
+        if self.connection.is_write_blocked() {
+            // Its own deadline bounds this.
+            self.cut = Some(Box::pin(sleep(FLUSH)));
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
         }
-        CutError
+        if self.resets {
+            self.connection.reset();
+        }
+        Poll::Ready(Some(Err(CutError)))
     }
 }
 
@@ -127,7 +146,7 @@ impl hyper::body::Body for ResponseBody {
         state.waits_since = None;
         let Some(body) = &mut state.body else {
             drop(state);
-            return Poll::Ready(Some(Err(this.cut())));
+            return this.poll_cut(cx);
         };
         match Pin::new(body).poll_frame(cx) {
             Poll::Pending => Poll::Pending,
@@ -145,7 +164,7 @@ impl hyper::body::Body for ResponseBody {
                 state.failed = Some(error);
                 state.body = None;
                 drop(state);
-                Poll::Ready(Some(Err(this.cut())))
+                this.poll_cut(cx)
             }
         }
     }

@@ -169,10 +169,10 @@ impl Gateway {
         open.status = Some(answer.status());
         let has_no_body = open.entry.method == Method::HEAD
             || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status());
-        let reset = (version < Version::HTTP_11).then(|| Arc::clone(connection));
+        let (connection, resets) = (Arc::clone(connection), version < Version::HTTP_11);
         answer.map(|body| {
             let at_end = Box::new(move |outcome| open.finish(outcome));
-            ResponseBody::new(response, body, has_no_body, reset, at_end)
+            ResponseBody::new(response, body, has_no_body, connection, resets, at_end)
         })
     }
 

@@ -3,7 +3,11 @@
 #![allow(dead_code, reason = "each part uses some of it")]
 
 mod bounds;
+mod early;
+mod options;
+mod real;
 mod rules;
+mod stopping;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
