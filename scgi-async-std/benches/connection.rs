@@ -9,15 +9,16 @@
 #[path = "../../scgi-proto/benches/bound/mod.rs"]
 mod bound;
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::hint::black_box;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Instant;
 
 use bound::at_most;
 use futures_lite::io::Cursor;
 use iai_callgrind::{library_benchmark, library_benchmark_group, main};
-use scgi_async_std::{ConnectionConfig, Request, Response, serve_connection};
+use scgi_async_std::{ConnectionConfig, Request, Response, Sleep, serve_connection_with_timer};
 
 /// A usual head without a body.
 const REQUEST: &[u8] = include_bytes!("../../scgi-proto/tests/vectors/apache/get_query.scgi");
@@ -33,9 +34,14 @@ fn peer() -> Cursor<Vec<u8>> {
     Cursor::new(bytes)
 }
 
+/// Nothing has to be waited for.
+fn never(_: Instant) -> Sleep {
+    Box::pin(pending())
+}
+
 fn serve(peer: Cursor<Vec<u8>>) {
     let config = ConnectionConfig::default();
-    let served = pin!(serve_connection(peer, hello, &config));
+    let served = pin!(serve_connection_with_timer(peer, hello, &config, never));
     let done = served.poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(done, Poll::Ready(Ok(()))), "nothing has to be waited for");
 }

@@ -2,6 +2,7 @@
 
 use crate::handler::Handler;
 use crate::listener::Listener;
+use crate::runtime::{AsyncIo, one_for_each_processor, threads_from_env};
 use crate::serve::Serve;
 
 /// Serves every connection of `listener` with `handler` on async-std, until the shutdown signal if
@@ -22,7 +23,9 @@ use crate::serve::Serve;
 /// # Ok(()) }
 /// ```
 pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Serve<H, M> {
-    crate::serve::serve(listener, handler, |task| {
-        ::async_std::task::spawn(task);
-    })
+    let runtime = AsyncIo::new(
+        |task| drop(::async_std::task::spawn(task)),
+        || threads_from_env("ASYNC_STD_THREAD_COUNT").unwrap_or_else(one_for_each_processor),
+    );
+    crate::serve::serve(runtime, listener, handler)
 }

@@ -84,7 +84,7 @@ impl<IO: 'static> Client<IO> {
     ///
     /// A stream that wraps a Unix socket needs [`over_unix_socket`](Self::over_unix_socket).
     pub fn with_timer(io: IO, config: &ClientConfig, timer: Timer) -> Self {
-        Self::on(Clock::since(Instant::now(), Some(timer)), io, config)
+        Self::on(Clock::since(Instant::now(), timer), io, config)
     }
 
     fn on(clock: Clock, io: IO, config: &ClientConfig) -> Self {

@@ -13,19 +13,21 @@ use crate::transport::{Clock, Timer, Transport};
 
 /// The server side of one connection: request events come out, response events go in.
 ///
-/// The deadlines of [`ConnectionConfig`] hold if there is a timer ([`with_timer`](Self::with_timer));
-/// without one, nothing ends a wait. [`serve_connection`](crate::serve_connection) is built on
-/// this.
+/// All deadlines of [`ConnectionConfig`] hold. They need a [`Timer`]: with a runtime's feature,
+/// `Connection::new` takes the one of async-io. [`serve_connection_with_timer`] is built on this.
+///
+/// [`serve_connection_with_timer`]: crate::serve_connection_with_timer
 ///
 /// # Examples
 /// ```
-/// use scgi_async_std::{ConnectionConfig, Connection, RequestEvent, ResponseEvent, ResponseHead, Status};
+/// use scgi_async_std::{ConnectionConfig, Connection, Timer};
+/// use scgi_async_std::{RequestEvent, ResponseEvent, ResponseHead, Status};
 ///
-/// async fn answer<S>(stream: S) -> Result<(), scgi_async_std::Error>
+/// async fn answer<S>(stream: S, timer: Timer) -> Result<(), scgi_async_std::Error>
 /// where
 ///     S: futures_io::AsyncRead + futures_io::AsyncWrite + Unpin + 'static,
 /// {
-///     let mut connection = Connection::new(stream, &ConnectionConfig::default());
+///     let mut connection = Connection::with_timer(stream, &ConnectionConfig::default(), timer);
 ///     while let Some(event) = connection.next_event().await? {
 ///         if event == RequestEvent::End {
 ///             break;
@@ -42,21 +44,22 @@ pub struct Connection<IO> {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
-    /// The server side of a connection that was just accepted, without a timer.
+    /// The server side of a connection that was just accepted, with the timer of smol and async-std.
+    #[cfg(feature = "net")]
     pub fn new(io: IO, config: &ConnectionConfig) -> Self {
-        let clock = Clock::since(Instant::now(), None);
+        Self::on(Clock::of_async_io(Instant::now()), io, config)
+    }
+
+    /// The server side of a connection that was just accepted, on any runtime: `timer` makes the
+    /// waits of its deadlines.
+    pub fn with_timer(io: IO, config: &ConnectionConfig, timer: Timer) -> Self {
+        Self::on(Clock::since(Instant::now(), timer), io, config)
+    }
+
+    fn on(clock: Clock, io: IO, config: &ConnectionConfig) -> Self {
         Self { driver: driver::Connection::new(Transport(io), clock, config) }
     }
 
-    /// Enforces the deadlines with the runtime's timer.
-    #[must_use]
-    pub fn with_timer(mut self, timer: Timer) -> Self {
-        self.driver.clock_mut().timer = Some(timer);
-        self
-    }
-}
-
-impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// Waits for the next piece of the request.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then

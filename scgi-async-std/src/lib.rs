@@ -23,9 +23,9 @@
 //! the same `serve` is in `scgi_async_std::async_std`.
 //!
 //! # The types
-//! - [`serve_connection`] runs a [`Handler`] on any stream with `AsyncRead` and `AsyncWrite` of
-//!   futures-io. With a runtime's feature, `serve` runs it on a `Listener`, and `Serve` can be told
-//!   its bounds, deadlines and a shutdown signal.
+//! - With a runtime's feature, `serve` runs a [`Handler`] on a `Listener`, and `serve_connection` runs
+//!   it on any stream with `AsyncRead` and `AsyncWrite` of futures-io. `Serve` sets bounds, deadlines
+//!   and a shutdown signal. [`serve_connection_with_timer`] needs no runtime but a [`Timer`].
 //! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server, on any such stream; `Client::connect` needs a runtime's
 //!   feature.
@@ -60,17 +60,15 @@ mod client;
 mod connection;
 mod handler;
 #[cfg(feature = "net")]
-mod inline;
-#[cfg(feature = "net")]
 mod listener;
 mod message;
+#[cfg(feature = "net")]
+mod runtime;
 #[cfg(feature = "net")]
 mod serve;
 mod serve_connection;
 #[cfg(feature = "net")]
 mod stream;
-#[cfg(feature = "net")]
-mod task_set;
 mod transport;
 
 #[cfg(feature = "async-std")]
@@ -93,8 +91,8 @@ pub use {
     connection::Connection,
     handler::Handler,
     message::{Request, Response},
-    serve_connection::serve_connection,
+    serve_connection::serve_connection_with_timer,
     transport::{Sleep, Timer},
 };
 #[cfg(feature = "net")]
-pub use {listener::Listener, serve::Serve, stream::Stream};
+pub use {listener::Listener, serve::Serve, serve_connection::serve_connection, stream::Stream};

@@ -2,6 +2,7 @@
 
 use crate::handler::Handler;
 use crate::listener::Listener;
+use crate::runtime::{AsyncIo, threads_from_env};
 use crate::serve::Serve;
 
 /// Serves every connection of `listener` with `handler` on smol, until the shutdown signal if
@@ -22,7 +23,9 @@ use crate::serve::Serve;
 /// # Ok(()) }
 /// ```
 pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Serve<H, M> {
-    crate::serve::serve(listener, handler, |task| {
-        ::smol::spawn(task).detach();
-    })
+    let runtime = AsyncIo::new(
+        |task| ::smol::spawn(task).detach(),
+        || threads_from_env("SMOL_THREADS").unwrap_or(1),
+    );
+    crate::serve::serve(runtime, listener, handler)
 }

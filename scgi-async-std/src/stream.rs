@@ -1,6 +1,6 @@
 //! One type for the streams of TCP and Unix sockets.
 
-use std::io::{self, IoSlice, Read as _};
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::fd::{AsFd, BorrowedFd};
@@ -10,23 +10,22 @@ use std::pin::Pin;
 #[cfg(unix)]
 use std::task::ready;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_io::{Async, Timer};
 use futures_io::{AsyncRead, AsyncWrite};
 
 #[cfg(unix)]
 use scgi_proto::driver::connect_unix;
-use scgi_proto::driver::{Advice, connect_first, connect_in_time};
+use scgi_proto::driver::{connect_first, connect_in_time};
 use scgi_proto::{Address, ClientConfig, Error, Peer};
+#[cfg(not(unix))]
 use socket2::SockRef;
 
 use crate::transport::Clock;
 
 #[cfg(unix)]
-use scgi_proto::socket::{
-    UnregisteredSocket, read_at_once, shutdown_write, unix_peer, write_at_once,
-};
+use scgi_proto::socket::{UnregisteredSocket, read_at_once, shutdown_write, write_at_once};
 
 /// A connected TCP or Unix socket.
 ///
@@ -120,22 +119,6 @@ impl Stream {
         }
     }
 
-    /// Tries a read; `None` if it would have to wait.
-    pub(crate) fn read_at_once(&self, buf: &mut [u8]) -> io::Result<Option<usize>> {
-        let read = match &self.inner {
-            #[cfg(unix)]
-            Inner::Unregistered(socket) => return read_at_once(socket, buf),
-            Inner::Tcp(stream) => stream.get_ref().read(buf),
-            #[cfg(unix)]
-            Inner::Unix(stream) => stream.get_ref().read(buf),
-            Inner::Gone => Err(gone()),
-        };
-        match read {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            read => read.map(Some),
-        }
-    }
-
     /// Waits until there is something to read; an accepted socket is handed to the reactor.
     #[cfg(unix)]
     fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -167,28 +150,10 @@ impl Stream {
     /// # Errors
     /// If the system does not say.
     pub fn peer(&self) -> io::Result<Peer> {
-        match &self.inner {
-            #[cfg(unix)]
-            Inner::Unregistered(UnregisteredSocket::Unix(fd)) => Ok(unix_peer(fd)),
-            #[cfg(unix)]
-            Inner::Unix(stream) => Ok(unix_peer(stream)),
-            _ => {
-                let address = self.tcp().ok_or_else(gone)?.peer_addr()?;
-                address.as_socket().map(Peer::Tcp).ok_or_else(gone)
-            }
-        }
-    }
-
-    /// Tells a TCP socket what is to come; a Unix socket joins no writes and has no reset, so that
-    /// there the peer sees a plain close.
-    pub(crate) fn advise(&self, advice: Advice) {
-        let Some(socket) = self.tcp() else { return };
-        // The first is only a matter of delay; where the second fails, the connection is broken
-        // already.
-        let _ = match advice {
-            Advice::SendAtOnce => socket.set_tcp_nodelay(true),
-            Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
-        };
+        #[cfg(unix)]
+        return scgi_proto::socket::peer(self.socket().ok_or_else(gone)?);
+        #[cfg(not(unix))]
+        self.tcp().and_then(|tcp| tcp.peer_addr().ok()?.as_socket()).map(Peer::Tcp).ok_or_else(gone)
     }
 
     /// The socket, for calls that the reactor need not know of.
@@ -202,12 +167,11 @@ impl Stream {
         }
     }
 
-    fn tcp(&self) -> Option<SockRef<'_>> {
+    #[cfg(not(unix))]
+    pub(crate) fn tcp(&self) -> Option<SockRef<'_>> {
         match &self.inner {
-            #[cfg(unix)]
-            Inner::Unregistered(UnregisteredSocket::Tcp(fd)) => Some(SockRef::from(fd)),
             Inner::Tcp(stream) => Some(SockRef::from(stream.get_ref())),
-            _ => None,
+            Inner::Gone => None,
         }
     }
 }
@@ -357,7 +321,8 @@ mod tests {
     fn a_client_sends_each_piece_at_once() -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let stream = block_on(Stream::connect(&listener.local_addr()?.into()))?;
-        assert!(stream.tcp().is_some_and(|socket| socket.tcp_nodelay().is_ok_and(|set| set)));
+        let socket = stream.socket().expect("it is connected");
+        assert!(socket2::SockRef::from(&socket).tcp_nodelay()?);
         Ok(())
     }
 }

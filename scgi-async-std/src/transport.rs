@@ -4,29 +4,37 @@
 use std::any::Any;
 use std::fmt;
 use std::io::{self, IoSlice};
-#[cfg(all(feature = "net", unix))]
+#[cfg(feature = "net")]
 use std::net::TcpStream;
-#[cfg(all(feature = "net", unix))]
-use std::os::fd::{AsFd, BorrowedFd};
-#[cfg(all(feature = "net", unix))]
-use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-
 #[cfg(all(feature = "net", unix))]
+use std::{
+    os::fd::{AsFd, BorrowedFd},
+    os::unix::net::UnixStream,
+};
+
+#[cfg(feature = "net")]
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use scgi_proto::driver;
 #[cfg(all(feature = "net", unix))]
-use scgi_proto::socket::{has_peer_left, read_at_once, write_at_once};
+use scgi_proto::socket::{
+    has_peer_left, read_at_once, reset_on_close, send_at_once, write_at_once,
+};
+#[cfg(feature = "net")]
+use scgi_proto::{Peer, driver::Advice, server::AcceptedStream};
+#[cfg(all(feature = "net", not(unix)))]
+use socket2::SockRef;
 
 #[cfg(feature = "net")]
 use crate::stream::Stream;
 
 /// A stream of futures-io.
 #[derive(Debug)]
-pub(crate) struct Transport<IO>(pub(crate) IO);
+#[cfg_attr(not(feature = "net"), expect(unreachable_pub, reason = "`Serve` names it"))]
+pub struct Transport<IO>(pub(crate) IO);
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transport<IO> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -54,11 +62,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
         Pin::new(&mut self.0).poll_close(cx)
     }
 
-    #[cfg(feature = "net")]
-    fn advise(&self, advice: driver::Advice) {
-        if let Some(stream) = (&self.0 as &dyn Any).downcast_ref::<Stream>() {
-            stream.advise(advice);
+    #[cfg(all(feature = "net", unix))]
+    fn advise(&self, advice: Advice) {
+        let Some(socket) = self.socket() else { return };
+        match advice {
+            Advice::SendAtOnce => send_at_once(socket),
+            Advice::ResetOnClose => reset_on_close(socket),
         }
+    }
+
+    #[cfg(all(feature = "net", not(unix)))]
+    fn advise(&self, advice: Advice) {
+        let Some(socket) = tcp(&self.0) else { return };
+        // Where these fail, the connection is broken already.
+        let _ = match advice {
+            Advice::SendAtOnce => socket.set_tcp_nodelay(true),
+            Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
+        };
     }
 
     #[cfg(all(feature = "net", unix))]
@@ -78,17 +98,50 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
     }
 }
 
+#[cfg(feature = "net")]
+impl AcceptedStream for Transport<Stream> {
+    fn peer(&self) -> io::Result<Peer> {
+        self.0.peer()
+    }
+}
+
 #[cfg(all(feature = "net", unix))]
 impl<IO: 'static> Transport<IO> {
     /// The socket, if the stream is one: for calls that the runtime need not know of.
     fn socket(&self) -> Option<BorrowedFd<'_>> {
+        fn fd<S: AsFd + 'static>(io: &dyn Any) -> Option<BorrowedFd<'_>> {
+            io.downcast_ref::<S>().map(AsFd::as_fd)
+        }
         let io: &dyn Any = &self.0;
         if let Some(stream) = io.downcast_ref::<Stream>() {
             return stream.socket();
         }
-        let tcp = io.downcast_ref::<Async<TcpStream>>().map(AsFd::as_fd);
-        tcp.or_else(|| io.downcast_ref::<Async<UnixStream>>().map(AsFd::as_fd))
+        let socket = fd::<Async<TcpStream>>(io).or_else(|| fd::<Async<UnixStream>>(io));
+        #[cfg(feature = "smol")]
+        let socket = socket
+            .or_else(|| fd::<smol::net::TcpStream>(io))
+            .or_else(|| fd::<smol::net::unix::UnixStream>(io));
+        #[cfg(feature = "async-std")]
+        let socket = socket
+            .or_else(|| fd::<async_std::net::TcpStream>(io))
+            .or_else(|| fd::<async_std::os::unix::net::UnixStream>(io));
+        socket
     }
+}
+
+#[cfg(all(feature = "net", not(unix)))]
+fn tcp(io: &dyn Any) -> Option<SockRef<'_>> {
+    if let Some(stream) = io.downcast_ref::<Stream>() {
+        return stream.tcp();
+    }
+    let socket =
+        io.downcast_ref::<Async<TcpStream>>().map(|stream| SockRef::from(stream.get_ref()));
+    #[cfg(feature = "smol")]
+    let socket = socket.or_else(|| io.downcast_ref::<smol::net::TcpStream>().map(SockRef::from));
+    #[cfg(feature = "async-std")]
+    let socket =
+        socket.or_else(|| io.downcast_ref::<async_std::net::TcpStream>().map(SockRef::from));
+    socket
 }
 
 /// Makes a future that is ready at a given time: what a runtime has for waiting.
@@ -99,15 +152,32 @@ pub type Timer = fn(Instant) -> Sleep;
 /// A wait that a [`Timer`] made.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A connection's time, from the runtime's timer if there is one.
-pub(crate) struct Clock {
+/// A connection's time, from a timer.
+#[cfg_attr(not(feature = "net"), expect(unreachable_pub, reason = "`Serve` names it"))]
+pub struct Clock {
     start: Instant,
-    pub(crate) timer: Option<Timer>,
-    /// Whether the timer is that of async-io, which needs no box.
-    #[cfg(feature = "net")]
-    is_async_io: bool,
+    source: TimerSource,
     /// Made when something first has to wait, and when a deadline comes closer.
     sleep: Option<(Instant, Waiting)>,
+}
+
+/// What makes the waits.
+#[derive(Clone, Copy)]
+enum TimerSource {
+    Made(Timer),
+    /// The timer of async-io, which needs no box.
+    #[cfg(feature = "net")]
+    AsyncIo,
+}
+
+impl TimerSource {
+    fn wait(self, at: Instant) -> Waiting {
+        match self {
+            Self::Made(timer) => Waiting::Boxed(timer(at)),
+            #[cfg(feature = "net")]
+            Self::AsyncIo => Waiting::AsyncIo(async_io::Timer::at(at)),
+        }
+    }
 }
 
 /// A wait that is made.
@@ -118,34 +188,20 @@ enum Waiting {
 }
 
 impl Clock {
-    /// A clock that was at zero at `start`. Without a timer, no deadline is waited for.
-    pub(crate) fn since(start: Instant, timer: Option<Timer>) -> Self {
-        Self {
-            start,
-            timer,
-            #[cfg(feature = "net")]
-            is_async_io: false,
-            sleep: None,
-        }
+    /// A clock that was at zero at `start`, with this timer.
+    pub(crate) fn since(start: Instant, timer: Timer) -> Self {
+        Self { start, source: TimerSource::Made(timer), sleep: None }
     }
 
     /// A clock with the timer of async-io, that was at zero at `start`.
     #[cfg(feature = "net")]
     pub(crate) fn of_async_io(start: Instant) -> Self {
-        Self { start, timer: Some(crate::serve::timer), is_async_io: true, sleep: None }
+        Self { start, source: TimerSource::AsyncIo, sleep: None }
     }
 
     /// A clock of the same time and timer.
     pub(crate) fn another(&self) -> Self {
         Self { sleep: None, ..*self }
-    }
-
-    fn wait(&self, timer: Timer, at: Instant) -> Waiting {
-        #[cfg(feature = "net")]
-        if self.is_async_io {
-            return Waiting::AsyncIo(async_io::Timer::at(at));
-        }
-        Waiting::Boxed(timer(at))
     }
 }
 
@@ -161,13 +217,11 @@ impl driver::Clock for Clock {
     }
 
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
-        let (Some(timer), Some(at)) = (self.timer, self.start.checked_add(at)) else {
-            return Poll::Pending;
-        };
+        let Some(at) = self.start.checked_add(at) else { return Poll::Pending };
         // A deadline that moved later is looked at when the old one comes: bytes do not move the
         // timer.
         if self.sleep.as_ref().is_none_or(|(until, _)| *until > at) {
-            self.sleep = Some((at, self.wait(timer, at)));
+            self.sleep = Some((at, self.source.wait(at)));
         }
         match &mut self.sleep {
             Some((_, Waiting::Boxed(sleep))) => ready!(sleep.as_mut().poll(cx)),
@@ -197,7 +251,7 @@ mod tests {
             MADE.fetch_add(1, Ordering::SeqCst);
             Box::pin(pending())
         }
-        let mut clock = Clock::since(Instant::now(), Some(timer));
+        let mut clock = Clock::since(Instant::now(), timer);
         let mut cx = Context::from_waker(Waker::noop());
         for read in 0..1000 {
             assert!(clock.poll_until(&mut cx, Duration::from_secs(60 + read)).is_pending());

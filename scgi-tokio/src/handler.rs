@@ -1,8 +1,10 @@
 //! What answers requests.
 
 use std::future::Future;
+use std::marker::PhantomData;
 
 use scgi_proto::IntoResponse;
+use scgi_proto::server::RequestHandler;
 
 use crate::body::Body;
 use crate::message::Request;
@@ -42,5 +44,27 @@ where
     fn call(&self, request: Request) -> impl Future<Output = impl IntoResponse<Body>> + Send {
         // The program's own future: one around it would hold it twice, before and while it runs.
         self(request)
+    }
+}
+
+/// A [`Handler`] as the server of the core calls it; `serve` makes it.
+#[derive(Debug)]
+pub struct Served<H, M> {
+    handler: H,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<H, M> Served<H, M> {
+    pub(crate) fn new(handler: H) -> Self {
+        Self { handler, kind: PhantomData }
+    }
+}
+
+impl<H: Handler<M>, M: 'static> RequestHandler for Served<H, M> {
+    type Body = Body;
+    const ASKS_PEER: bool = H::ASKS_PEER;
+
+    fn call(&self, request: Request) -> impl Future<Output: IntoResponse<Body>> + Send {
+        self.handler.call(request)
     }
 }

@@ -55,9 +55,9 @@ mod connection;
 #[cfg(feature = "axum")]
 pub mod extract;
 mod handler;
-mod inline;
 mod listener;
 mod message;
+mod runtime;
 mod serve;
 #[cfg(feature = "tower")]
 mod service;

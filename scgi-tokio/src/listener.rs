@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll};
 
+use scgi_proto::server::Acceptor;
 use scgi_proto::{Address, BindOptions, Bound};
 use socket2::SockRef;
 #[cfg(unix)]
@@ -18,6 +19,7 @@ use {
 };
 
 use crate::stream::Stream;
+use crate::transport::Transport;
 
 /// A TCP or Unix listener.
 ///
@@ -121,7 +123,7 @@ impl Listener {
     }
 
     /// Why the runtime could not take the listener over, if it could not.
-    pub(crate) fn check(&self) -> io::Result<()> {
+    fn check(&self) -> io::Result<()> {
         self.socket().map(drop)
     }
 
@@ -141,12 +143,15 @@ impl Listener {
     }
 
     /// The next connection, if one is waiting.
-    pub(crate) fn accept_at_once(&self) -> Option<Stream> {
-        let socket = self.socket.as_ref().ok()?.get_ref();
-        accept(socket).ok().map(self.kind).map(Stream::from)
+    fn accept_at_once(&self) -> io::Result<Option<Stream>> {
+        match accept(self.socket()?.get_ref()) {
+            Ok(socket) => Ok(Some((self.kind)(socket).into())),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
-    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         let socket = self.socket()?;
         loop {
             let mut ready = ready!(socket.poll_read_ready(cx))?;
@@ -160,13 +165,8 @@ impl Listener {
 
 #[cfg(not(unix))]
 impl Listener {
-    /// It is not known how to ask without waiting here.
     #[expect(clippy::unused_self, reason = "as on Unix")]
-    pub(crate) fn accept_at_once(&self) -> Option<Stream> {
-        None
-    }
-
-    pub(crate) fn check(&self) -> io::Result<()> {
+    fn check(&self) -> io::Result<()> {
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Listener {
         self.socket.local_addr().map(Address::from)
     }
 
-    pub(crate) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         self.socket.poll_accept(cx).map_ok(|(stream, _)| stream.into())
     }
 }
@@ -193,6 +193,27 @@ impl Listener {
     /// Safe: no connection is lost.
     pub async fn accept(&self) -> io::Result<Stream> {
         poll_fn(|cx| self.poll_accept(cx)).await
+    }
+}
+
+impl Acceptor for Listener {
+    type Stream = Transport<Stream>;
+
+    fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Transport<Stream>>> {
+        Self::poll_accept(self, cx).map_ok(Transport)
+    }
+
+    #[cfg(unix)]
+    fn try_accept(&mut self) -> io::Result<Option<Transport<Stream>>> {
+        Ok(self.accept_at_once()?.map(Transport))
+    }
+
+    fn check(&self) -> io::Result<()> {
+        Self::check(self)
+    }
+
+    fn address(&self) -> Option<Address> {
+        self.local_address().ok()
     }
 }
 

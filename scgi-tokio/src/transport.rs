@@ -9,12 +9,19 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use scgi_proto::Peer;
 use scgi_proto::driver::{self, Advice};
+use scgi_proto::server::AcceptedStream;
 #[cfg(unix)]
-use scgi_proto::socket::{has_peer_left, read_at_once, write_at_once};
+use scgi_proto::socket::{
+    has_peer_left, read_at_once, reset_on_close, send_at_once, write_at_once,
+};
+#[cfg(not(unix))]
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 #[cfg(unix)]
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -22,7 +29,7 @@ use crate::stream::Stream;
 
 /// A stream of tokio.
 #[derive(Debug)]
-pub(crate) struct Transport<IO>(pub(crate) IO);
+pub struct Transport<IO>(pub(crate) IO);
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transport<IO> {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -52,10 +59,23 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 
+    #[cfg(unix)]
     fn advise(&self, advice: Advice) {
-        if let Some(stream) = (&self.0 as &dyn Any).downcast_ref::<Stream>() {
-            stream.advise(advice);
+        let Some(socket) = self.socket() else { return };
+        match advice {
+            Advice::SendAtOnce => send_at_once(socket),
+            Advice::ResetOnClose => reset_on_close(socket),
         }
+    }
+
+    #[cfg(not(unix))]
+    fn advise(&self, advice: Advice) {
+        let Some(socket) = tcp(&self.0) else { return };
+        // Where these fail, the connection is broken already.
+        let _ = match advice {
+            Advice::SendAtOnce => socket.set_tcp_nodelay(true),
+            Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
+        };
     }
 
     #[cfg(unix)]
@@ -75,6 +95,12 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
     }
 }
 
+impl AcceptedStream for Transport<Stream> {
+    fn peer(&self) -> io::Result<Peer> {
+        self.0.peer()
+    }
+}
+
 #[cfg(unix)]
 impl<IO: 'static> Transport<IO> {
     /// The socket, if the stream is one: for calls that the runtime need not know of.
@@ -88,9 +114,17 @@ impl<IO: 'static> Transport<IO> {
     }
 }
 
+#[cfg(not(unix))]
+fn tcp(io: &dyn Any) -> Option<SockRef<'_>> {
+    if let Some(stream) = io.downcast_ref::<Stream>() {
+        return stream.tcp();
+    }
+    io.downcast_ref::<TcpStream>().map(SockRef::from)
+}
+
 /// A connection's time, from tokio's timers.
 #[derive(Debug)]
-pub(crate) struct Clock {
+pub struct Clock {
     start: Instant,
     /// Made when something first has to wait, then moved from deadline to deadline.
     sleep: Option<Pin<Box<Sleep>>>,

@@ -39,11 +39,29 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         // waits, above all while the handler does.
         let Some(head) = self.head().await? else { return Ok(()) };
         let (request, mut upload) = self.begin_request(head);
-        let body = {
-            let mut call = pin!(call(request));
-            poll_fn(|cx| self.poll_call(&mut upload, call.as_mut(), cx)).await?
+        let body = match self.begin_call(call, request) {
+            Some(call) => {
+                let mut call = pin!(call);
+                poll_fn(|cx| self.poll_call(&mut upload, call.as_mut(), cx)).await?
+            }
+            None => None,
         };
         self.reply(upload, body).await
+    }
+
+    /// Calls the handler, which returns its future; `None` if it panicked.
+    fn begin_call<B, F>(
+        &mut self,
+        call: impl FnOnce(Request<B>) -> F,
+        request: Request<B>,
+    ) -> Option<F> {
+        match catch_unwind(AssertUnwindSafe(|| self.in_scope(|| call(request)))) {
+            Ok(call) => Some(call),
+            Err(panic) => {
+                self.program_panicked(&*panic);
+                None
+            }
+        }
     }
 
     /// Reads the head of the request; `None` if there is no request. Ends the connection if it

@@ -45,6 +45,17 @@ impl<T, C> PendingConnection<T, C> {
 }
 
 impl<T: Transport, C: Clock> PendingConnection<T, C> {
+    /// Reads the first bytes if they are there: `None` if not. They are empty if the peer closed.
+    ///
+    /// # Errors
+    /// If the stream failed.
+    pub fn try_first(&mut self) -> io::Result<Option<BytesMut>> {
+        with_read_buffer(|buf| {
+            let count = self.transport.try_read(buf)?;
+            Ok(count.map(|count| BytesMut::from(&buf[..count])))
+        })
+    }
+
     /// Waits for the first bytes: `None` if there are none, because the peer closed, broke the
     /// connection, was late, or has to make room.
     pub fn poll_first(

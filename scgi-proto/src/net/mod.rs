@@ -5,6 +5,8 @@ pub(crate) mod address_text;
 pub(crate) mod bind;
 #[cfg(unix)]
 pub(crate) mod connect;
+#[cfg(feature = "server")]
+pub(crate) mod descriptors;
 mod resolve;
 #[cfg(unix)]
 pub mod socket;

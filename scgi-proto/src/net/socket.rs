@@ -151,6 +151,29 @@ pub fn has_peer_left(socket: impl AsFd) -> bool {
         && asked[0].revents().intersects(end | PollFlags::HUP | PollFlags::ERR)
 }
 
+/// Lets each piece leave immediately (TCP_NODELAY). This does nothing to a socket that is not one of
+/// TCP.
+///
+/// # Examples
+/// ```
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let stream = std::net::TcpStream::connect(listener.local_addr()?)?;
+/// scgi_proto::socket::send_at_once(&stream);
+/// assert!(stream.nodelay()?);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn send_at_once(socket: impl AsFd) {
+    // Only a matter of delay.
+    let _ = rustix::net::sockopt::set_tcp_nodelay(socket, true);
+}
+
+/// Makes the close a reset (SO_LINGER with 0), so that the peer cannot take what it got for complete.
+/// A Unix socket has no reset: its peer sees a plain close.
+pub fn reset_on_close(socket: impl AsFd) {
+    // Where this fails, the connection is broken already.
+    let _ = rustix::net::sockopt::set_socket_linger(socket, Some(core::time::Duration::ZERO));
+}
+
 /// Ends the write side.
 ///
 /// # Errors
@@ -215,6 +238,20 @@ pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
         rustix::io::fcntl_setfd(&socket, rustix::io::FdFlags::CLOEXEC)?;
         rustix::io::ioctl_fionbio(&socket, true)?;
         Ok(socket)
+    }
+}
+
+/// The program at the other end of a TCP or Unix socket.
+///
+/// # Errors
+/// If the system does not know it, because the peer broke the connection for example.
+pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
+    let socket = socket.as_fd();
+    let not_connected = || io::Error::from(io::ErrorKind::NotConnected);
+    let address = rustix::net::getpeername(socket)?.ok_or_else(not_connected)?;
+    match core::net::SocketAddr::try_from(address) {
+        Ok(address) => Ok(Peer::Tcp(address)),
+        Err(_) => Ok(unix_peer(socket)),
     }
 }
 

@@ -93,9 +93,13 @@ impl ServerConfig {
     /// ```
     #[must_use]
     pub fn max_connections(&self, descriptors: Option<u64>, each: u64) -> usize {
-        let Some(descriptors) = descriptors else { return self.max_connections };
-        let room = (descriptors - descriptors / 4) / each.max(1);
-        self.max_connections.min(usize::try_from(room).unwrap_or(usize::MAX)).max(1)
+        let room = descriptors.map_or(usize::MAX, |descriptors| room(descriptors, each));
+        self.max_connections.min(room)
+    }
+
+    /// How many connections a server may hold that is about to stop, those that wait included.
+    pub(super) fn max_held(&self, descriptors: Option<u64>) -> usize {
+        descriptors.map_or(usize::MAX, |descriptors| room(descriptors, 1))
     }
 
     /// Lets a connection in and counts it, unless its peer may not connect. `peer` is asked only
@@ -114,10 +118,16 @@ impl ServerConfig {
     }
 }
 
-/// What a server did, told when it has stopped.
+/// How many connections descriptors allow, if each takes so many. A quarter is the program's own.
+fn room(descriptors: u64, each: u64) -> usize {
+    let room = (descriptors - descriptors / 4) / each.max(1);
+    usize::try_from(room).unwrap_or(usize::MAX).max(1)
+}
+
+/// What a server did, reported when it has stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Summary {
-    /// Connections that were accepted.
+    /// Connections that were served, or at least begun.
     pub served: u64,
     /// Those that finished after the shutdown signal.
     pub finished: u64,

@@ -1,14 +1,26 @@
-//! What servers on every runtime share: their configuration, counters and trace.
+//! What servers on every runtime share: the accept loop, its configuration, and who may connect.
+//!
+//! [`Serve`] is a whole server over a small [`Runtime`]: it accepts, lets in, makes room, answers in
+//! place or in a task, backs off, and stops. An adapter defines only its runtime, its listener
+//! ([`Acceptor`]) and its handlers ([`RequestHandler`]).
 
+mod accept;
 mod allow_list;
 mod backoff;
 mod config;
+mod connections;
+mod runtime;
+mod serve;
+mod stop;
+mod task_set;
 #[cfg(all(feature = "systemd", unix))]
 mod watchdog;
 
 pub use allow_list::{AllowList, Network, NetworkError};
 pub use backoff::Backoff;
 pub use config::{ServerConfig, Summary};
+pub use runtime::{AcceptedStream, Acceptor, RequestHandler, Runtime};
+pub use serve::Serve;
 #[cfg(all(feature = "systemd", unix))]
 pub use watchdog::Watchdog;
 

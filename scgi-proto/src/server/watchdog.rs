@@ -38,6 +38,13 @@ impl<C: Clock> Watchdog<C> {
         Self { notifier, clock, next }
     }
 
+    /// Reports that the service stops; it is alive until it has.
+    pub fn stopping(notifier: Notifier, clock: C) -> Self {
+        notifier.stopping();
+        let next = clock.now() + notifier.interval().unwrap_or_default();
+        Self { notifier, clock, next }
+    }
+
     /// Tells what is due, and has the task woken for the next time.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         let Some(interval) = self.notifier.interval() else { return };

@@ -1,0 +1,63 @@
+//! smol and async-std, as the server of the core wants a runtime. Both are built on async-io.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::thread::available_parallelism;
+use std::time::Instant;
+
+use scgi_proto::server::Runtime;
+
+use crate::transport::Clock;
+
+/// How a runtime starts a task.
+type Spawn = fn(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+/// A runtime that is built on async-io: smol or async-std.
+#[derive(Clone, Copy)]
+pub struct AsyncIo {
+    spawn: Spawn,
+    threads: fn() -> usize,
+}
+
+impl AsyncIo {
+    pub(crate) fn new(spawn: Spawn, threads: fn() -> usize) -> Self {
+        Self { spawn, threads }
+    }
+}
+
+/// The number of threads that a runtime reads from this variable when it starts.
+pub(crate) fn threads_from_env(name: &str) -> Option<usize> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// One thread for each processor.
+#[cfg_attr(
+    not(feature = "async-std"),
+    expect(dead_code, reason = "smol has one thread by default")
+)]
+pub(crate) fn one_for_each_processor() -> usize {
+    available_parallelism().map_or(1, usize::from)
+}
+
+impl Runtime for AsyncIo {
+    type Clock = Clock;
+
+    fn clock(&self) -> Clock {
+        Clock::of_async_io(Instant::now())
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        (self.spawn)(Box::pin(task));
+    }
+
+    fn is_multi_threaded(&self) -> bool {
+        (self.threads)() > 1
+    }
+}
+
+impl fmt::Debug for AsyncIo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncIo").field("threads", &(self.threads)()).finish()
+    }
+}
