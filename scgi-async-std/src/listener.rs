@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use async_io::Async;
 use scgi_proto::server::Acceptor;
-use scgi_proto::{Address, BindOptions, Bound};
+use scgi_proto::{Address, BindOptions, Bound, try_bind_with};
 use socket2::SockRef;
 #[cfg(unix)]
 use {
@@ -31,13 +31,14 @@ use crate::transport::Transport;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    /// Removes the socket's file at the end, if this program made it. First, as long as the
+    /// socket is bound: no other server takes it for a stale one then.
+    #[cfg(unix)]
+    file: Option<SocketFile>,
     socket: io::Result<Async<Socket>>,
     /// How accepted sockets are taken.
     #[cfg(unix)]
     kind: fn(OwnedFd) -> UnregisteredSocket,
-    /// Removes the socket's file at the end, if this program made it.
-    #[cfg(unix)]
-    file: Option<SocketFile>,
 }
 
 /// A bound socket of any kind that there is.
@@ -47,8 +48,8 @@ type Socket = OwnedFd;
 type Socket = std::net::TcpListener;
 
 impl Listener {
-    /// Binds an address, which is resolved if it is a host name. A Unix socket on which nobody
-    /// answers any more is replaced.
+    /// Binds an address; a host name is looked up. The file of a Unix socket that no process uses
+    /// any more is replaced.
     ///
     /// # Errors
     /// As [`scgi_proto::bind`].
@@ -67,21 +68,22 @@ impl Listener {
     /// # Cancel safety
     /// Safe: what was bound is given up, and the file of a Unix socket removed.
     pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
-        let bound = if address.is_host_name() {
-            let (address, options) = (address.clone(), *options);
-            blocking::unblock(move || scgi_proto::bind_with(&address, &options)).await?
-        } else {
-            scgi_proto::bind_with(address, options)?
+        let bound = match try_bind_with(address, options) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let (address, options) = (address.clone(), *options);
+                blocking::unblock(move || scgi_proto::bind_with(&address, &options)).await?
+            }
+            bound => bound?,
         };
         match bound {
             Bound::Tcp(listener) => {
+                #[cfg(not(unix))]
                 SockRef::from(&listener).listen(options.backlog())?;
                 let listener = Self::from(listener);
                 listener.check().map(|()| listener)
             }
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
-                SockRef::from(&listener).listen(options.backlog())?;
                 let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Unix, file);
                 listener.check().map(|()| listener)
             }

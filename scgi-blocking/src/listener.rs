@@ -12,7 +12,7 @@ use {
     std::path::{Path, PathBuf},
 };
 
-use crate::socket::{is_connection_waiting, listen, stop_accepting};
+use crate::socket::{is_connection_waiting, stop_accepting};
 use crate::stream::Stream;
 
 /// A TCP or Unix listener.
@@ -26,12 +26,13 @@ use crate::stream::Stream;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    /// Removes the socket's file at the end, if this program made it. First, as long as the
+    /// socket is bound: no other server takes it for a stale one then.
+    #[cfg(unix)]
+    file: Option<SocketFile>,
     inner: Inner,
     /// Bound here, so no other process has the socket.
     own: bool,
-    /// Removes the socket's file at the end, if this program made it.
-    #[cfg(unix)]
-    file: Option<SocketFile>,
 }
 
 #[derive(Debug)]
@@ -42,8 +43,8 @@ enum Inner {
 }
 
 impl Listener {
-    /// Binds an address, which is resolved if it is a host name. A Unix socket on which nobody
-    /// answers any more is replaced.
+    /// Binds an address; a host name is looked up. The file of a Unix socket that no process uses
+    /// any more is replaced.
     ///
     /// # Errors
     /// As [`scgi_proto::bind`].
@@ -60,14 +61,12 @@ impl Listener {
         let own = !matches!(address, Address::Fd(_) | Address::Systemd(_));
         match scgi_proto::bind_with(address, options)? {
             Bound::Tcp(listener) => {
-                listen(&listener, options.backlog())?;
+                #[cfg(not(unix))]
+                crate::socket::listen(&listener, options.backlog())?;
                 Ok(Self { own, ..listener.into() })
             }
             #[cfg(unix)]
-            Bound::Unix(listener, file) => {
-                listen(&listener, options.backlog())?;
-                Ok(Self { inner: Inner::Unix(listener), own, file })
-            }
+            Bound::Unix(listener, file) => Ok(Self { inner: Inner::Unix(listener), own, file }),
         }
     }
 

@@ -19,10 +19,12 @@ mod system;
 #[path = "socket/unix.rs"]
 mod system;
 
+#[cfg(not(unix))]
+pub(crate) use system::listen;
 #[cfg(unix)]
 pub(crate) use system::unix_peer;
 pub(crate) use system::{
-    Cancel, Wakeup, descriptors, has_input, is_connection_waiting, listen, stop_accepting, wait,
+    Cancel, Wakeup, descriptors, has_input, is_connection_waiting, stop_accepting, wait,
 };
 
 /// What is waited for: either of them, if both are.

@@ -100,16 +100,17 @@ pub use driver::{ConnectionGuard, Counters, trace};
 #[cfg(feature = "std")]
 pub use error::Error;
 #[cfg(all(feature = "net", unix))]
-pub use net::bind::{SocketFile, unix_address};
-#[cfg(all(feature = "net", unix))]
 pub use net::socket;
 #[cfg(all(feature = "systemd", unix))]
 pub use net::systemd;
+#[cfg(all(feature = "net", unix))]
+pub use net::unix::{SocketFile, unix_address};
 #[cfg(feature = "net")]
 pub use net::{
     address::Address,
     address_text::AddressError,
-    bind::{BindOptions, Bound, bind, bind_with},
+    bind::{Bound, bind, bind_with, try_bind_with},
+    options::BindOptions,
 };
 #[cfg(feature = "server")]
 pub use server::{AllowList, Network, NetworkError, Summary};

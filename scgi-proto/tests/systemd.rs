@@ -27,10 +27,15 @@ fn is_inner() -> bool {
 /// Runs one test of this program in a process with two sockets as descriptors 3 (admin) and 4
 /// (web), which a shell moves there: only the process itself knows its id for `LISTEN_PID`.
 fn run_inner(test: &str, sockets: [OwnedFd; 2], variables: &[(&str, &str)]) {
-    let script = r#"exec 3<&0 4<&2 2>&1 0</dev/null; LISTEN_PID=$$ exec "$@""#;
+    run_inner_with("LISTEN_PID=$$", test, sockets, variables);
+}
+
+/// The same, with these words of a shell before the program.
+fn run_inner_with(before: &str, test: &str, sockets: [OwnedFd; 2], variables: &[(&str, &str)]) {
+    let script = format!(r#"exec 3<&0 4<&2 2>&1 0</dev/null; {before} exec "$@""#);
     let [admin, web] = sockets;
     let output = Command::new("bash")
-        .args(["-c", script, "bash"])
+        .args(["-c", &script, "bash"])
         .arg(env::current_exe().expect("this program"))
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(INNER, "yes")
@@ -79,6 +84,127 @@ fn take_sockets() {
     let Bound::Tcp(_listener) = take("admin").expect("passed") else { panic!("of TCP") };
     assert_eq!(take("web").expect_err("taken").kind(), ErrorKind::AddrInUse);
     assert_eq!(take("admin").expect_err("taken").kind(), ErrorKind::AddrInUse);
+}
+
+fn take(address: &str) -> std::io::Result<Bound> {
+    bind(&address.parse().expect("an address"))
+}
+
+#[track_caller]
+fn refused(address: &str, kind: ErrorKind, part: &str) {
+    let error = take(address).expect_err("refused");
+    assert!(error.kind() == kind && error.to_string().contains(part), "{address}: {error:?}");
+}
+
+/// As `systemfd --no-pid` and other programs pass sockets, for development.
+#[test]
+fn sockets_without_a_process_id_and_names() {
+    if is_inner() {
+        // All in one process, as they are taken once.
+        refused("systemd:web", ErrorKind::NotFound, "2 sockets were passed without names");
+        refused("systemd:web", ErrorKind::NotFound, "fd:3 is the first");
+        assert!(matches!(take("fd:4").expect("passed"), Bound::Unix(_, None)));
+        assert!(matches!(take("fd:3").expect("passed"), Bound::Tcp(_)));
+        return refused("fd:3", ErrorKind::AddrInUse, "descriptor 3 is in use already");
+    }
+    let folder = folder("no-pid");
+    let sockets = sockets(&folder.join("web.sock"));
+    let test = "sockets_without_a_process_id_and_names";
+    run_inner_with("", test, sockets, &[("LISTEN_FDS", "2")]);
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
+fn a_single_socket_needs_no_name() {
+    if is_inner() {
+        assert!(matches!(take("systemd:web").expect("the only one"), Bound::Tcp(_)));
+        return refused("systemd:web", ErrorKind::AddrInUse, "in use already");
+    }
+    let folder = folder("single");
+    let sockets = sockets(&folder.join("web.sock"));
+    run_inner_with("", "a_single_socket_needs_no_name", sockets, &[("LISTEN_FDS", "1")]);
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
+fn two_sockets_of_one_name_are_taken_one_after_the_other() {
+    if is_inner() {
+        assert!(matches!(take("systemd:web").expect("the first"), Bound::Tcp(_)));
+        assert!(matches!(take("systemd:web").expect("the second"), Bound::Unix(_, None)));
+        return refused("systemd:web", ErrorKind::AddrInUse, "in use already");
+    }
+    let folder = folder("same");
+    let sockets = sockets(&folder.join("web.sock"));
+    let variables = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "web:web")];
+    run_inner("two_sockets_of_one_name_are_taken_one_after_the_other", sockets, &variables);
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+#[test]
+fn sockets_of_another_process_are_left_alone() {
+    if is_inner() {
+        return refused("systemd:web", ErrorKind::NotFound, "LISTEN_PID is that of another");
+    }
+    let folder = folder("other-pid");
+    let sockets = sockets(&folder.join("web.sock"));
+    let variables = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "admin:web"), ("LISTEN_PID", "1")];
+    run_inner_with("", "sockets_of_another_process_are_left_alone", sockets, &variables);
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+/// What `Accept=yes` passes, and a program that got no socket at all.
+#[test]
+fn what_is_not_a_listening_socket_is_refused_with_advice() {
+    if is_inner() {
+        refused("systemd:web", ErrorKind::InvalidInput, "say Accept=no in the socket unit");
+        refused("systemd:admin", ErrorKind::InvalidInput, "not a valid tcp socket");
+        refused("fd:0", ErrorKind::InvalidInput, "descriptor 0 is not a socket; start this");
+        refused("fd:77", ErrorKind::NotFound, "descriptor 77 is not open");
+        refused("fd:4294967295", ErrorKind::NotFound, "is not open");
+        // 5 is a datagram socket, 6 one that listens; LISTEN_FDS does not have them.
+        refused("fd:5", ErrorKind::InvalidInput, "not a stream socket");
+        assert!(matches!(take("fd:6").expect("a listener"), Bound::Tcp(_)));
+        return;
+    }
+    let folder = folder("accepted");
+    let (near, _far) = UnixStream::pair().expect("a connection");
+    let datagrams = UnixDatagram::bind(folder.join("datagrams")).expect("a socket");
+    let listener: OwnedFd = TcpListener::bind("127.0.0.1:0").expect("a socket").into();
+    // A third socket comes as a descriptor that the shell inherits.
+    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty()).expect("a flag");
+    let number = std::os::fd::AsRawFd::as_raw_fd(&listener);
+    let before = format!("exec 5<&3; exec 6<&{number}; LISTEN_PID=$$");
+    run_inner_with(
+        &before,
+        "what_is_not_a_listening_socket_is_refused_with_advice",
+        [datagrams.into(), near.into()],
+        &[("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "admin:web")],
+    );
+    std::fs::remove_dir_all(folder).expect("removed");
+}
+
+/// The queue of a datagram socket is full after some messages.
+#[test]
+fn a_report_that_nobody_reads_does_not_wait() {
+    if is_inner() {
+        let notifier = Notifier::from_env();
+        let begun = std::time::Instant::now();
+        notifier.ready();
+        (0..1000).for_each(|_| notifier.alive());
+        notifier.stopping();
+        assert!(begun.elapsed() < Duration::from_secs(20));
+        return;
+    }
+    let folder = folder("unread");
+    let path = folder.join("notify");
+    let systemd = UnixDatagram::bind(&path).expect("a socket");
+    let variables = [("NOTIFY_SOCKET", path.to_str().expect("text"))];
+    let test = "a_report_that_nobody_reads_does_not_wait";
+    run_inner(test, sockets(&folder.join("web.sock")), &variables);
+    let mut buf = [0; 100];
+    let count = systemd.recv(&mut buf).expect("what had room");
+    assert_eq!(&buf[..count], b"READY=1");
+    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]

@@ -5,8 +5,9 @@ use std::io;
 use std::task::{Context, Poll};
 
 use scgi_proto::server::Acceptor;
-use scgi_proto::{Address, BindOptions, Bound};
+use scgi_proto::{Address, BindOptions, Bound, try_bind_with};
 use socket2::SockRef;
+use tokio::task::spawn_blocking;
 #[cfg(unix)]
 use {
     scgi_proto::SocketFile,
@@ -34,6 +35,10 @@ use crate::transport::Transport;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
+    /// Removes the socket's file at the end, if this program made it. First, as long as the
+    /// socket is bound: no other server takes it for a stale one then.
+    #[cfg(unix)]
+    file: Option<SocketFile>,
     #[cfg(unix)]
     socket: io::Result<AsyncFd<OwnedFd>>,
     #[cfg(not(unix))]
@@ -41,14 +46,11 @@ pub struct Listener {
     /// How accepted sockets are taken.
     #[cfg(unix)]
     kind: fn(OwnedFd) -> UnregisteredSocket,
-    /// Removes the socket's file at the end, if this program made it.
-    #[cfg(unix)]
-    file: Option<SocketFile>,
 }
 
 impl Listener {
-    /// Binds an address, which is resolved if it is a host name. A Unix socket on which nobody
-    /// answers any more is replaced.
+    /// Binds an address; a host name is looked up. The file of a Unix socket that no process uses
+    /// any more is replaced.
     ///
     /// # Errors
     /// As [`scgi_proto::bind`].
@@ -73,15 +75,17 @@ impl Listener {
     /// # Cancel safety
     /// Safe: what was bound is given up, and the file of a Unix socket removed.
     pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
-        let bound = if address.is_host_name() {
-            let (address, options) = (address.clone(), *options);
-            tokio::task::spawn_blocking(move || scgi_proto::bind_with(&address, &options)).await??
-        } else {
-            // System calls are cheaper in a process that never had a second thread.
-            scgi_proto::bind_with(address, options)?
+        // System calls are cheaper in a process that never had a second thread.
+        let bound = match try_bind_with(address, options) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let (address, options) = (address.clone(), *options);
+                spawn_blocking(move || scgi_proto::bind_with(&address, &options)).await??
+            }
+            bound => bound?,
         };
         match bound {
             Bound::Tcp(listener) => {
+                #[cfg(not(unix))]
                 SockRef::from(&listener).listen(options.backlog())?;
                 listener.set_nonblocking(true)?;
                 #[cfg(unix)]
@@ -92,7 +96,6 @@ impl Listener {
             }
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
-                SockRef::from(&listener).listen(options.backlog())?;
                 listener.set_nonblocking(true)?;
                 let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Unix, file);
                 listener.check().map(|()| listener)

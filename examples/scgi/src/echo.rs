@@ -1,5 +1,6 @@
 //! `scgi echo`: a server that answers with what it received.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -106,6 +107,12 @@ impl EchoArgs {
         }
         config
     }
+}
+
+/// Prints the address. A program that a super-server starts may have the socket itself as its
+/// standard output, where nothing can be printed.
+pub(crate) fn say_listening(address: &Address) {
+    let _ = writeln!(std::io::stdout(), "Listening on {address}");
 }
 
 pub(crate) fn run(args: &EchoArgs) -> Result<ExitCode, BoxError> {

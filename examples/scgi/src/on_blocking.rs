@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, server};
+use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
 use crate::failure::{Context as _, cannot_connect};
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
@@ -20,7 +20,7 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     let context = || format!("cannot listen on {}", args.address);
     let listener = Listener::bind_with(&args.address, &args.bind_options()).context(context)?;
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
-    println!("Listening on {}", listener.local_address()?);
+    say_listening(&listener.local_address()?);
     let stop = move || {
         signals.forever().next();
     };

@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, server};
+use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
 use crate::failure::{Context as _, cannot_connect};
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
@@ -32,7 +32,7 @@ macro_rules! on {
                         .await
                         .context(context)?;
                     let stop = stop_signal()?;
-                    println!("Listening on {}", listener.local_address()?);
+                    say_listening(&listener.local_address()?);
                     let server = server!($serve, listener, args, stop);
                     let counters = server.counters();
                     let summary = server.await?;

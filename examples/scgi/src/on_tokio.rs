@@ -18,7 +18,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, server};
+use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
 use crate::failure::{Context as _, cannot_connect};
 use crate::plan::{Message, Plan, Upload, is_head_request};
 use crate::reply::Reply;
@@ -34,7 +34,7 @@ async fn run_echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     let listener =
         Listener::bind_with(&args.address, &args.bind_options()).await.context(context)?;
     let stop = stop_signal()?;
-    println!("Listening on {}", listener.local_address()?);
+    say_listening(&listener.local_address()?);
     let server = server!(serve, listener, args, stop);
     let counters = server.counters();
     let summary = server.await?;

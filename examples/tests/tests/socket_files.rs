@@ -5,18 +5,21 @@
 
 mod tool;
 
-use std::fs::{self, Permissions, hard_link, metadata, set_permissions};
+use std::collections::BTreeSet;
+use std::fs::{self, Permissions, metadata, set_permissions};
 use std::io::{Read as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, geteuid};
-use scgi_tests::process::scratch_dir;
+use scgi_tests::process::{required, scratch_dir};
 use tool::{EchoServer, RUNTIMES, Run, scgi, text};
 
 const GOOD: &[u8] = b"24:CONTENT_LENGTH\x000\x00SCGI\x001\x00,";
@@ -88,7 +91,7 @@ fn a_live_socket_is_refused() {
 
 #[test]
 fn what_is_no_socket_is_not_touched() {
-    let reason = "a file that is no socket stands there, and is not touched; remove it, or choose another path";
+    let reason = "there is a file that is not a socket, and it is not touched; remove it, or choose another path";
     for runtime in RUNTIMES {
         let folder = scratch_dir().expect("a folder");
         let [file, link, stale, to_stale, dir] =
@@ -200,25 +203,115 @@ fn only_its_own_file_is_removed() {
 }
 
 #[test]
-fn the_mode_is_there_as_soon_as_the_file_is() {
+fn the_mode_is_never_wider_than_asked_for() {
     for runtime in RUNTIMES {
         let folder = scratch_dir().expect("a folder");
         let path = folder.path().join("a.sock");
         let watched = path.clone();
-        // Looks without a pause; a second name keeps what it saw first.
-        let kept = folder.path().join("kept");
-        let watcher = thread::spawn(move || {
-            let begun = Instant::now();
-            while hard_link(&watched, &kept).is_err() {
-                assert!(begun.elapsed() < Duration::from_secs(20), "no file");
+        let seen = Arc::new(Mutex::new(BTreeSet::new()));
+        let (is_ready, modes) = (Arc::new(AtomicBool::new(false)), Arc::clone(&seen));
+        let watcher = thread::spawn({
+            let is_ready = Arc::clone(&is_ready);
+            move || {
+                // Looks without a pause.
+                while !is_ready.load(Ordering::Relaxed) {
+                    let Ok(file) = fs::symlink_metadata(&watched) else { continue };
+                    modes.lock().expect("no panic").insert(file.mode() & 0o7777);
+                }
             }
-            metadata(&kept).expect("the file").mode() & 0o777
         });
-        let server = EchoServer::start(&["--runtime", runtime, "--mode", "620", text(&path)]);
-        assert_eq!(watcher.join().expect("no panic"), 0o620, "{runtime}");
+        let server = EchoServer::start(&["--runtime", runtime, "--mode", "622", text(&path)]);
+        is_ready.store(true, Ordering::Relaxed);
+        watcher.join().expect("no panic");
+        // The umask of 022 takes some bits first.
+        let seen = seen.lock().expect("no panic").clone();
+        assert!(seen.iter().all(|mode| mode & !0o622 == 0), "{runtime}: {seen:?}");
+        assert_eq!(metadata(&path).expect("the file").mode() & 0o7777, 0o622, "{runtime}");
         answers_at(&path, runtime);
         server.signal(Signal::TERM);
         assert_eq!(server.wait().0, Some(0), "{runtime}");
+    }
+}
+
+/// An operator finds the socket by its path, and so do its clients.
+#[test]
+fn the_system_knows_the_socket_by_its_path() {
+    for runtime in RUNTIMES {
+        let folder = scratch_dir().expect("a folder");
+        // As long as the system allows: 107 bytes.
+        let room = 107 - text(folder.path()).len() - 1;
+        let path = folder.path().join("s".repeat(room));
+        let _server = start(runtime, &path);
+        let stream = UnixStream::connect(&path).expect("a connection");
+        let peer = stream.peer_addr().expect("its name");
+        assert_eq!(peer.as_pathname(), Some(&*path), "{runtime}");
+        let known = fs::read_to_string("/proc/net/unix").expect("the list of sockets");
+        assert!(known.lines().any(|line| line.ends_with(text(&path))), "{runtime}");
+        answers(stream, runtime);
+    }
+}
+
+#[test]
+fn the_lock_of_the_folder_does_not_decide() {
+    if !required("flock") {
+        return;
+    }
+    let folder = scratch_dir().expect("a folder");
+    let paths = RUNTIMES.map(|runtime| folder.path().join(runtime));
+    for path in &paths {
+        drop(UnixListener::bind(path).expect("a stale socket"));
+    }
+    // Anyone who may read the folder can hold its lock, and for as long as they like.
+    let mut command = Command::new("flock");
+    if geteuid().is_root() {
+        command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "flock"]);
+    }
+    // It becomes the program, so that the lock ends with it.
+    command.arg("--no-fork").arg(folder.path()).args(["sh", "-c", "echo held; exec sleep 600"]);
+    let mut holder = command.stdout(Stdio::piped()).spawn().expect("flock runs");
+    let mut said = [0; 5];
+    holder.stdout.as_mut().expect("its output").read_exact(&mut said).expect("the lock is held");
+    thread::scope(|scope| {
+        for (runtime, path) in RUNTIMES.iter().zip(&paths) {
+            scope.spawn(move || {
+                let server = start(runtime, path);
+                answers_at(path, runtime);
+                // Not only when it is needed: two starters could not tell.
+                let warned = server.said();
+                let warning = "starting without the lock of the folder";
+                assert!(warned.contains(warning), "{runtime}: {warned}");
+            });
+        }
+    });
+    holder.kill().expect("it runs");
+    holder.wait().expect("its end");
+}
+
+/// Android and some sandboxes refuse link(2) and rename(2).
+#[test]
+fn links_and_renames_are_not_needed() {
+    const CALLS: &str = "link,linkat,rename,renameat,renameat2";
+    if !required("strace") {
+        return;
+    }
+    for runtime in RUNTIMES {
+        let folder = scratch_dir().expect("a folder");
+        let (path, log) = (folder.path().join("a.sock"), folder.path().join("calls"));
+        drop(UnixListener::bind(&path).expect("a stale socket"));
+        let mut command = Command::new("strace");
+        // -D: the program is the child of this one, and is ended with it.
+        command.args(["-D", "-f", "-qq", "-o", text(&log)]);
+        command.arg(format!("--inject={CALLS}:error=EPERM"));
+        command.arg(format!("--trace={CALLS},bind"));
+        command.arg(scgi_tests::programs::scgi());
+        command.args(["echo", "--runtime", runtime, "--mode", "660", text(&path)]);
+        let server = EchoServer::start_command(command);
+        answers_at(&path, runtime);
+        drop(server);
+        let calls = fs::read_to_string(&log).expect("what it has called");
+        assert!(calls.contains("bind("), "{runtime}: {calls}");
+        assert!(!calls.contains("link") && !calls.contains("rename"), "{runtime}: {calls}");
     }
 }
 

@@ -178,11 +178,6 @@ pub(crate) fn has_input(socket: &dyn Socket) -> bool {
     rustix::net::recv(socket.fd(), &mut [0_u8][..], flags).is_ok_and(|(_, count)| count > 0)
 }
 
-/// Sets the length of a listener's queue.
-pub(crate) fn listen(listener: &impl AsFd, backlog: i32) -> io::Result<()> {
-    Ok(rustix::net::listen(listener, backlog)?)
-}
-
 /// Makes every accept on the listener's socket fail, those that wait already too. Gives whether
 /// the system can do that.
 pub(crate) fn stop_accepting(listener: &impl AsFd) -> bool {

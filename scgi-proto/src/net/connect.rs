@@ -150,7 +150,7 @@ mod tests {
 
     /// A listener whose queue is full, and what fills it.
     fn full(path: &Path) -> (UnixListener, Vec<UnixConnect>) {
-        let address = crate::net::bind::unix_address(path).expect("a name");
+        let address = crate::unix_address(path).expect("a name");
         let listener = UnixListener::bind_addr(&address).expect("a listener");
         rustix::net::listen(&listener, 1).expect("it listens");
         let mut waiting = Vec::new();

@@ -7,8 +7,15 @@ pub(crate) mod bind;
 pub(crate) mod connect;
 #[cfg(feature = "server")]
 pub(crate) mod descriptors;
+#[cfg(unix)]
+mod inherited;
+pub(crate) mod options;
+#[cfg(all(feature = "systemd", unix))]
+mod passed;
 mod resolve;
 #[cfg(unix)]
 pub mod socket;
 #[cfg(all(feature = "systemd", unix))]
 pub mod systemd;
+#[cfg(unix)]
+pub(crate) mod unix;
