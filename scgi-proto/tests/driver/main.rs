@@ -4,5 +4,6 @@
 
 mod body;
 mod client;
+mod model;
 mod script;
 mod server;
