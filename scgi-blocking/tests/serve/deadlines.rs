@@ -1,4 +1,4 @@
-//! What is late.
+//! Deadlines of a whole server. Those of a connection are tested in virtual time, in `src`.
 
 use std::io::{ErrorKind, Read, Write};
 use std::thread::{self, sleep};
@@ -37,56 +37,6 @@ fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
             let took = begun.elapsed();
             assert!(took >= 300 * MS && took < 1000 * MS, "{took:?}");
             wait_until(|| server.counters.refused(Status::REQUEST_TIMEOUT) == 1);
-            server.stop();
-        },
-    );
-}
-
-#[test]
-fn a_body_that_stops_and_a_handler_that_takes_too_long() {
-    let config =
-        ConnectionConfig::default().with_body_timeout(200 * MS).with_request_timeout(600 * MS);
-    let handler = |mut request: Request| -> Result<_, Error> {
-        if request.head().content_length() == 0 {
-            sleep(700 * MS);
-        }
-        request.body_mut().discard()?;
-        Ok(Response::new("done"))
-    };
-    on_each(
-        "late",
-        &handler,
-        |s| s.with_config(config),
-        |server| {
-            let begun = Instant::now();
-            let reply = server.exchange(&[&head(10)[..], b"hello"].concat());
-            assert!(reply.starts_with("Status: 408 "), "{reply}");
-            assert!(begun.elapsed() >= 200 * MS && begun.elapsed() < 590 * MS);
-
-            let response = server.request(&get(), "").expect("a response");
-            assert_eq!(response.status(), Status::SERVICE_UNAVAILABLE);
-            server.stop();
-        },
-    );
-}
-
-#[test]
-fn a_body_whose_first_chunk_is_late_is_not_begun() {
-    let config = ConnectionConfig::default().with_request_timeout(100 * MS);
-    let handler = |_: Request| {
-        let late = std::iter::once_with(|| {
-            sleep(200 * MS);
-            Ok::<_, Error>("late".into())
-        });
-        Response::new(Body::from_chunks(late))
-    };
-    on_each(
-        "begun",
-        &handler,
-        |s| s.with_config(config),
-        |server| {
-            let response = server.request(&get(), "").expect("a response");
-            assert_eq!(response.status(), Status::SERVICE_UNAVAILABLE);
             server.stop();
         },
     );
