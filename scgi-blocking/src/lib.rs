@@ -64,13 +64,12 @@ mod body;
 mod client;
 mod connect;
 mod connection;
-mod control;
-mod crew;
 #[cfg(test)]
 mod deadline_tests;
 mod handler;
 mod listener;
 mod message;
+mod pool;
 mod serve;
 mod shared;
 mod socket;
@@ -90,10 +89,10 @@ pub use {
     body::{Body, Chunks},
     client::Client,
     connection::Connection,
-    control::Shutdown,
     handler::Handler,
     listener::Listener,
     message::{Request, Response},
+    pool::Shutdown,
     serve::{Serve, serve, serve_connection},
     stream::Stream,
 };

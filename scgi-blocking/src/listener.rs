@@ -1,6 +1,6 @@
 //! Where a server accepts connections.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
@@ -12,6 +12,8 @@ use {
     std::path::{Path, PathBuf},
 };
 
+#[cfg(unix)]
+use crate::socket::refuse_new;
 use crate::socket::{is_connection_waiting, stop_accepting};
 use crate::stream::Stream;
 
@@ -100,15 +102,36 @@ impl Listener {
         }
     }
 
-    /// Accepts what waits, at most `max` connections.
-    pub(crate) fn accept_waiting(&self, max: usize) -> Vec<Stream> {
+    /// Accepts what waits, at most `max` connections. The listener then is in non-blocking mode.
+    pub(crate) fn accept_waiting(&self, max: usize) -> Waiting {
+        let mut waiting = Waiting { taken: Vec::new(), is_all: false };
         if self.set_nonblocking(true).is_err() {
-            return Vec::new();
+            waiting.is_all = true;
+            return waiting;
         }
-        let waiting = (0..max).map_while(|_| self.accept().ok()).collect();
-        // Another process may have the socket too. It fails for no socket.
-        let _ = self.set_nonblocking(false);
+        while waiting.taken.len() < max {
+            match self.accept() {
+                Ok(stream) => waiting.taken.push(stream),
+                Err(error) => match error.kind() {
+                    // Invalid since its read side was shut down, and no more connections wait.
+                    ErrorKind::WouldBlock | ErrorKind::InvalidInput => {
+                        waiting.is_all = true;
+                        break;
+                    }
+                    // Only this connection has failed.
+                    ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
+                    // Descriptors or memory have run out.
+                    _ => break,
+                },
+            }
+        }
         waiting
+    }
+
+    /// Ends the non-blocking mode.
+    pub(crate) fn become_blocking(&self) {
+        // It fails for no socket.
+        let _ = self.set_nonblocking(false);
     }
 
     fn set_nonblocking(&self, on: bool) -> io::Result<()> {
@@ -124,7 +147,7 @@ impl Listener {
         self.own
     }
 
-    /// Waits until a connection waits to be accepted; gives whether that came in time.
+    /// Waits until a connection waits to be accepted; returns whether that came in time.
     pub(crate) fn is_connection_waiting(&self, timeout: Duration) -> bool {
         match &self.inner {
             Inner::Tcp(listener) => is_connection_waiting(listener, timeout),
@@ -133,8 +156,23 @@ impl Listener {
         }
     }
 
-    /// Ends every accept that waits, and the socket for whoever else has it. Gives whether the
-    /// system can do that.
+    /// Whether a connection waits to be accepted, or the system does not say.
+    pub(crate) fn may_have_waiting(&self) -> bool {
+        cfg!(not(unix)) || self.is_connection_waiting(Duration::ZERO)
+    }
+
+    /// Refuses new connections, while those that wait can still be accepted. Returns whether the
+    /// system can do that with this socket.
+    pub(crate) fn refuse_new(&self) -> bool {
+        match &self.inner {
+            Inner::Tcp(_) => false,
+            #[cfg(unix)]
+            Inner::Unix(listener) => refuse_new(listener),
+        }
+    }
+
+    /// Ends every accept that waits, and the socket for every process that has it. Returns whether
+    /// the system can do that.
     pub(crate) fn stop(&self) -> bool {
         match &self.inner {
             Inner::Tcp(listener) => stop_accepting(listener),
@@ -144,20 +182,27 @@ impl Listener {
     }
 
     /// Ends one accept that waits, by connecting to it.
-    pub(crate) fn wake_one(&self) {
-        // If it fails, it is tried again.
+    ///
+    /// # Errors
+    /// If connecting fails.
+    pub(crate) fn wake_one(&self) -> io::Result<()> {
         match &self.inner {
             Inner::Tcp(listener) => {
-                let Ok(address) = listener.local_addr().map(reachable) else { return };
-                let _ = TcpStream::connect_timeout(&address, Duration::from_millis(100));
+                let address = listener.local_addr().map(reachable)?;
+                TcpStream::connect_timeout(&address, Duration::from_millis(100)).map(drop)
             }
             #[cfg(unix)]
-            Inner::Unix(listener) => {
-                let Ok(address) = listener.local_addr() else { return };
-                let _ = UnixStream::connect_addr(&address);
-            }
+            Inner::Unix(listener) => UnixStream::connect_addr(&listener.local_addr()?).map(drop),
         }
     }
+}
+
+/// What waited to be accepted.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    pub(crate) taken: Vec<Stream>,
+    /// Whether that was all.
+    pub(crate) is_all: bool,
 }
 
 /// An address of this machine on which a listener bound to `address` is reached.

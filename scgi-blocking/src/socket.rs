@@ -21,11 +21,12 @@ mod system;
 
 #[cfg(not(unix))]
 pub(crate) use system::listen;
-#[cfg(unix)]
-pub(crate) use system::unix_peer;
 pub(crate) use system::{
-    Cancel, Wakeup, descriptors, has_input, is_connection_waiting, stop_accepting, wait,
+    Cancel, Wakeup, descriptors, has_input, is_connection_waiting, is_out_of_descriptors,
+    stop_accepting, wait,
 };
+#[cfg(unix)]
+pub(crate) use system::{refuse_new, unix_peer};
 
 /// What is waited for: either of them, if both are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

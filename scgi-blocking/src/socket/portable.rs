@@ -115,6 +115,11 @@ pub(crate) fn listen(listener: &std::net::TcpListener, backlog: i32) -> io::Resu
     socket2::SockRef::from(listener).listen(backlog)
 }
 
+/// Whether this process has no more descriptors; not bounded here.
+pub(crate) fn is_out_of_descriptors(_: &io::Error) -> bool {
+    false
+}
+
 /// Makes every accept on the listener's socket fail; it is not known how here.
 pub(crate) fn stop_accepting(_: &std::net::TcpListener) -> bool {
     false

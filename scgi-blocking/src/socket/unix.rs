@@ -4,7 +4,7 @@ use std::io::{self, IoSlice, Read, Write};
 use std::mem;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::Poll;
@@ -176,6 +176,20 @@ pub(crate) fn is_connection_waiting(listener: &impl AsFd, timeout: Duration) -> 
 pub(crate) fn has_input(socket: &dyn Socket) -> bool {
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
     rustix::net::recv(socket.fd(), &mut [0_u8][..], flags).is_ok_and(|(_, count)| count > 0)
+}
+
+/// Shuts down the read side of a Unix listener: no one can connect any more, and what waits can
+/// still be accepted. Returns whether the system can do that.
+pub(crate) fn refuse_new(listener: &UnixListener) -> bool {
+    // Elsewhere it fails, or loses what waits.
+    cfg!(any(target_os = "linux", target_os = "android"))
+        && rustix::net::shutdown(listener, Shutdown::Read).is_ok()
+}
+
+/// Whether this process or the system has no more descriptors.
+pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let codes = [Errno::MFILE, Errno::NFILE].map(Errno::raw_os_error);
+    error.raw_os_error().is_some_and(|code| codes.contains(&code))
 }
 
 /// Makes every accept on the listener's socket fail, those that wait already too. Gives whether

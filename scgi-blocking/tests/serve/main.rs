@@ -2,5 +2,6 @@
 
 mod deadlines;
 mod harness;
+mod pool;
 mod requests;
 mod shutdown;
