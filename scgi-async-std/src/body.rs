@@ -57,7 +57,8 @@ impl Body {
         Self::from_source(FromReader { reader, buf: BytesMut::new() }, None)
     }
 
-    /// States the length in bytes of a streamed body, which becomes its Content-Length.
+    /// States the length in bytes of a streamed body, which becomes its Content-Length. `u64::MAX`
+    /// states none.
     #[must_use]
     pub fn with_len(self, bytes: u64) -> Self {
         Self::wrap(self.driver.with_len(bytes))

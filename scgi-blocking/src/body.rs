@@ -128,7 +128,8 @@ impl Body {
         Self { writer: Some(Box::new(write)), ..Self::default() }
     }
 
-    /// States the length in bytes of a streamed body, which becomes its Content-Length.
+    /// States the length in bytes of a streamed body, which becomes its Content-Length. `u64::MAX`
+    /// states none.
     #[must_use]
     pub fn with_len(mut self, bytes: u64) -> Self {
         self.inner = self.inner.with_len(bytes);

@@ -155,10 +155,11 @@ impl<IO: Read + Write> Connection<IO> {
         self.block_on(self.read_patience(), Driver::poll_next_event)
     }
 
-    /// Reads of a body that flows may wait a moment themselves; a wait for a head has to end when
-    /// the server needs its place.
+    /// Reads of a body that flows may wait a moment themselves, unless the body may not be waited
+    /// for at all; a wait for a head has to end when the server needs its place.
     pub(crate) fn read_patience(&self) -> Patience {
-        let is_body = self.driver.exchange().chunk_limit().is_some();
+        let exchange = self.driver.exchange();
+        let is_body = exchange.chunk_limit().is_some() && exchange.may_wait_for_body();
         if is_body { Patience::Reads } else { Patience::Nothing }
     }
 

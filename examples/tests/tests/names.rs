@@ -55,6 +55,14 @@ macro_rules! vocabulary {
                 let _: Body = body.with_len(7);
             }
 
+            #[test]
+            fn the_largest_number_is_no_length_of_a_body() {
+                for len in [0, 7, u64::MAX - 1] {
+                    assert_eq!(Body::from("x").with_len(len).len(), Some(len));
+                }
+                assert_eq!(Body::from("x").with_len(u64::MAX).len(), None);
+            }
+
             fn _bodies() -> [Body; 5] {
                 let bytes = Bytes::new();
                 [Body::empty(), "".into(), String::new().into(), Vec::new().into(), bytes.into()]
@@ -153,6 +161,7 @@ fn the_rest_is_known() {
         "ConvertError",
         "MountPoint",
         "Mounted",
+        "RequestRules",
         "ServerCodec",
         "Tower",
     ];

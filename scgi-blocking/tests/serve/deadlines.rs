@@ -42,6 +42,30 @@ fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
     );
 }
 
+#[test]
+fn a_body_timeout_of_zero_does_not_wait() {
+    let config = ConnectionConfig::default().with_body_timeout(Duration::ZERO);
+    on_each(
+        "zero",
+        &echo,
+        |s| s.with_config(config),
+        |server| {
+            let mut stream = server.connect();
+            stream.write_all(&head(5)).expect("written");
+            sleep(30 * MS);
+            // A read that waits for a moment by itself would get it.
+            let _ = stream.write_all(b"hello");
+            assert!(read_all(&mut stream).starts_with("Status: 408 "));
+            drop(stream);
+            // What is there is read.
+            let mut stream = server.connect();
+            stream.write_all(&[&head(5)[..], b"hello"].concat()).expect("written");
+            assert!(read_all(&mut stream).ends_with("hello"));
+            server.stop();
+        },
+    );
+}
+
 /// Sends a long body, a piece every `pause`, until the server has had enough.
 fn send(stream: &mut Stream, piece: &[u8], pause: Duration) {
     stream.write_all(&head(1 << 40)).expect("written");

@@ -131,7 +131,7 @@ impl Body {
         Self { chunk: first, more: More::Pipe(pipe), len: Length::new(len), read: 0 }
     }
 
-    /// States the length in bytes of a streamed body.
+    /// States the length in bytes of a streamed body. `u64::MAX` states none.
     #[must_use]
     pub fn with_len(mut self, bytes: u64) -> Self {
         self.len = Length::new(bytes);

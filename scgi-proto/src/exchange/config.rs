@@ -72,6 +72,8 @@ impl ConnectionConfig {
     ///
     /// Apache and lighttpd pass an upload on as slowly as it comes; 60 s is what nginx and
     /// Apache allow the browser.
+    /// Zero means that a body is not waited for: what has not come when the program asks for it is
+    /// late.
     #[must_use]
     pub const fn with_body_timeout(mut self, timeout: Duration) -> Self {
         self.body_timeout = timeout;

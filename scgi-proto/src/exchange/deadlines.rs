@@ -76,6 +76,7 @@ pub(super) struct Nanos(u64);
 
 impl Nanos {
     pub(super) const NEVER: Self = Self(u64::MAX);
+    pub(super) const ZERO: Self = Self(0);
 
     #[inline]
     pub(super) fn new(time: Duration) -> Self {
@@ -135,6 +136,13 @@ impl ServerExchange {
             self.deadlines.input = self.timeouts.body.after(now);
             self.body_pace.begin(now);
         }
+    }
+
+    /// Whether a body that has not come yet may be waited for at all: not with a body timeout of
+    /// zero. For adapters whose reads wait a moment by themselves.
+    #[must_use]
+    pub fn may_wait_for_body(&self) -> bool {
+        self.timeouts.body != Nanos::ZERO
     }
 
     /// Whether a read of the body has to wait, under its deadline.

@@ -3,11 +3,13 @@
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use scgi_proto::driver::{Advice, Body, Source};
+use scgi_proto::driver::{Advice, Body, Connection, Source};
 use scgi_proto::{
-    BoxError, Error, Request, RequestEvent, Response, ResponseEvent, ResponseHead, Status, Timeout,
+    BoxError, ConnectionConfig, Error, Request, RequestEvent, Response, ResponseEvent,
+    ResponseHead, Status, Timeout,
 };
 
 use super::{GET, POST, connection, echo, hello, never};
@@ -32,6 +34,22 @@ fn late(script: &Script, answer: impl Future<Output = Result<(), Error>>, second
         Err(Error::Timeout(timeout)) => timeout,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn a_body_timeout_of_zero_does_not_wait() {
+    let config = ConnectionConfig::default().with_body_timeout(Duration::ZERO);
+    // What is there is read.
+    let script = Script::new([POST, Read::Bytes(b"cdefghi")]);
+    let mut connection = Connection::new(script.clone(), script.clone(), &config);
+    assert!(finish(connection.answer(echo)).is_ok());
+    let script = Script::new([POST]);
+    let mut connection = Connection::new(script.clone(), script.clone(), &config);
+    let mut answer = pin!(connection.answer(echo));
+    assert!(poll(answer.as_mut()).is_pending(), "the peer may still send what is drained");
+    script.then([Read::Bytes(b"cdefghi"), Read::End]);
+    let _ = finish(answer);
+    assert!(script.written().starts_with("Status: 408 Request Timeout\r\n"));
 }
 
 #[test]
