@@ -13,6 +13,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// As [`duration`]; `off` means no limit.
+pub(crate) fn duration_or_off(text: &str) -> Result<Duration, String> {
+    if text == "off" { Ok(Duration::MAX) } else { duration(text) }
+}
+
 /// Parses bytes: `65536`, `64KiB`, `64kB`.
 pub(crate) fn size(text: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
@@ -54,6 +59,9 @@ mod tests {
         ] {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }
+        assert_eq!(duration_or_off("off"), Ok(Duration::MAX));
+        assert_eq!(duration_or_off("2s"), Ok(Duration::from_secs(2)));
+        assert!(duration("off").is_err() && duration_or_off("on").is_err());
         for text in ["", ".", "-1", "1x", "inf", "1e3", "99999999999999999999999"] {
             assert!(duration(text).is_err(), "{text}");
         }

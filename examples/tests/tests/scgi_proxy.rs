@@ -425,3 +425,27 @@ fn usage() {
     assert_eq!(run.code, Some(1));
     assert!(run.stderr.starts_with("scgi: cannot listen on unix:/no/such"), "{}", run.stderr);
 }
+
+/// While the backend does not read, the proxy reads nothing either, and only poll(2) shows that the
+/// front server has gone.
+#[test]
+fn a_front_server_that_leaves_while_the_backend_does_not_read() {
+    let backend = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let proxy = Proxy::tcp(backend.local_addr().expect("its address"));
+    let mut front = TcpStream::connect(proxy.socket_address()).expect("a connection");
+    let (_backend, _) = backend.accept().expect("a connection");
+    front.set_nonblocking(true).expect("it is");
+    let mut idle = 0;
+    while idle < 20 {
+        match front.write(&[b'x'; 65_536]) {
+            Ok(_) => idle = 0,
+            Err(_) => idle += 1,
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    set_socket_linger(&front, Some(Duration::ZERO)).expect("it is set");
+    let left = Instant::now();
+    drop(front);
+    let shown = proxy.wait_for("the front server went away");
+    assert!(left.elapsed() < Duration::from_secs(5), "{:?}: {shown}", left.elapsed());
+}

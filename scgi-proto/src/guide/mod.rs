@@ -15,6 +15,8 @@
 //! | test a handler without a socket | [`testing`] |
 //! | know how other SCGI servers take odd requests | [`peers`] |
 //! | run an axum app behind nginx, from end to end | [`deploy_axum`] |
+//! | run a program in a container | [`containers`] |
+//! | put HTTP in front of an SCGI server | [`gateway`] |
 //! | decide between SCGI and HTTP, or between crates | [`compare`] |
 //! | see how fast it is | [`performance`] |
 //! | see how it is tested | [`tested`] |
@@ -67,3 +69,9 @@ pub mod performance {}
 
 #[doc = include_str!("tested.md")]
 pub mod tested {}
+
+#[doc = include_str!("containers.md")]
+pub mod containers {}
+
+#[doc = include_str!("gateway.md")]
+pub mod gateway {}

@@ -24,7 +24,7 @@ use super::note::Notes;
 use super::serve::Gateway;
 use super::spool::Spool;
 use crate::echo::mode;
-use crate::units::{duration, size};
+use crate::units::{duration, duration_or_off, size};
 
 /// Serves HTTP/1.1 and HTTP/2 (cleartext) from an SCGI server
 ///
@@ -81,10 +81,18 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s",
         help_heading = SERVER)]
     connect_timeout: Duration,
-    /// Time from the end of the request to the head of its response
-    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "60s",
+    /// Time from the end of the request to the head of its response, or `off`
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_off, default_value = "60s",
         help_heading = SERVER)]
     head_timeout: Duration,
+    /// Time in which it may be silent within its response, or `off` for events that are rare
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_off, default_value = "60s",
+        help_heading = SERVER)]
+    read_timeout: Duration,
+    /// Time in which it must take a byte of the request, or `off`
+    #[arg(long, value_name = "DURATION", value_parser = duration_or_off, default_value = "60s",
+        help_heading = SERVER)]
+    write_timeout: Duration,
     /// Time for the whole call, to the end of the response [default: none]
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = SERVER)]
     timeout: Option<Duration>,
@@ -253,6 +261,8 @@ impl GatewayArgs {
         let config = ClientConfig::default()
             .with_connect_timeout(self.connect_timeout)
             .with_head_timeout(self.head_timeout)
+            .with_body_timeout(self.read_timeout)
+            .with_write_timeout(self.write_timeout)
             .with_call_timeout(self.timeout.unwrap_or(Duration::MAX));
         Backend::new(self.address.clone()).with_request_rules(rules).with_config(config)
     }

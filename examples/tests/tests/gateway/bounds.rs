@@ -150,6 +150,38 @@ fn sockets(gateway: &EchoServer) -> usize {
     links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
 }
 
+/// Silence within a response, as of Server-Sent Events: the server's deadline ends it, and neither
+/// the head's nor the idle deadline of the browser does.
+#[test]
+fn a_response_without_events_is_not_idle() {
+    for (read_timeout, is_cut) in [("off", false), ("1s", true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let address = listener.local_addr().expect("its address").to_string();
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            stream.write_all(b"Status: 200 OK\r\n\r\ndata: 1\n\n").expect("it is sent");
+            thread::sleep(Duration::from_secs(3));
+            let _ = stream.write_all(b"data: 2\n\n");
+        });
+        let more = [
+            "--read-timeout",
+            read_timeout,
+            "--browser-idle-timeout",
+            "500ms",
+            "--browser-head-timeout",
+            "500ms",
+            "--browser-write-timeout",
+            "500ms",
+        ];
+        let gateway = gateway(&address, &more);
+        let reply = send(&gateway, GET);
+        assert_eq!(reply.contains("data: 2"), !is_cut, "{reply}");
+        assert_eq!(reply.ends_with("0\r\n\r\n"), !is_cut, "{reply}");
+        server.join().expect("no panic");
+    }
+}
+
 #[test]
 fn a_full_gateway_closes_the_connection_that_has_no_request() {
     let backend = EchoServer::json("tokio");

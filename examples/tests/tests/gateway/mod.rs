@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each part uses some of it")]
 
 mod bounds;
+mod browser;
 mod early;
 mod options;
 mod real;
