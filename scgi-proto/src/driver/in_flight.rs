@@ -36,7 +36,7 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
         head: RequestHead,
         body: Body,
     ) -> Result<Self, EncodeError> {
-        client.call.send(RequestEvent::Head(head))?;
+        client.io.call.send(RequestEvent::Head(head))?;
         Ok(Self { client, body: Some(body) })
     }
 
@@ -46,12 +46,12 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
         let mut turn = Turn::default();
         while let Some(body) = &mut self.body {
             let blocks = body.blocks();
-            if (blocks || self.client.call.is_full())
-                && self.client.poll_write(cx, &mut turn).is_pending()
+            if (blocks || self.client.io.call.is_full())
+                && self.client.io.poll_write(cx, &mut turn).is_pending()
             {
                 return Ok(!turn.has_bytes());
             }
-            if self.client.has_write_failed() {
+            if self.client.io.has_write_failed() {
                 // Nobody takes the rest; the response may be there all the same.
                 self.body = None;
                 break;
@@ -62,31 +62,31 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
             }
             turn.take_chunk(blocks);
             match body.poll_chunk(cx) {
-                Poll::Ready(Some(chunk)) => self.client.call.send(RequestEvent::Body(chunk?))?,
+                Poll::Ready(Some(chunk)) => self.client.io.call.send(RequestEvent::Body(chunk?))?,
                 Poll::Ready(None) => {
-                    self.client.call.send(RequestEvent::End)?;
+                    self.client.io.call.send(RequestEvent::End)?;
                     self.body = None;
                 }
                 Poll::Pending => {
-                    self.client.call.flush();
+                    self.client.io.call.flush();
                     break;
                 }
             }
         }
-        let is_blocked = self.client.poll_write(cx, &mut turn).is_pending();
+        let is_blocked = self.client.io.poll_write(cx, &mut turn).is_pending();
         Ok(is_blocked && !turn.has_bytes())
     }
 
     /// What comes of the response, while the request is sent; without deadlines.
     fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<ResponseEvent>, Error>> {
-        self.client.check_open()?;
+        self.client.io.check_open()?;
         let more = self.send(cx)?;
-        self.client.poll_event(cx, more)
+        self.client.io.poll_event(cx, more)
     }
 
     fn fail(&mut self, error: Error) -> Error {
         self.body = None;
-        self.client.fail(error)
+        self.client.io.fail(error)
     }
 
     /// The client, for an adapter that waits by itself.
@@ -100,7 +100,8 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
     /// As [`Client::request`].
     pub fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
         let event = self.poll_event(cx);
-        let event = self.client.poll_timed(cx, event);
+        let Client { io, clock } = &mut self.client;
+        let event = io.poll_timed(cx, clock, event);
         self.poll_is_head(event)
     }
 
@@ -111,7 +112,7 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
         clock: &mut impl Clock,
     ) -> Poll<Result<ResponseHead, Error>> {
         let event = self.poll_event(cx);
-        let event = self.client.poll_timed_on(cx, clock, event);
+        let event = self.client.io.poll_timed(cx, clock, event);
         self.poll_is_head(event)
     }
 
@@ -129,13 +130,17 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
     /// The body of the response if all of it is at hand: the connection can be closed. Else it is
     /// to be [polled](Self::poll_chunk) for.
     pub fn take_whole_body(&mut self) -> Option<Bytes> {
-        if self.client.outlet.is_unflushed() { None } else { self.client.call.take_whole_body() }
+        if self.client.io.outlet.is_unflushed() {
+            None
+        } else {
+            self.client.io.call.take_whole_body()
+        }
     }
 
     /// Bytes of the response's body still to come, where that is known.
     #[must_use]
     pub fn body_remaining(&self) -> Option<u64> {
-        self.client.call.body_remaining()
+        self.client.io.call.body_remaining()
     }
 
     /// Waits for the next chunk of the response's body; `None` after the last.
@@ -144,7 +149,8 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
     /// As [`Client::request`].
     pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         let event = self.poll_event(cx);
-        let event = self.client.poll_timed(cx, event);
+        let Client { io, clock } = &mut self.client;
+        let event = io.poll_timed(cx, clock, event);
         match ready!(event).map_err(|error| self.fail(error)) {
             Ok(Some(ResponseEvent::Body(chunk))) => Poll::Ready(Some(Ok(chunk))),
             Ok(_) => Poll::Ready(None),

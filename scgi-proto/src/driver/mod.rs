@@ -79,6 +79,7 @@ mod body;
 mod body_collector;
 mod body_feed;
 mod client;
+mod client_io;
 mod connect;
 mod connection;
 pub(crate) mod counters;
