@@ -36,6 +36,8 @@ enum Step {
     Reset,
     /// The program's source has a chunk.
     Chunk(usize),
+    /// It has this many small ones.
+    Chunks(usize),
     /// It has this many chunks of no bytes.
     Empty(usize),
     /// It fails.
@@ -51,6 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::End),
         1 => Just(Step::Reset),
         6 => (1..30_000_usize).prop_map(Step::Chunk),
+        1 => (1..100_usize).prop_map(Step::Chunks),
         1 => (1..100_usize).prop_map(Step::Empty),
         1 => Just(Step::SourceFails),
         2 => (1..40_u64).prop_map(Step::Pass),
@@ -104,6 +107,7 @@ impl Net {
             Step::End => state.ended |= !state.reset,
             Step::Reset => state.reset |= !state.ended,
             Step::Chunk(len) => state.chunks.push_back(len),
+            Step::Chunks(count) => state.chunks.extend(std::iter::repeat_n(100, count)),
             Step::Empty(count) => state.chunks.extend(std::iter::repeat_n(0, count)),
             Step::SourceFails => state.source_fails = true,
             Step::Pass(seconds) => state.now += Duration::from_secs(seconds),
