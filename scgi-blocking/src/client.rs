@@ -20,7 +20,7 @@ type Driver<IO> = driver::Client<Transport<IO>, Clock>;
 /// The client side of one connection: one request, one response.
 ///
 /// On sockets ([`Stream`] and those of `std`) it writes and reads at the same time. On other
-/// streams it writes first: if neither side reads before it has written, both wait for ever.
+/// streams it writes first: if neither side reads before it has written, both wait indefinitely.
 ///
 /// # Examples
 /// ```no_run
@@ -61,9 +61,22 @@ impl Client<Stream> {
 }
 
 impl<IO: 'static> Client<IO> {
-    /// The client side of a fresh stream.
+    /// The client side of a fresh stream. The deadline of the whole call begins here.
+    ///
+    /// A stream that wraps a Unix socket needs [`over_unix_socket`](Self::over_unix_socket). On a
+    /// stream that is not a socket the deadlines hold only between its calls.
     pub fn new(io: IO, config: &ClientConfig) -> Self {
         Self::on(io, Clock::begin(), config)
+    }
+
+    /// Says that the stream is carried by a Unix socket, where a reset says only that the server
+    /// closed with bytes of the request unread. Without it, a reset after a response without
+    /// Content-Length means that the response may be cut. [`Stream`] and the `UnixStream` of `std`
+    /// are recognised.
+    #[must_use]
+    pub fn over_unix_socket(mut self) -> Self {
+        self.driver = self.driver.with_unix_socket(true);
+        self
     }
 
     fn on(io: IO, clock: Clock, config: &ClientConfig) -> Self {
@@ -78,6 +91,10 @@ impl<IO: Read + Write> Client<IO> {
     /// Sends a whole request and waits for the head of the response, whose body is then read
     /// from the connection. The rest of the request's body goes on being sent meanwhile: a
     /// server may answer early.
+    ///
+    /// The response is looked for between two chunks of a streamed body. While its source blocks,
+    /// nothing else happens, and no deadline ends the call: a source that may block for long has to
+    /// be read on a thread of its own, for example through a channel.
     ///
     /// # Errors
     /// [`Error::Encode`] if the request cannot be sent, [`Error::Decode`] if the response is

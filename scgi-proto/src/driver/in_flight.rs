@@ -44,6 +44,7 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
     /// whether there is more to do in the next one.
     fn send(&mut self, cx: &mut Context<'_>) -> Result<bool, Error> {
         let mut turn = Turn::default();
+        let mut is_busy = false;
         while let Some(body) = &mut self.body {
             let blocks = body.blocks();
             if (blocks || self.client.io.call.is_full())
@@ -69,12 +70,14 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
                 }
                 Poll::Pending => {
                     self.client.io.call.flush();
+                    // It had only empty chunks: it would have waited by itself.
+                    is_busy = blocks;
                     break;
                 }
             }
         }
         let is_blocked = self.client.io.poll_write(cx, &mut turn).is_pending();
-        Ok(is_blocked && !turn.has_bytes())
+        Ok(is_busy || (is_blocked && !turn.has_bytes()))
     }
 
     /// What comes of the response, while the request is sent; without deadlines.

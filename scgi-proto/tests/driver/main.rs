@@ -4,6 +4,7 @@
 
 mod body;
 mod client;
+mod client_flow;
 mod model;
 mod script;
 mod server;
