@@ -71,12 +71,18 @@ pub(crate) fn cannot_connect(address: &Address, error: &io::Error) -> String {
         ErrorKind::PermissionDenied if is_unix => {
             "the socket needs write permission, and each folder above it the right to enter"
         }
+        ErrorKind::TimedOut if is_unix => {
+            "the server accepts no connections, and its queue is full: it is stuck or overloaded"
+        }
         ErrorKind::TimedOut | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => {
             "the host is down, or a firewall drops what is sent to it"
         }
         _ => return format!("cannot connect to {address}: {error}"),
     };
-    format!("cannot connect to {address}: {error}; {advice}")
+    // A deadline is the cause within the error.
+    let cause = error.get_ref().and_then(|error| error.source());
+    let text = cause.map_or_else(|| error.to_string(), ToString::to_string);
+    format!("cannot connect to {address}: {text}; {advice}")
 }
 
 /// What to do about an error, as far as the error alone tells.

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use scgi_blocking::{Body, Client, ClientConfig, Listener, Request, Response, Stream, serve};
 use scgi_proto::BoxError;
@@ -11,7 +12,7 @@ use signal_hook::iterator::Signals;
 
 use crate::capture::Capture;
 use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
-use crate::failure::{Context as _, cannot_connect};
+use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
 
@@ -51,8 +52,11 @@ pub(crate) fn exchange(
         return Err("--raw works with --runtime tokio only: it uses no adapter".into());
     };
     reply.start();
-    let stream = Stream::connect(&plan.address);
-    let stream = stream.map_err(|error| cannot_connect(&plan.address, &error))?;
+    let start = Instant::now();
+    let limit = plan.timeout.unwrap_or(Duration::MAX);
+    let config = plan.config().with_call_timeout(limit);
+    let stream = Stream::connect_with(&plan.address, &config);
+    let stream = stream.map_err(|error| plan.cannot_connect(error))?;
     reply.connected();
     let body = match upload {
         Upload::Bytes(bytes) => Body::from(bytes.clone()),
@@ -64,8 +68,9 @@ pub(crate) fn exchange(
     let request = Request::new(head.clone(), body);
     let (sender, events) = mpsc::sync_channel(1);
     // In a thread of its own, so that a timeout can leave it behind.
-    thread::spawn(move || talk(stream, capture, request, &sender));
-    let result = receive(plan, &events, reply);
+    let (config, is_unix) = (plan.config(), plan.is_unix());
+    thread::spawn(move || talk(stream, capture, request, &config, is_unix, &sender));
+    let result = receive(plan, start, &events, reply);
     plan.progress.finish_and_clear();
     result
 }
@@ -82,6 +87,8 @@ fn talk(
     stream: Stream,
     capture: Option<Capture>,
     request: Request,
+    config: &ClientConfig,
+    is_unix: bool,
     sender: &mpsc::SyncSender<Event>,
 ) {
     let send = |event| {
@@ -89,9 +96,11 @@ fn talk(
         let _ = sender.send(event);
     };
     let response = match capture {
-        None => Client::new(stream, &ClientConfig::default()).request(request),
+        None => Client::new(stream, config).request(request),
         Some(capture) => {
-            Client::new(Tee { io: stream, capture }, &ClientConfig::default()).request(request)
+            let client = Client::new(Tee { io: stream, capture }, config);
+            let client = if is_unix { client.over_unix_socket() } else { client };
+            client.request(request)
         }
     };
     let mut response = match response {
@@ -108,8 +117,12 @@ fn talk(
     }
 }
 
-fn receive(plan: &Plan, events: &mpsc::Receiver<Event>, reply: &mut Reply) -> Result<(), BoxError> {
-    let start = std::time::Instant::now();
+fn receive(
+    plan: &Plan,
+    start: Instant,
+    events: &mpsc::Receiver<Event>,
+    reply: &mut Reply,
+) -> Result<(), BoxError> {
     loop {
         let event = match plan.timeout {
             None => events.recv().map_err(|_| plan.late())?,

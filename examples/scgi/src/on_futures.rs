@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 
 use futures_util::future::{Either, select};
-use scgi_async_std::{Body, Client, ClientConfig, Listener, Request, Response, Stream};
+use scgi_async_std::{Body, Client, Listener, Request, Response, Stream};
 use scgi_proto::BoxError;
 use scgi_proto::RequestHead;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -13,7 +13,7 @@ use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt
 
 use crate::capture::Capture;
 use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
-use crate::failure::{Context as _, cannot_connect};
+use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
 use crate::tee::Tee;
@@ -100,11 +100,14 @@ async fn talk(plan: &Plan, capture: Option<Capture>, reply: &mut Reply) -> Resul
         return Err("--raw works with --runtime tokio only: it uses no adapter".into());
     };
     reply.start();
-    let stream = Stream::connect(&plan.address).await;
-    let stream = stream.map_err(|error| cannot_connect(&plan.address, &error))?;
+    let stream = Stream::connect_with(&plan.address, &plan.config()).await;
+    let stream = stream.map_err(|error| plan.cannot_connect(error))?;
     reply.connected();
     let io = Tee::new(stream.compat(), capture).compat();
-    let client = Client::new(io, &ClientConfig::default());
+    let mut client = Client::new(io, &plan.config());
+    if plan.is_unix() {
+        client = client.over_unix_socket();
+    }
     let mut response = client.request(request(plan, head, upload)?).await?;
     plan.progress.finish_and_clear();
     reply.head(response.head())?;

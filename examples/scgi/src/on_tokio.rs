@@ -8,8 +8,7 @@ use bytes::Bytes;
 use scgi_proto::BoxError;
 use scgi_proto::{DecodeBuffer, DecodeError, ResponseDecoder};
 use scgi_tokio::{
-    Body, Client, ClientConfig, Error, Listener, Request, RequestHead, Response, ResponseEvent,
-    Stream, serve,
+    Body, Client, Error, Listener, Request, RequestHead, Response, ResponseEvent, Stream, serve,
 };
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -19,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::capture::Capture;
 use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
-use crate::failure::{Context as _, cannot_connect};
+use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload, is_head_request};
 use crate::reply::Reply;
 use crate::tee::Tee;
@@ -85,8 +84,8 @@ pub(crate) fn exchange(
 
 async fn talk(plan: &Plan, capture: Option<Capture>, reply: &mut Reply) -> Result<(), BoxError> {
     reply.start();
-    let stream = Stream::connect(&plan.address).await;
-    let stream = stream.map_err(|error| cannot_connect(&plan.address, &error))?;
+    let stream = Stream::connect_with(&plan.address, &plan.config()).await;
+    let stream = stream.map_err(|error| plan.cannot_connect(error))?;
     reply.connected();
     let io = Tee::new(stream, capture);
     match &plan.message {
@@ -108,7 +107,10 @@ async fn request(
         Upload::Bytes(bytes) => Body::from(bytes.clone()),
         Upload::File(path, len) => file_body(plan, path, *len).await?,
     };
-    let client = Client::new(io, &ClientConfig::default());
+    let mut client = Client::new(io, &plan.config());
+    if plan.is_unix() {
+        client = client.over_unix_socket();
+    }
     let mut response = client.request(Request::new(head.clone(), body)).await?;
     plan.progress.finish_and_clear();
     reply.head(response.head())?;

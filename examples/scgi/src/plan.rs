@@ -6,16 +6,20 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use indicatif::{ProgressBar, ProgressStyle};
-use scgi_proto::BoxError;
-use scgi_proto::{Address, DecodeBuffer, RequestDecoder, RequestEvent, RequestHead};
+use scgi_proto::{
+    Address, BoxError, ClientConfig, DecodeBuffer, Error, RequestDecoder, RequestEvent,
+    RequestHead, Timeout,
+};
 
-use crate::failure::Context as _;
+use crate::failure::{Context as _, cannot_connect};
 
 /// One request, to be sent once or many times.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) message: Message,
+    pub(crate) connect_timeout: Duration,
+    /// For the whole request.
     pub(crate) timeout: Option<Duration>,
     /// Shows the upload; hidden unless standard error is a terminal.
     pub(crate) progress: ProgressBar,
@@ -52,6 +56,24 @@ impl Upload {
 }
 
 impl Plan {
+    /// The deadlines of the client. That of the whole request is kept around it.
+    pub(crate) fn config(&self) -> ClientConfig {
+        ClientConfig::default().with_connect_timeout(self.connect_timeout)
+    }
+
+    /// Whether a reset is no more than a close there.
+    pub(crate) fn is_unix(&self) -> bool {
+        matches!(self.address, Address::Unix(_))
+    }
+
+    /// Why the server could not be reached.
+    pub(crate) fn cannot_connect(&self, error: Error) -> BoxError {
+        match error {
+            Error::Timeout(Timeout::Call) => self.late(),
+            error => cannot_connect(&self.address, &error.into()).into(),
+        }
+    }
+
     /// The error of a request that took longer than its timeout.
     pub(crate) fn late(&self) -> BoxError {
         let timeout = humantime::format_duration(self.timeout.unwrap_or_default());

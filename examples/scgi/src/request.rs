@@ -76,7 +76,10 @@ pub(crate) struct RequestArgs {
     /// End with status 22 when the response's status is 400 or more
     #[arg(long)]
     fail: bool,
-    /// Time for the whole request, as 2s, 500ms, 1m, or seconds
+    /// Time for connecting, with the look-up of a name, as 2s, 500ms, 1m, or seconds
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    connect_timeout: Duration,
+    /// Time for the whole request [default: none]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
     /// Print this at the end; knows %{status}, %{time_connect}, %{time_head}, %{time_total} (in
@@ -186,7 +189,13 @@ impl RequestArgs {
             Message::Request(_, Upload::File(_, len)) if self.repeat.is_none() => progress(*len),
             _ => ProgressBar::hidden(),
         };
-        Ok(Plan { address: self.address.clone(), message, timeout: self.timeout, progress })
+        Ok(Plan {
+            address: self.address.clone(),
+            message,
+            connect_timeout: self.connect_timeout,
+            timeout: self.timeout,
+            progress,
+        })
     }
 
     fn message(&self) -> Result<Message, BoxError> {

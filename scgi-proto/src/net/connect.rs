@@ -199,6 +199,6 @@ mod tests {
         let long = "/x".repeat(100);
         assert!(connect_unix(long.as_ref(), Duration::MAX).is_err());
         let absent = connect_unix(name().as_ref(), Duration::MAX).expect_err("nobody listens");
-        assert_eq!(absent.kind(), io::ErrorKind::ConnectionRefused, "{}", absent.to_string());
+        assert_eq!(absent.kind(), io::ErrorKind::ConnectionRefused, "{absent}");
     }
 }
