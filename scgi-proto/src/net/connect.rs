@@ -136,7 +136,6 @@ fn socket() -> io::Result<OwnedFd> {
 #[cfg(all(test, not(miri), target_os = "linux"))]
 mod tests {
     use std::os::unix::net::{UnixListener, UnixStream};
-    use std::string::ToString;
     use std::thread;
     use std::vec::Vec;
 
