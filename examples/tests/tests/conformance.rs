@@ -3,16 +3,18 @@
 
 #[macro_use]
 mod support;
+mod third;
 
 use std::fs;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 use support::App;
+use support::app::{HEAD_TIMEOUT, Way};
 
 /// A socket of either kind.
 enum Peer {
@@ -323,10 +325,42 @@ fn every_runtime() {
         ("async-std", conforms(support::async_std::app)),
         ("smol", conforms(support::smol::app)),
         ("threads", conforms(support::blocking::app)),
+        ("a third runtime", conforms(third::app::app)),
     ];
     for (runtime, cases) in counts {
         println!("{runtime}: {cases} cases");
     }
     assert!(counts.iter().all(|(_, cases)| *cases == counts[0].1), "{counts:?}");
     assert!(counts[0].1 > 500, "{counts:?}");
+}
+
+/// A peer that sends nothing is closed in time.
+fn silent_peers(server: &mut Server) {
+    let begun = Instant::now();
+    let mut peer = server.connect();
+    let mut reply = String::new();
+    peer.read_write().0.read_to_string(&mut reply).expect("the end");
+    assert!(begun.elapsed() >= HEAD_TIMEOUT, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < HEAD_TIMEOUT + Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// What `serve` promises also holds for programs with an accept loop of their own.
+#[test]
+fn promises_hold_on_every_path() {
+    for way in [Way::ServeConnection, Way::Connection] {
+        for (runtime, app) in [
+            ("tokio", support::tokio::app_by as fn(Way) -> App),
+            ("async-std", support::async_std::app_by),
+            ("smol", support::smol::app_by),
+            ("threads", support::blocking::app_by),
+        ] {
+            println!("{runtime}, {way:?}");
+            let app = app(way);
+            for unix in [false, true] {
+                let mut server = Server { app: app.clone(), unix, cases: 0 };
+                late_failures(&mut server);
+                silent_peers(&mut server);
+            }
+        }
+    }
 }

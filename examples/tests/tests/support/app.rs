@@ -84,3 +84,62 @@ macro_rules! async_answer {
         }
     };
 }
+
+/// How a program with an accept loop of its own serves a stream.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Way {
+    ServeConnection,
+    /// `Connection::new`, event by event.
+    Connection,
+}
+
+/// Time that a program with an accept loop of its own gives a head.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// `async fn serve_one(Way, impl Read + Write)` on the types of one crate, without its `serve`.
+macro_rules! async_serve_one {
+    ($krate:ident, $read:path, $write:path) => {
+        async fn serve_one<S>(way: $crate::support::app::Way, stream: S)
+        where
+            S: $read + $write + Unpin + Send + 'static,
+        {
+            use $crate::support::app::{HEAD_TIMEOUT, Way, streamed};
+            use $krate::{
+                Connection, ConnectionConfig, RequestEvent, ResponseEvent, ResponseHead, Status,
+            };
+            let config = ConnectionConfig::default().with_head_timeout(HEAD_TIMEOUT);
+            if let Way::ServeConnection = way {
+                _ = $krate::serve_connection(stream, answer, &config).await;
+                return;
+            }
+            let mut connection = Connection::new(stream, &config);
+            let mut route = String::new();
+            while let Ok(Some(event)) = connection.next_event().await {
+                if let RequestEvent::Head(head) = event {
+                    let uri = String::from_utf8_lossy(head.request_uri().unwrap_or_default());
+                    uri.trim_start_matches('/').clone_into(&mut route);
+                }
+            }
+            let (pieces, len) =
+                streamed(&route).unwrap_or_else(|| (Box::new(std::iter::empty()), None));
+            let mut head = ResponseHead::new(Status::OK);
+            if let Some(len) = len {
+                head.fields_mut().append("Content-Length", len.to_string());
+            }
+            _ = connection.send(ResponseEvent::Head(head)).await;
+            for piece in pieces {
+                let sent = match piece {
+                    Ok(piece) => connection.send(ResponseEvent::Body(piece)).await.is_ok(),
+                    Err(_) => false,
+                };
+                if !sent {
+                    connection.fail(Status::INTERNAL_SERVER_ERROR);
+                }
+            }
+            if connection.send(ResponseEvent::End).await.is_err() {
+                connection.fail(Status::INTERNAL_SERVER_ERROR);
+            }
+            _ = connection.finish().await;
+        }
+    };
+}

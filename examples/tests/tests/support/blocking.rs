@@ -6,7 +6,7 @@ use scgi_blocking::{Address, Body, Error, Listener, Request, Response, Status, s
 use sha2::{Digest, Sha256};
 
 use super::App;
-use super::app::{ON_PURPOSE, PAUSE, failure, streamed};
+use super::app::{HEAD_TIMEOUT, ON_PURPOSE, PAUSE, Way, failure, streamed};
 
 fn answer(request: Request) -> Result<Response, Error> {
     let (head, mut body) = request.into_parts();
@@ -55,5 +55,60 @@ pub(crate) fn app() -> App {
         ready(address);
         let unix = serve(unix, answer).run();
         let _ = (tcp.join(), unix);
+    })
+}
+
+fn serve_one<S>(way: Way, stream: S)
+where
+    S: std::io::Read + std::io::Write + Send + 'static,
+{
+    use scgi_blocking::{Connection, ConnectionConfig, RequestEvent, ResponseEvent, ResponseHead};
+    let config = ConnectionConfig::default().with_head_timeout(HEAD_TIMEOUT);
+    if let Way::ServeConnection = way {
+        _ = scgi_blocking::serve_connection(stream, answer, &config);
+        return;
+    }
+    let mut connection = Connection::new(stream, &config);
+    let mut route = String::new();
+    while let Ok(Some(event)) = connection.next_event() {
+        if let RequestEvent::Head(head) = event {
+            let uri = String::from_utf8_lossy(head.request_uri().unwrap_or_default());
+            uri.trim_start_matches('/').clone_into(&mut route);
+        }
+    }
+    let (pieces, len) = streamed(&route).unwrap_or_else(|| (Box::new(std::iter::empty()), None));
+    let mut head = ResponseHead::new(Status::OK);
+    if let Some(len) = len {
+        head.fields_mut().append("Content-Length", len.to_string());
+    }
+    _ = connection.send(ResponseEvent::Head(head));
+    for piece in pieces {
+        let sent = piece.is_ok_and(|piece| connection.send(ResponseEvent::Body(piece)).is_ok());
+        if !sent {
+            connection.fail(Status::INTERNAL_SERVER_ERROR);
+        }
+    }
+    if connection.send(ResponseEvent::End).is_err() {
+        connection.fail(Status::INTERNAL_SERVER_ERROR);
+    }
+    _ = connection.finish();
+}
+
+/// Starts it with accept loops of its own, and a thread for each stream.
+pub(crate) fn app_by(way: Way) -> App {
+    App::start(move |unix, ready| {
+        let unix = std::os::unix::net::UnixListener::bind(unix).expect("a Unix listener");
+        let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a TCP listener");
+        ready(tcp.local_addr().expect("its address"));
+        thread::spawn(move || {
+            for stream in tcp.incoming() {
+                let stream = stream.expect("a stream");
+                thread::spawn(move || serve_one(way, stream));
+            }
+        });
+        for stream in unix.incoming() {
+            let stream = stream.expect("a stream");
+            thread::spawn(move || serve_one(way, stream));
+        }
     })
 }

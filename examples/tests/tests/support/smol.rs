@@ -1,9 +1,12 @@
 //! The program on smol.
 
+use std::thread;
+
 use scgi_async_std::smol::serve;
 use scgi_async_std::{Address, Listener};
 
 use super::App;
+use super::app::Way;
 
 async_answer!(scgi_async_std, sleep);
 
@@ -22,6 +25,32 @@ pub(crate) fn app() -> App {
             let unix = smol::spawn(serve(unix, answer).into_future());
             ready(address);
             let _ = (tcp.await, unix.await);
+        });
+    })
+}
+
+async_serve_one!(scgi_async_std, futures_util::AsyncRead, futures_util::AsyncWrite);
+
+/// Starts it with accept loops of its own, and a thread for each stream.
+pub(crate) fn app_by(way: Way) -> App {
+    App::start(move |unix, ready| {
+        smol::block_on(async {
+            let unix = smol::net::unix::UnixListener::bind(unix).expect("a Unix listener");
+            let tcp = smol::net::TcpListener::bind("127.0.0.1:0").await.expect("a TCP listener");
+            ready(tcp.local_addr().expect("its address"));
+            let tcp = async {
+                loop {
+                    let (stream, _) = tcp.accept().await.expect("a stream");
+                    thread::spawn(move || smol::block_on(serve_one(way, stream)));
+                }
+            };
+            let unix = async {
+                loop {
+                    let (stream, _) = unix.accept().await.expect("a stream");
+                    thread::spawn(move || smol::block_on(serve_one(way, stream)));
+                }
+            };
+            futures_util::join!(tcp, unix);
         });
     })
 }
