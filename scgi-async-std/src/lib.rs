@@ -83,7 +83,7 @@ pub use scgi_proto::{
 pub use scgi_proto::{
     BoxError, ClientConfig, ConnectionConfig, Counters, Credentials, DecodeError, EncodeError,
     Error, Fields, IntoResponse, Limits, Params, PathSource, Peer, Policy, RequestEvent,
-    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, Status, Timeout,
+    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, ShutdownSignal, Status, Timeout,
 };
 pub use {
     body::Body,

@@ -39,6 +39,9 @@ pub struct Listener {
     /// How accepted sockets are taken.
     #[cfg(unix)]
     kind: fn(OwnedFd) -> UnregisteredSocket,
+    /// Whether another process has passed it.
+    #[cfg(unix)]
+    is_inherited: bool,
 }
 
 /// A bound socket of any kind that there is.
@@ -75,16 +78,22 @@ impl Listener {
             }
             bound => bound?,
         };
+        #[cfg(unix)]
+        let is_inherited = matches!(address, Address::Fd(_) | Address::Systemd(_));
         match bound {
             Bound::Tcp(listener) => {
                 #[cfg(not(unix))]
                 SockRef::from(&listener).listen(options.backlog())?;
+                #[cfg(unix)]
+                let listener = Self { is_inherited, ..Self::from(listener) };
+                #[cfg(not(unix))]
                 let listener = Self::from(listener);
                 listener.check().map(|()| listener)
             }
             #[cfg(unix)]
             Bound::Unix(listener, file) => {
                 let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Unix, file);
+                let listener = Self { is_inherited, ..listener };
                 listener.check().map(|()| listener)
             }
         }
@@ -108,7 +117,7 @@ impl Listener {
         kind: fn(OwnedFd) -> UnregisteredSocket,
         file: Option<SocketFile>,
     ) -> Self {
-        Self { socket: listener.and_then(Async::new), kind, file }
+        Self { socket: listener.and_then(Async::new), kind, file, is_inherited: false }
     }
 
     /// The address it listens on, with the port that was chosen for port 0.
@@ -199,6 +208,11 @@ impl Acceptor for Listener {
 
     fn check(&self) -> io::Result<()> {
         Self::check(self)
+    }
+
+    #[cfg(unix)]
+    fn is_inherited(&self) -> bool {
+        self.is_inherited
     }
 
     fn address(&self) -> Option<Address> {

@@ -10,7 +10,7 @@ use scgi_proto::{BoxError, Error, RequestEvent, ResponseEvent};
 use crate::body::{Body, CHUNK, WriteBody};
 use crate::connection::{Connection, Driver};
 use crate::handler::Handler;
-use crate::message::{Request, Response};
+use crate::message::Response;
 use crate::shared::{Held, SharedConnection};
 use crate::transport::Patience;
 
@@ -26,18 +26,20 @@ where
         Err(error) => return end(&mut connection, Err(error)),
     };
     let (len, driver) = (head.body_length(), connection.driver());
-    let (peer, trace, first) = (driver.peer(), driver.trace(), driver.received_body());
+    let (trace, first) = (driver.trace(), driver.received_body());
     let call = |request| match &trace {
         Some(trace) => trace.in_scope(|| handler.call(request)),
         None => handler.call(request),
     };
     if first.len() as u64 == len {
         let body = if len == 0 { Body::empty() } else { Body::from(first) };
-        return reply(&mut connection, || call(Request::from_parts(head, body).with_peer(peer)));
+        let request = connection.driver().request(head, body);
+        return reply(&mut connection, || call(request));
     }
+    let request = connection.driver().request(head, ());
     let mut shared = SharedConnection::new(connection);
     let body = Body::from_source(shared.body(first), Some(len));
-    let result = reply(&mut shared, || call(Request::from_parts(head, body).with_peer(peer)));
+    let result = reply(&mut shared, || call(request.map_body(|()| body)));
     shared.close();
     result
 }

@@ -83,7 +83,7 @@ pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
     Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
-    ResponseEvent, ResponseHead, Status, Summary, Timeout,
+    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout,
 };
 pub use {
     body::{Body, Chunks},

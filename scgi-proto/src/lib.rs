@@ -93,6 +93,8 @@ mod message;
 mod net;
 #[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "driver")]
+mod shutdown;
 mod wire;
 
 #[cfg(feature = "driver")]
@@ -114,6 +116,8 @@ pub use net::{
 };
 #[cfg(feature = "server")]
 pub use server::{AllowList, Network, NetworkError, Summary};
+#[cfg(feature = "driver")]
+pub use shutdown::ShutdownSignal;
 pub use {
     error::BoxError,
     exchange::buffers::Buffers,

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use crate::error::BoxError;
 use crate::exchange::peer::Peer;
+#[cfg(feature = "driver")]
+use crate::shutdown::{Shutdown, ShutdownSignal};
 use crate::wire::request::RequestHead;
 use crate::wire::response::{Fields, ResponseHead, Status};
 
@@ -31,6 +33,9 @@ pub struct Request<B> {
     body: B,
     /// Boxed, as few servers ask, and each request that waits holds this.
     peer: Option<Box<Peer>>,
+    /// That of the server that has received it.
+    #[cfg(feature = "driver")]
+    shutdown: Option<Shutdown>,
 }
 
 impl<B: KnownLength> Request<B> {
@@ -57,7 +62,13 @@ impl<B: KnownLength> Request<B> {
 impl<B> Request<B> {
     /// A request with this head as it is.
     pub fn from_parts(head: RequestHead, body: impl Into<B>) -> Self {
-        Self { head, body: body.into(), peer: None }
+        Self {
+            head,
+            body: body.into(),
+            peer: None,
+            #[cfg(feature = "driver")]
+            shutdown: None,
+        }
     }
 
     /// Says which program sent it.
@@ -73,6 +84,22 @@ impl<B> Request<B> {
         self.peer.as_deref().copied()
     }
 
+    /// Says which server has received it.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub(crate) fn with_shutdown(mut self, shutdown: Option<Shutdown>) -> Self {
+        self.shutdown = shutdown;
+        self
+    }
+
+    /// Completes when the server that has received this request begins to stop. A response that
+    /// has no end of its own should end then.
+    #[cfg(feature = "driver")]
+    #[must_use]
+    pub fn shutdown_signal(&self) -> ShutdownSignal {
+        self.shutdown.as_ref().map(Shutdown::signal).unwrap_or_default()
+    }
+
     /// The params and the length of the body.
     #[must_use]
     pub fn head(&self) -> &RequestHead {
@@ -82,6 +109,17 @@ impl<B> Request<B> {
     /// The body, to read from.
     pub fn body_mut(&mut self) -> &mut B {
         &mut self.body
+    }
+
+    /// The same request with another body, made of this one.
+    pub fn map_body<C>(self, make: impl FnOnce(B) -> C) -> Request<C> {
+        Request {
+            head: self.head,
+            body: make(self.body),
+            peer: self.peer,
+            #[cfg(feature = "driver")]
+            shutdown: self.shutdown,
+        }
     }
 
     /// The body, without the head.

@@ -233,3 +233,28 @@ fn accepts_that_fail_are_told_once_until_one_succeeds() {
     });
     assert_eq!(again.matches("cannot accept").count(), 1, "{again}");
 }
+
+#[test]
+fn a_shutdown_says_what_it_waits_for() {
+    let counters = scgi_proto::Counters::default();
+    let (_first, _second) = (counters.accept(), counters.accept());
+    let text = told(|| {
+        counters.begin_shutdown();
+        counters.begin_shutdown();
+    });
+    let waits = "shutting down: waiting for the connections in progress connections=2";
+    assert!(text.contains("INFO") && text.contains(waits), "{text}");
+    assert_eq!(text.lines().count(), 1, "{text}");
+    let mut exchange = exchange(b"0:,");
+    let waited = |exchange: &ServerExchange| {
+        told(|| begin().waited_for(exchange, Duration::from_millis(2500)))
+    };
+    let text = waited(&exchange);
+    assert!(text.contains("WARN") && text.contains("aborted by the shutdown"), "{text}");
+    exchange.send(ResponseEvent::Head(ResponseHead::new(Status::OK))).expect("legal");
+    exchange.send(ResponseEvent::End).expect("legal");
+    write(&mut exchange);
+    let text = waited(&exchange);
+    assert!(text.contains("INFO") && text.contains("has waited for this request"), "{text}");
+    assert!(text.contains("seconds=2.5") && text.contains("uri="), "{text}");
+}

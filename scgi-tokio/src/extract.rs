@@ -7,7 +7,7 @@ use ::http::StatusCode;
 use ::http::request::Parts;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use scgi_proto::http::{ClientAddress, MountPoint};
-use scgi_proto::{Params, Peer};
+use scgi_proto::{Params, Peer, ShutdownSignal};
 
 macro_rules! extractor {
     ($(#[$doc:meta])* $name:ident($of:ty)) => {
@@ -100,4 +100,23 @@ extractor! {
     /// # let _ = who;
     /// ```
     FrontServer(Peer)
+}
+
+extractor! {
+    /// Completes when the server begins to stop: the end of a response that has none of its own,
+    /// such as a stream of server-sent events. Otherwise a restart waits for it up to the shutdown
+    /// deadline.
+    ///
+    /// Rejects with 500 what did not come over SCGI; an `Option` of it does not.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_tokio::extract::Shutdown;
+    /// async fn wait(Shutdown(signal): Shutdown) -> &'static str {
+    ///     signal.await;
+    ///     "the server stops"
+    /// }
+    /// # let _ = wait;
+    /// ```
+    Shutdown(ShutdownSignal)
 }

@@ -46,6 +46,9 @@ pub struct Listener {
     /// How accepted sockets are taken.
     #[cfg(unix)]
     kind: fn(OwnedFd) -> UnregisteredSocket,
+    /// Whether another process has passed it.
+    #[cfg(unix)]
+    is_inherited: bool,
 }
 
 impl Listener {
@@ -83,13 +86,18 @@ impl Listener {
             }
             bound => bound?,
         };
+        #[cfg(unix)]
+        let is_inherited = matches!(address, Address::Fd(_) | Address::Systemd(_));
         match bound {
             Bound::Tcp(listener) => {
                 #[cfg(not(unix))]
                 SockRef::from(&listener).listen(options.backlog())?;
                 listener.set_nonblocking(true)?;
                 #[cfg(unix)]
-                let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Tcp, None);
+                let listener = Self {
+                    is_inherited,
+                    ..Self::new(Ok(listener.into()), UnregisteredSocket::Tcp, None)
+                };
                 #[cfg(not(unix))]
                 let listener = Self { socket: tokio::net::TcpListener::from_std(listener)? };
                 listener.check().map(|()| listener)
@@ -98,6 +106,7 @@ impl Listener {
             Bound::Unix(listener, file) => {
                 listener.set_nonblocking(true)?;
                 let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Unix, file);
+                let listener = Self { is_inherited, ..listener };
                 listener.check().map(|()| listener)
             }
         }
@@ -117,7 +126,7 @@ impl Listener {
                       `OwnedFd` cannot"
         )]
         let register = |listener| AsyncFd::with_interest(listener, Interest::READABLE);
-        Self { socket: listener.and_then(register), kind, file }
+        Self { socket: listener.and_then(register), kind, file, is_inherited: false }
     }
 
     fn socket(&self) -> io::Result<&AsyncFd<OwnedFd>> {
@@ -213,6 +222,11 @@ impl Acceptor for Listener {
 
     fn check(&self) -> io::Result<()> {
         Self::check(self)
+    }
+
+    #[cfg(unix)]
+    fn is_inherited(&self) -> bool {
+        self.is_inherited
     }
 
     fn address(&self) -> Option<Address> {

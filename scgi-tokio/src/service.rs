@@ -65,10 +65,11 @@ where
     fn call(&self, request: Request) -> impl Future<Output = impl IntoResponse<Body>> + Send {
         // A service is ready for the clone that was asked, so each request has its own.
         let mut service = self.clone();
-        let peer = request.peer();
+        let (peer, shutdown) = (request.peer(), request.shutdown_signal());
         let (head, body) = request.into_parts();
         let request = request_to_http(head).map(|mut parts| {
             extend(&mut parts.extensions, peer);
+            parts.extensions.insert(shutdown);
             HttpRequest::from_parts(parts, body)
         });
         async move {

@@ -19,8 +19,8 @@ macro_rules! vocabulary {
                 Address, AddressError, BindOptions, Body, BoxError, Client, Connection,
                 ConnectionConfig, Counters, DecodeError, EncodeError, Error, Fields, Handler,
                 IntoResponse, Limits, Listener, Params, Policy, Request, RequestEvent, RequestHead,
-                RequestHeadBuilder, Response, ResponseEvent, ResponseHead, Serve, Status, Stream,
-                Summary, Timeout, serve_connection,
+                RequestHeadBuilder, Response, ResponseEvent, ResponseHead, Serve, ShutdownSignal,
+                Status, Stream, Summary, Timeout, serve_connection,
             };
 
             fn _server<H: Handler<M>, M>(listener: Listener, handler: H) -> Serve<H, M> {
@@ -33,13 +33,15 @@ macro_rules! vocabulary {
                     .with_shutdown_deadline(Duration::ZERO)
             }
 
-            fn _summary(summary: Summary) -> [u64; 4] {
-                let Summary { served, finished, aborted, without_place } = summary;
-                [served, finished, aborted, without_place]
+            fn _summary(summary: Summary) -> ([u64; 4], Duration) {
+                let Summary { served, finished, aborted, without_place, waited } = summary;
+                ([served, finished, aborted, without_place], waited)
             }
 
             fn _messages(request: Request, mut response: Response) {
                 let _: &RequestHead = request.head();
+                let signal: ShutdownSignal = request.shutdown_signal();
+                let _: [bool; 2] = [signal.is_set(), signal.wait(Duration::ZERO)];
                 let (head, mut body): (RequestHead, Body) = request.into_parts();
                 let mut request = Request::new(head, body);
                 let _: &mut Body = request.body_mut();

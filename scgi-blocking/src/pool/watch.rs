@@ -71,9 +71,12 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
         notifier.stopping();
     }
     let Watcher { server, pool, listener, .. } = watcher;
-    let deadline = Instant::now().checked_add(config.shutdown_deadline);
+    let begun = Instant::now();
+    config.counters.begin_shutdown();
+    let deadline = begun.checked_add(config.shutdown_deadline);
     stop::end_listening(&server, &pool, listener, deadline);
-    Ok(stop::finish(&pool, &cancel, deadline))
+    let summary = stop::finish(&pool, &cancel, deadline);
+    Ok(Summary { waited: begun.elapsed(), ..summary })
 }
 
 /// What the watching thread knows.

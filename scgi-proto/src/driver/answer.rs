@@ -96,7 +96,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// The request with what has come of its body. Not in the future, which would hold the parts.
     fn begin_request<B: BodyWrapper>(&mut self, head: RequestHead) -> (Request<B>, BodyFeed) {
         let (body, upload) = BodyFeed::begin(self, head.body_length());
-        (Request::from_parts(head, B::wrap(body)).with_peer(self.peer()), upload)
+        (self.request(head, B::wrap(body)), upload)
     }
 
     /// Polls the handler, and serves its demand for the body between. Gives the body of its

@@ -21,8 +21,10 @@ use crate::exchange::buffers::Buffers;
 use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
 use crate::exchange::server::ServerExchange;
+use crate::message::Request;
 use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};
+use crate::wire::request::RequestHead;
 use crate::wire::response::Status;
 
 /// The server side of one connection, to be polled: request events come out, response events go
@@ -71,6 +73,12 @@ impl<T, C> Connection<T, C> {
     /// The program at the other end, if the server asked.
     pub fn peer(&self) -> Option<Peer> {
         self.peer.as_deref().copied()
+    }
+
+    /// The request for the handler, with what only the connection knows.
+    pub fn request<B>(&self, head: RequestHead, body: B) -> Request<B> {
+        let shutdown = self.counted.as_ref().map(|counted| counted.shutdown().clone());
+        Request::from_parts(head, body).with_peer(self.peer()).with_shutdown(shutdown)
     }
 
     /// The span of the request, once its head has come.
@@ -448,6 +456,10 @@ impl<T, C> Drop for Connection<T, C> {
     fn drop(&mut self) {
         if let Some(trace) = &self.trace {
             trace.finish(&self.exchange);
+            let shutdown = self.counted.as_ref().and_then(|counted| counted.shutdown().elapsed());
+            if let Some(waited) = shutdown {
+                trace.waited_for(&self.exchange, waited);
+            }
         }
         if let Some(counted) = &self.counted {
             counted.finish(&self.exchange);

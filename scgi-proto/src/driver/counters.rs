@@ -12,6 +12,7 @@ use super::trace::Trace;
 use super::transport::Clock;
 use crate::exchange::peer::Peer;
 use crate::exchange::server::ServerExchange;
+use crate::shutdown::Shutdown;
 use crate::wire::response::Status;
 
 /// The replies that a server gives by itself, each with its own count.
@@ -40,6 +41,7 @@ struct Inner {
     received: AtomicU64,
     sent: AtomicU64,
     waiting: Mutex<Waiting>,
+    shutdown: Shutdown,
 }
 
 /// Connections whose head has not come, oldest first, and whom to wake when one has to go.
@@ -140,6 +142,15 @@ impl Counters {
         Trace::evicted();
         oldest.waker.wake();
         true
+    }
+
+    /// Says that the server stops: every
+    /// [`Request::shutdown_signal`](crate::Request::shutdown_signal) of its connections completes.
+    /// The log says how many connections are waited for.
+    pub fn begin_shutdown(&self) {
+        if self.inner.shutdown.begin() {
+            Trace::stopping(self.active());
+        }
     }
 
     /// Connections accepted.
@@ -244,6 +255,11 @@ impl ConnectionGuard {
             }
             None => Poll::Ready(()),
         }
+    }
+
+    /// What tells the handler that the server stops.
+    pub(super) fn shutdown(&self) -> &Shutdown {
+        &self.inner.shutdown
     }
 
     /// The head has come: this connection stays.

@@ -34,7 +34,7 @@ mod with {
     use std::time::Instant;
 
     use tracing::field::Empty;
-    use tracing::{Level, Span, debug, enabled, error_span, warn};
+    use tracing::{Level, Span, debug, enabled, error_span, info, warn};
 
     use crate::error::Error;
     use crate::exchange::peer::Peer;
@@ -190,6 +190,20 @@ mod with {
             warn!(target: "scgi", %peer, "the peer may not connect");
         }
 
+        /// Says what a server waits for that stops.
+        pub fn stopping(connections: u64) {
+            info!(target: "scgi", connections, "shutting down: waiting for the connections in progress");
+        }
+
+        /// Says that a server which stops has waited for this request, and for how long.
+        pub fn waited_for(&self, exchange: &ServerExchange, waited: Duration) {
+            let seconds = waited.as_secs_f64();
+            self.in_scope(|| match exchange.is_reply_written() || exchange.has_peer_left() {
+                true => info!(target: "scgi", seconds, "the shutdown has waited for this request"),
+                false => warn!(target: "scgi", seconds, "aborted by the shutdown"),
+            });
+        }
+
         /// Tells of a connection that had to make room on a full server.
         pub fn evicted() {
             warn!(target: "scgi", "closed a connection without a head: the server is full");
@@ -264,6 +278,12 @@ mod without {
 
         /// Tells of a peer that is not on the allow-list.
         pub fn denied(_: &Peer) {}
+
+        /// Says what a server waits for that stops.
+        pub fn stopping(_: u64) {}
+
+        /// Says that a server which stops has waited for this request.
+        pub fn waited_for(&self, _: &ServerExchange, _: Duration) {}
 
         /// Tells of a connection that had to make room on a full server.
         pub fn evicted() {}

@@ -136,6 +136,9 @@ pub struct Summary {
     /// Connections that were accepted after the shutdown signal, but got no place before the
     /// deadline. They were closed without an answer, and are not in `served`.
     pub without_place: u64,
+    /// The time from the shutdown signal to the end of the server: how long it has waited for
+    /// connections in progress.
+    pub waited: Duration,
 }
 
 #[cfg(test)]

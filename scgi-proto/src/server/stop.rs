@@ -60,7 +60,7 @@ where
         } else {
             config.max_held(descriptors::limit())
         };
-        Self {
+        let stopping = Self {
             room,
             listener: Some(listener),
             waiting: VecDeque::new(),
@@ -72,7 +72,10 @@ where
             #[cfg(all(feature = "systemd", unix))]
             watchdog: config.notifier.map(|notifier| Watchdog::stopping(notifier, runtime.clock())),
             connections,
-        }
+        };
+        // Only now: requests that end at this signal have to be counted first.
+        stopping.connections.server.config.counters.begin_shutdown();
+        stopping
     }
 
     /// Ready when all connections have ended, or soon after the deadline.
@@ -85,7 +88,7 @@ where
             if let Some(summary) = self.summary {
                 let ended = self.connections.tasks.poll_below(1, cx);
                 return if ended.is_ready() || self.poll_deadline(cx).is_ready() {
-                    Poll::Ready(summary)
+                    Poll::Ready(Summary { waited: self.clock.now(), ..summary })
                 } else {
                     Poll::Pending
                 };
@@ -168,6 +171,7 @@ where
             finished: self.running + (served - self.started) - aborted,
             aborted,
             without_place: self.waiting.len() as u64,
+            waited: self.clock.now(),
         }
     }
 }
