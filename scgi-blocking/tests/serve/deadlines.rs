@@ -5,10 +5,10 @@ use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
 use scgi_blocking::{
-    Address, Body, ConnectionConfig, Error, Request, Response, Status, Stream, Summary,
+    Address, ConnectionConfig, Error, Request, Response, Status, Stream, Summary,
 };
 
-use crate::harness::{MS, echo, get, head, on_each, read_all, wait_until};
+use crate::harness::{MS, echo, head, on_each, read_all, wait_until};
 
 #[test]
 fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
