@@ -16,8 +16,8 @@ async fn main() -> Result<(), BoxError> {
         println!("Listening on http:{}", listener.local_addr()?);
         axum::serve(listener, app).await?;
     } else {
-        let address = address.strip_prefix("scgi:").unwrap_or(&address).parse()?;
-        let listener = Listener::bind(&address).await?;
+        let address = address.strip_prefix("scgi:").unwrap_or(&address);
+        let listener = Listener::bind(address).await?;
         println!("Listening on {}", listener.local_address()?);
         serve(listener, app).await?;
     }

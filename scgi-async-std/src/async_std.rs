@@ -17,7 +17,7 @@ use crate::serve::Serve;
 /// use scgi_async_std::{Listener, Request, Response};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let listener = Listener::bind(&"/run/app/app.sock".parse()?).await?;
+/// let listener = Listener::bind("/run/app/app.sock").await?;
 /// let summary = serve(listener, async |_: Request| Response::new("hello")).await?;
 /// println!("{summary:?}");
 /// # Ok(()) }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "net")]
-use scgi_proto::Address;
+use scgi_proto::ToAddress;
 use scgi_proto::driver;
 use scgi_proto::{ClientConfig, Error, RequestEvent, ResponseEvent};
 
@@ -49,7 +49,7 @@ impl Client<Stream> {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
-    pub async fn connect(address: &Address) -> Result<Self, Error> {
+    pub async fn connect(address: impl ToAddress) -> Result<Self, Error> {
         Self::connect_with(address, &ClientConfig::default()).await
     }
 
@@ -60,7 +60,10 @@ impl Client<Stream> {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
-    pub async fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+    pub async fn connect_with(
+        address: impl ToAddress,
+        config: &ClientConfig,
+    ) -> Result<Self, Error> {
         let start = Instant::now();
         let stream = Stream::connect_with(address, config).await?;
         Ok(Self::on(Clock::of_async_io(start), stream, config))

@@ -12,7 +12,7 @@
 //! }
 //!
 //! async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//!     let listener = Listener::bind(&"127.0.0.1:4000".parse()?).await?;
+//!     let listener = Listener::bind("127.0.0.1:4000").await?;
 //!     serve(listener, hello).await?;
 //!     Ok(())
 //! }

@@ -18,7 +18,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(unix)]
 use scgi_proto::driver::connect_unix;
 use scgi_proto::driver::{connect_first, connect_in_time};
-use scgi_proto::{Address, ClientConfig, Error, Peer};
+use scgi_proto::{Address, ClientConfig, Error, Peer, ToAddress};
 #[cfg(not(unix))]
 use socket2::SockRef;
 
@@ -33,7 +33,7 @@ use scgi_proto::socket::{UnregisteredSocket, read_at_once, shutdown_write, write
 /// ```no_run
 /// use scgi_async_std::Stream;
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let stream = Stream::connect(&"/run/app.sock".parse()?).await?;
+/// let stream = Stream::connect("/run/app.sock").await?;
 /// println!("{}", stream.peer()?);
 /// # Ok(()) }
 /// ```
@@ -66,7 +66,7 @@ impl Stream {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
-    pub async fn connect(address: &Address) -> io::Result<Self> {
+    pub async fn connect(address: impl ToAddress) -> io::Result<Self> {
         Ok(Self::connect_with(address, &ClientConfig::default()).await?)
     }
 
@@ -85,9 +85,13 @@ impl Stream {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
-    pub async fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+    pub async fn connect_with(
+        address: impl ToAddress,
+        config: &ClientConfig,
+    ) -> Result<Self, Error> {
+        let address = address.to_address()?;
         let clock = Clock::of_async_io(Instant::now());
-        connect_in_time(clock, config, Self::connect_unbounded(address)).await
+        connect_in_time(clock, config, Self::connect_unbounded(&address)).await
     }
 
     async fn connect_unbounded(address: &Address) -> io::Result<Self> {
@@ -320,7 +324,7 @@ mod tests {
     #[test]
     fn a_client_sends_each_piece_at_once() -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let stream = block_on(Stream::connect(&listener.local_addr()?.into()))?;
+        let stream = block_on(Stream::connect(listener.local_addr()?))?;
         let socket = stream.socket().expect("it is connected");
         assert!(socket2::SockRef::from(&socket).tcp_nodelay()?);
         Ok(())

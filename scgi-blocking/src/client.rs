@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use scgi_proto::driver::{self, InFlight};
-use scgi_proto::{Address, ClientConfig, Error, RequestEvent, ResponseEvent};
+use scgi_proto::{ClientConfig, Error, RequestEvent, ResponseEvent, ToAddress};
 
 use crate::body::{Body, Source};
 use crate::message::{Request, Response};
@@ -27,7 +27,7 @@ type Driver<IO> = driver::Client<Transport<IO>, Clock>;
 /// use scgi_blocking::{Client, Request, RequestHead};
 ///
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::connect(&"/run/rtorrent.sock".parse()?)?;
+/// let client = Client::connect("/run/rtorrent.sock")?;
 /// let call = "<methodCall><methodName>system.client_version</methodName></methodCall>";
 /// let head = RequestHead::builder("POST", "/RPC2").param("CONTENT_TYPE", "text/xml").build();
 /// let response = client.request(Request::new(head, call))?;
@@ -46,7 +46,7 @@ impl Client<Stream> {
     ///
     /// # Errors
     /// If that fails.
-    pub fn connect(address: &Address) -> Result<Self, Error> {
+    pub fn connect(address: impl ToAddress) -> Result<Self, Error> {
         Self::connect_with(address, &ClientConfig::default())
     }
 
@@ -54,7 +54,7 @@ impl Client<Stream> {
     ///
     /// # Errors
     /// [`Error::Io`] if that fails, [`Error::Timeout`] if it takes too long.
-    pub fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+    pub fn connect_with(address: impl ToAddress, config: &ClientConfig) -> Result<Self, Error> {
         let clock = Clock::begin();
         Ok(Self::on(Stream::connect_with(address, config)?, clock, config))
     }

@@ -10,7 +10,7 @@
 //! }
 //!
 //! # fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let listener = Listener::bind(&"127.0.0.1:4000".parse()?)?;
+//! let listener = Listener::bind("127.0.0.1:4000")?;
 //! serve(listener, hello).run()?;
 //! # Ok(()) }
 //! ```
@@ -83,7 +83,7 @@ pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
     Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
-    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout,
+    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress,
 };
 pub use {
     body::{Body, Chunks},

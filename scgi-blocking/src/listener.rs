@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
-use scgi_proto::{Address, BindOptions, Bound};
+use scgi_proto::{Address, BindOptions, Bound, ToAddress};
 #[cfg(unix)]
 use {
     scgi_proto::SocketFile,
@@ -22,7 +22,7 @@ use crate::stream::Stream;
 /// # Examples
 /// ```
 /// use scgi_blocking::Listener;
-/// let listener = Listener::bind(&"127.0.0.1:0".parse()?)?;
+/// let listener = Listener::bind("127.0.0.1:0")?;
 /// println!("Listening on {}", listener.local_address()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -50,7 +50,7 @@ impl Listener {
     ///
     /// # Errors
     /// As [`scgi_proto::bind`].
-    pub fn bind(address: &Address) -> io::Result<Self> {
+    pub fn bind(address: impl ToAddress) -> io::Result<Self> {
         Self::bind_with(address, &BindOptions::default())
     }
 
@@ -58,10 +58,11 @@ impl Listener {
     ///
     /// # Errors
     /// As [`scgi_proto::bind_with`].
-    pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
+    pub fn bind_with(address: impl ToAddress, options: &BindOptions) -> io::Result<Self> {
+        let address = address.to_address()?;
         // One that was passed stays with the process that passed it.
         let own = !matches!(address, Address::Fd(_) | Address::Systemd(_));
-        match scgi_proto::bind_with(address, options)? {
+        match scgi_proto::bind_with(&address, options)? {
             Bound::Tcp(listener) => {
                 #[cfg(not(unix))]
                 crate::socket::listen(&listener, options.backlog())?;

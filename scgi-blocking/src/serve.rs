@@ -37,7 +37,7 @@ const MAX_CONNECTIONS: usize = 256;
 /// use scgi_blocking::{Listener, Request, Response, serve};
 ///
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let listener = Listener::bind(&"/run/app/app.sock".parse()?)?;
+/// let listener = Listener::bind("/run/app/app.sock")?;
 /// let summary = serve(listener, |_: Request| Response::new("hello"))
 ///     .with_graceful_shutdown(|| std::thread::sleep(std::time::Duration::from_secs(60)))
 ///     .run()?;

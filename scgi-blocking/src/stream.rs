@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-use scgi_proto::{Address, ClientConfig, Error, Peer};
+use scgi_proto::{Address, ClientConfig, Error, Peer, ToAddress};
 
 use crate::connect;
 use crate::socket::Socket;
@@ -18,7 +18,7 @@ use crate::socket::Socket;
 /// ```no_run
 /// use scgi_blocking::Stream;
 /// # fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let stream = Stream::connect(&"/run/app.sock".parse()?)?;
+/// let stream = Stream::connect("/run/app.sock")?;
 /// println!("{stream:?}");
 /// # Ok(()) }
 /// ```
@@ -41,7 +41,7 @@ impl Stream {
     /// # Errors
     /// If that fails; [`io::ErrorKind::TimedOut`] if it takes too long;
     /// [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
-    pub fn connect(address: &Address) -> io::Result<Self> {
+    pub fn connect(address: impl ToAddress) -> io::Result<Self> {
         Ok(Self::connect_with(address, &ClientConfig::default())?)
     }
 
@@ -57,11 +57,12 @@ impl Stream {
     /// # Errors
     /// [`Error::Io`] if that fails, of the kind [`Unsupported`](io::ErrorKind::Unsupported) for a
     /// Unix socket where there are none; [`Error::Timeout`] if it takes too long.
-    pub fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+    pub fn connect_with(address: impl ToAddress, config: &ClientConfig) -> Result<Self, Error> {
+        let address = address.to_address()?;
         let deadline = connect::Deadline::new(config);
-        match address {
+        match &address {
             Address::Tcp(_) => {
-                let stream = connect::tcp(address, &deadline)?;
+                let stream = connect::tcp(&address, &deadline)?;
                 // Only a matter of delay.
                 let _ = stream.set_nodelay(true);
                 Ok(stream.into())
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn a_client_sends_each_piece_at_once() -> io::Result<()> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
-        let stream = Stream::connect(&listener.local_addr()?.into())?;
+        let stream = Stream::connect(listener.local_addr()?)?;
         let Inner::Tcp(stream) = &stream.inner else { panic!("{stream:?}") };
         assert!(stream.nodelay()?);
         Ok(())

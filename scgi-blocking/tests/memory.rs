@@ -43,7 +43,7 @@ fn exchange(address: &Address, method: &str, body: Body) -> Result<Body, Error> 
 
 #[test]
 fn memory_is_flat() -> Result<(), Error> {
-    let listener = Listener::bind(&"127.0.0.1:0".parse().expect("an address"))?;
+    let listener = Listener::bind("127.0.0.1:0")?;
     let address = listener.local_address()?;
     let server = serve(listener, answer);
     let shutdown = server.shutdown_handle();

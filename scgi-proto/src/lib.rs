@@ -109,7 +109,7 @@ pub use net::systemd;
 pub use net::unix::{SocketFile, unix_address};
 #[cfg(feature = "net")]
 pub use net::{
-    address::Address,
+    address::{Address, ToAddress},
     address_text::AddressError,
     bind::{Bound, bind, bind_with, try_bind_with},
     options::BindOptions,

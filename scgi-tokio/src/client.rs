@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 
 use scgi_proto::driver;
-use scgi_proto::{Address, ClientConfig, Error, RequestEvent, ResponseEvent};
+use scgi_proto::{ClientConfig, Error, RequestEvent, ResponseEvent, ToAddress};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
@@ -21,7 +21,7 @@ use crate::transport::{Clock, PinnedClock, Transport};
 /// use scgi_tokio::{Client, Request, RequestHead};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let client = Client::connect(&"/run/rtorrent.sock".parse()?).await?;
+/// let client = Client::connect("/run/rtorrent.sock").await?;
 /// let call = "<methodCall><methodName>system.client_version</methodName></methodCall>";
 /// let head = RequestHead::builder("POST", "/RPC2").param("CONTENT_TYPE", "text/xml").build();
 /// let response = client.request(Request::new(head, call)).await?;
@@ -45,7 +45,7 @@ impl Client<Stream> {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
-    pub async fn connect(address: &Address) -> Result<Self, Error> {
+    pub async fn connect(address: impl ToAddress) -> Result<Self, Error> {
         Self::connect_with(address, &ClientConfig::default()).await
     }
 
@@ -59,7 +59,10 @@ impl Client<Stream> {
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
-    pub async fn connect_with(address: &Address, config: &ClientConfig) -> Result<Self, Error> {
+    pub async fn connect_with(
+        address: impl ToAddress,
+        config: &ClientConfig,
+    ) -> Result<Self, Error> {
         let start = Instant::now();
         Ok(Self::since(start, Stream::connect_with(address, config).await?, config))
     }

@@ -10,7 +10,7 @@
 //! }
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let listener = Listener::bind(&"127.0.0.1:4000".parse()?).await?;
+//! let listener = Listener::bind("127.0.0.1:4000").await?;
 //! serve(listener, hello).await?;
 //! # Ok(()) }
 //! ```
@@ -70,7 +70,7 @@ pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
     Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
-    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout,
+    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress,
 };
 #[cfg(feature = "tower")]
 pub use service::{Backend, Mounted, Tower};

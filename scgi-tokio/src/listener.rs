@@ -5,7 +5,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use scgi_proto::server::Acceptor;
-use scgi_proto::{Address, BindOptions, Bound, try_bind_with};
+use scgi_proto::{Address, BindOptions, Bound, ToAddress, try_bind_with};
 use socket2::SockRef;
 use tokio::task::spawn_blocking;
 #[cfg(unix)]
@@ -29,7 +29,7 @@ use crate::transport::Transport;
 /// use scgi_tokio::Listener;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let listener = Listener::bind(&"127.0.0.1:0".parse()?).await?;
+/// let listener = Listener::bind("127.0.0.1:0").await?;
 /// println!("Listening on {}", listener.local_address()?);
 /// # Ok(()) }
 /// ```
@@ -63,7 +63,7 @@ impl Listener {
     ///
     /// # Cancel safety
     /// As [`bind_with`](Self::bind_with).
-    pub async fn bind(address: &Address) -> io::Result<Self> {
+    pub async fn bind(address: impl ToAddress) -> io::Result<Self> {
         Self::bind_with(address, &BindOptions::default()).await
     }
 
@@ -77,11 +77,12 @@ impl Listener {
     ///
     /// # Cancel safety
     /// Safe: what was bound is given up, and the file of a Unix socket removed.
-    pub async fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Self> {
+    pub async fn bind_with(address: impl ToAddress, options: &BindOptions) -> io::Result<Self> {
+        let address = address.to_address()?;
         // System calls are cheaper in a process that never had a second thread.
-        let bound = match try_bind_with(address, options) {
+        let bound = match try_bind_with(&address, options) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let (address, options) = (address.clone(), *options);
+                let options = *options;
                 spawn_blocking(move || scgi_proto::bind_with(&address, &options)).await??
             }
             bound => bound?,

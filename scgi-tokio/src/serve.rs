@@ -24,7 +24,7 @@ pub type Serve<H, M> = server::Serve<Tokio, Listener, Served<H, M>>;
 /// use scgi_tokio::{Listener, Request, Response, serve};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let listener = Listener::bind(&"/run/app/app.sock".parse()?).await?;
+/// let listener = Listener::bind("/run/app/app.sock").await?;
 /// let summary = serve(listener, async |_: Request| Response::new("hello"))
 ///     .with_graceful_shutdown(async { tokio::time::sleep(std::time::Duration::from_secs(60)).await })
 ///     .await?;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use scgi_proto::driver::Source;
 use scgi_proto::http::{
     ConvertError, RequestRules, request_to_http, response_from_http, response_to_http, strip_mount,
 };
-use scgi_proto::{Address, BoxError, ClientConfig, Error, IntoResponse, Peer};
+use scgi_proto::{Address, BoxError, ClientConfig, Error, IntoResponse, Peer, ToAddress};
 use tower_service::Service;
 
 use crate::body::Body;
@@ -194,7 +195,7 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// use tower_service::Service;
 ///
 /// # async fn run() -> Result<(), scgi_tokio::BoxError> {
-/// let mut backend = Backend::new("/run/app/app.sock".parse()?);
+/// let mut backend = Backend::new("/run/app/app.sock")?;
 /// let request = http::Request::post("/cart").body(Body::from("id=7"))?;
 /// let response = backend.call(request).await?;
 /// println!("{}", response.status());
@@ -209,9 +210,11 @@ pub struct Backend {
 
 impl Backend {
     /// The server at `address`.
-    #[must_use]
-    pub fn new(address: Address) -> Self {
-        Self { address, rules: Arc::default(), config: ClientConfig::default() }
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] if a text is not an address.
+    pub fn new(address: impl ToAddress) -> io::Result<Self> {
+        address.to_address().map(Self::from)
     }
 
     /// Which headers reach the server, and the params that the program adds. By default Forwarded,
@@ -242,6 +245,12 @@ impl Backend {
     pub fn with_head_timeout(mut self, timeout: std::time::Duration) -> Self {
         self.config = self.config.with_head_timeout(timeout);
         self
+    }
+}
+
+impl From<Address> for Backend {
+    fn from(address: Address) -> Self {
+        Self { address, rules: Arc::default(), config: ClientConfig::default() }
     }
 }
 

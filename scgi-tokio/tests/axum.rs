@@ -58,7 +58,7 @@ async fn the_process_at_a_unix_socket() -> Result<(), Error> {
 
 #[tokio::test]
 async fn the_front_server_and_its_client() -> Result<(), Error> {
-    let listener = Listener::bind(&"127.0.0.1:0".parse().expect("an address")).await?;
+    let listener = Listener::bind("127.0.0.1:0").await?;
     let address = listener.local_address()?;
     tokio::spawn(serve(listener, app()).into_future());
     let peer = ask(&address, "/peer").await?;

@@ -8,8 +8,7 @@ use bytes::Bytes;
 use scgi_tokio::{Address, Client, Error, Listener, Request, RequestHead, Response, serve};
 
 async fn start<M: 'static>(handler: impl scgi_tokio::Handler<M>) -> Address {
-    let listener =
-        Listener::bind(&"127.0.0.1:0".parse().expect("an address")).await.expect("bound");
+    let listener = Listener::bind("127.0.0.1:0").await.expect("bound");
     let address = listener.local_address().expect("its address");
     tokio::spawn(serve(listener, handler).into_future());
     address

@@ -144,8 +144,7 @@ fn start_producer(made: Arc<AtomicUsize>) -> Address {
     thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.expect("a runtime").block_on(async {
-            let address = "127.0.0.1:0".parse().expect("an address");
-            let listener = scgi_tokio::Listener::bind(&address).await.expect("bound");
+            let listener = scgi_tokio::Listener::bind("127.0.0.1:0").await.expect("bound");
             sender.send(listener.local_address().expect("its address")).expect("a test");
             let _ = scgi_tokio::serve(listener, app).await;
         });

@@ -59,8 +59,7 @@ fn a_small_call_allocates_little() {
     let unix = format!("unix:{}", dir.path().join("socket").display());
     let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio");
     for address in [unix.as_str(), "127.0.0.1:0"] {
-        let address = address.parse().expect("an address");
-        let listener = scgi_blocking::Listener::bind(&address).expect("a listener");
+        let listener = scgi_blocking::Listener::bind(address).expect("a listener");
         let address = listener.local_address().expect("it has one");
         thread::spawn(|| {
             scgi_blocking::serve(listener, |_| {

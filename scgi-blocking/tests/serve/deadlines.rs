@@ -4,9 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 
-use scgi_blocking::{
-    Address, ConnectionConfig, Error, Request, Response, Status, Stream, Summary,
-};
+use scgi_blocking::{Address, ConnectionConfig, Error, Request, Response, Status, Stream, Summary};
 
 use crate::harness::{MS, echo, head, on_each, read_all, wait_until};
 

@@ -284,7 +284,7 @@ fn no_more_connections_than_threads() {
         left.lock().expect("no panic").recv().expect("a test");
         Response::new("")
     };
-    let listener = Listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+    let listener = Listener::bind("127.0.0.1:0").expect("bound");
     let address = listener.local_address().expect("its address");
     let server = Running::start(address, serve(listener, handler).with_max_connections(2));
     let mut streams: Vec<_> = (0..4).map(|_| server.connect()).collect();

@@ -141,7 +141,7 @@ fn a_unix_listener_whose_file_is_gone_is_stopped_all_the_same() {
 
 #[test]
 fn a_server_that_was_stopped_before_it_ran_ends_at_once() {
-    let listener = Listener::bind(&"127.0.0.1:0".parse().expect("an address")).expect("bound");
+    let listener = Listener::bind("127.0.0.1:0").expect("bound");
     let server = serve(listener, |_: Request| Response::new(""));
     server.shutdown_handle().stop();
     let summary = server.run().expect("a summary");

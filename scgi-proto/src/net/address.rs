@@ -2,6 +2,7 @@
 
 use core::fmt;
 use core::net::{IpAddr, SocketAddr};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
 
@@ -116,9 +117,95 @@ impl From<SocketAddr> for Address {
     }
 }
 
+/// What can be used where an [`Address`] is needed: an address, a text that is parsed to one, a
+/// [`SocketAddr`], or a [`Path`], which is always that of a Unix socket; and references to them.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::{Address, ToAddress};
+/// use std::path::Path;
+///
+/// assert_eq!("localhost:4000".to_address()?, Address::Tcp("localhost:4000".into()));
+/// assert_eq!(Path::new("app.sock").to_address()?, Address::Unix("app.sock".into()));
+/// // A text without a slash or a port may be either.
+/// assert_eq!("app.sock".to_address().unwrap_err().kind(), std::io::ErrorKind::InvalidInput);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub trait ToAddress {
+    /// The address.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] with an [`AddressError`] if the text cannot be parsed.
+    fn to_address(&self) -> io::Result<Address>;
+}
+
+impl ToAddress for Address {
+    fn to_address(&self) -> io::Result<Address> {
+        Ok(self.clone())
+    }
+}
+
+impl ToAddress for str {
+    fn to_address(&self) -> io::Result<Address> {
+        self.parse().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+}
+
+impl ToAddress for String {
+    fn to_address(&self) -> io::Result<Address> {
+        self.as_str().to_address()
+    }
+}
+
+impl ToAddress for SocketAddr {
+    fn to_address(&self) -> io::Result<Address> {
+        Ok((*self).into())
+    }
+}
+
+impl ToAddress for Path {
+    fn to_address(&self) -> io::Result<Address> {
+        // A name that begins with `@` would be an abstract socket.
+        let is_abstract = self.as_os_str().as_encoded_bytes().starts_with(b"@");
+        Ok(Address::Unix(if is_abstract { Self::new(".").join(self) } else { self.into() }))
+    }
+}
+
+impl ToAddress for PathBuf {
+    fn to_address(&self) -> io::Result<Address> {
+        self.as_path().to_address()
+    }
+}
+
+impl<A: ToAddress + ?Sized> ToAddress for &A {
+    fn to_address(&self) -> io::Result<Address> {
+        (**self).to_address()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_kind_of_address_parameter() -> io::Result<()> {
+        let unix = |path: &str| Address::Unix(path.into());
+        let tcp = Address::Tcp("127.0.0.1:4000".into());
+        let socket_address = SocketAddr::from(([127, 0, 0, 1], 4000));
+        assert_eq!("/run/app.sock".to_address()?, unix("/run/app.sock"));
+        assert_eq!((&String::from("127.0.0.1:4000")).to_address()?, tcp);
+        assert_eq!(socket_address.to_address()?, tcp);
+        assert_eq!((&&tcp).to_address()?, tcp);
+        for path in ["app.sock", "127.0.0.1:4000", "tcp:host:80"] {
+            assert_eq!(Path::new(path).to_address()?, unix(path));
+            assert_eq!(PathBuf::from(path).to_address()?, unix(path));
+        }
+        assert_eq!(Path::new("@app").to_address()?, unix("./@app"));
+        let error = "4000".to_address().expect_err("neither a port of a host nor a path");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "4000".parse::<Address>().unwrap_err().to_string());
+        Ok(())
+    }
 
     #[test]
     fn open_to_the_network() {

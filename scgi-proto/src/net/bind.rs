@@ -5,7 +5,7 @@ use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
 
-use crate::net::address::Address;
+use crate::net::address::{Address, ToAddress};
 use crate::net::options::BindOptions;
 #[cfg(unix)]
 use crate::net::{inherited, unix, unix::SocketFile};
@@ -27,12 +27,12 @@ pub enum Bound {
 ///
 /// # Examples
 /// ```
-/// use scgi_proto::{Address, Bound, bind};
-/// let Bound::Tcp(listener) = bind(&"127.0.0.1:0".parse()?)? else { panic!() };
+/// use scgi_proto::{Bound, bind};
+/// let Bound::Tcp(listener) = bind("127.0.0.1:0")? else { panic!() };
 /// assert_ne!(listener.local_addr()?.port(), 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn bind(address: &Address) -> io::Result<Bound> {
+pub fn bind(address: impl ToAddress) -> io::Result<Bound> {
     bind_with(address, &BindOptions::default())
 }
 
@@ -63,8 +63,8 @@ pub fn bind(address: &Address) -> io::Result<Bound> {
 /// - [`io::ErrorKind::NotFound`] if systemd passed no socket of that name.
 /// - [`io::ErrorKind::Unsupported`] for a Unix socket or a descriptor where there are none.
 /// - Others from the system. Errors of a Unix socket begin with its path.
-pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> {
-    bind_or_wait(address, options, true)
+pub fn bind_with(address: impl ToAddress, options: &BindOptions) -> io::Result<Bound> {
+    bind_or_wait(&address.to_address()?, options, true)
 }
 
 /// As [`bind_with`], but it never waits: for asynchronous programs.
@@ -75,17 +75,17 @@ pub fn bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> 
 ///
 /// # Examples
 /// ```
-/// use scgi_proto::{Address, BindOptions, try_bind_with};
-/// let name = "localhost:0".parse()?; // has to be looked up
-/// let error = try_bind_with(&name, &BindOptions::default()).unwrap_err();
+/// use scgi_proto::{BindOptions, try_bind_with};
+/// // It has to be looked up.
+/// let error = try_bind_with("localhost:0", &BindOptions::default()).unwrap_err();
 /// assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
-/// # Ok::<(), scgi_proto::AddressError>(())
 /// ```
-pub fn try_bind_with(address: &Address, options: &BindOptions) -> io::Result<Bound> {
+pub fn try_bind_with(address: impl ToAddress, options: &BindOptions) -> io::Result<Bound> {
+    let address = address.to_address()?;
     if address.is_host_name() {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    bind_or_wait(address, options, false)
+    bind_or_wait(&address, options, false)
 }
 
 #[cfg(unix)]

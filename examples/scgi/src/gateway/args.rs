@@ -264,7 +264,7 @@ impl GatewayArgs {
             .with_body_timeout(self.read_timeout)
             .with_write_timeout(self.write_timeout)
             .with_call_timeout(self.timeout.unwrap_or(Duration::MAX));
-        Backend::new(self.address.clone()).with_request_rules(rules).with_config(config)
+        Backend::from(self.address.clone()).with_request_rules(rules).with_config(config)
     }
 }
 
