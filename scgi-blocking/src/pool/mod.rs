@@ -36,7 +36,7 @@ pub(crate) use watch::run;
 /// ```
 /// use scgi_blocking::{Listener, Request, Response, serve};
 ///
-/// let listener = Listener::bind(&"127.0.0.1:0".parse()?)?;
+/// let listener = Listener::bind("127.0.0.1:0")?;
 /// let server = serve(listener, |_: Request| Response::new("hello"));
 /// let shutdown = server.shutdown_handle();
 /// let running = std::thread::spawn(|| server.run());

@@ -178,7 +178,7 @@ fn idle_threads_use_no_processor() {
             })
             .sum::<u64>()
     };
-    let listener = scgi_blocking::Listener::bind(&"127.0.0.1:0".parse().expect("an address"));
+    let listener = scgi_blocking::Listener::bind("127.0.0.1:0");
     let listener = listener.expect("bound");
     let address = listener.local_address().expect("its address");
     let server = scgi_blocking::serve(listener, |_: Request| {
