@@ -74,7 +74,7 @@ impl Listener {
         let address = address.to_address()?;
         let bound = match try_bind_with(&address, options) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let options = *options;
+                let (address, options) = (address.clone(), *options);
                 blocking::unblock(move || scgi_proto::bind_with(&address, &options)).await?
             }
             bound => bound?,

@@ -82,7 +82,7 @@ impl Listener {
         // System calls are cheaper in a process that never had a second thread.
         let bound = match try_bind_with(&address, options) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let options = *options;
+                let (address, options) = (address.clone(), *options);
                 spawn_blocking(move || scgi_proto::bind_with(&address, &options)).await??
             }
             bound => bound?,
