@@ -2,6 +2,7 @@
 
 mod deadlines;
 mod harness;
+mod limits;
 mod pool;
 mod requests;
 mod shutdown;

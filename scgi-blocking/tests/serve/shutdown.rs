@@ -1,10 +1,11 @@
 //! How a server ends.
 
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, sleep};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use scgi_blocking::{Address, Error, Listener, Request, Response, Stream, Summary, serve};
 
@@ -146,4 +147,141 @@ fn a_server_that_was_stopped_before_it_ran_ends_at_once() {
     server.shutdown_handle().stop();
     let summary = server.run().expect("a summary");
     assert_eq!(summary, Summary { waited: summary.waited, ..Summary::default() });
+}
+
+/// Sends a request and reads the answer; `None` if no one can connect, and whether it was whole.
+fn try_exchange(address: &Address) -> Option<bool> {
+    let mut stream = Stream::connect(address).ok()?;
+    let mut reply = Vec::new();
+    let is_sent = stream.write_all(b"0:,").is_ok();
+    let is_read = stream.read_to_end(&mut reply).is_ok();
+    Some(is_sent && is_read && reply.ends_with(b"whole"))
+}
+
+#[test]
+fn a_stop_under_load_loses_no_request() {
+    for wait in [Duration::ZERO, 3 * MS] {
+        let handler = move |_: Request| {
+            sleep(wait);
+            Response::new("whole")
+        };
+        on_each(
+            "load",
+            &handler,
+            |s| s,
+            |server| {
+                let (failed, answered) = (AtomicUsize::new(0), AtomicUsize::new(0));
+                thread::scope(|scope| {
+                    for _ in 0..16 {
+                        scope.spawn(|| {
+                            while let Some(is_whole) = try_exchange(&server.address) {
+                                let count = if is_whole { &answered } else { &failed };
+                                count.fetch_add(1, Ordering::Relaxed);
+                            }
+                        });
+                    }
+                    sleep(100 * MS);
+                    server.shutdown.stop();
+                });
+                let (failed, answered) = (failed.into_inner(), answered.into_inner());
+                assert!(answered > 16, "{answered}");
+                // On TCP, one that connects between the last accept and the end is reset.
+                let may_fail = if matches!(server.address, Address::Tcp(_)) { 16 } else { 0 };
+                assert!(failed <= may_fail, "{failed} failed, {answered} were answered");
+                let summary = server.thread.join().expect("no panic").expect("a summary");
+                assert_eq!((summary.aborted, summary.without_place), (0, 0));
+            },
+        );
+    }
+}
+
+#[test]
+fn what_waits_at_the_cap_is_answered_until_the_deadline() {
+    let handler = |_: Request| {
+        sleep(50 * MS);
+        Response::new("done")
+    };
+    // Ten rounds of two; or the deadline comes first.
+    for (deadline, all) in [(30_000 * MS, true), (125 * MS, false)] {
+        on_each(
+            "cap",
+            &handler,
+            |s| s.with_max_connections(2).with_shutdown_deadline(deadline),
+            |server| {
+                let mut streams: Vec<_> = (0..20).map(|_| server.connect()).collect();
+                for stream in &mut streams {
+                    stream.write_all(b"0:,").expect("written");
+                }
+                wait_until(|| server.counters.active() == 2);
+                server.shutdown.stop();
+                let mut answered = 0;
+                for stream in &mut streams {
+                    let mut reply = Vec::new();
+                    let _ = stream.read_to_end(&mut reply);
+                    answered += u64::from(reply.ends_with(b"done"));
+                }
+                let summary = server.thread.join().expect("no panic").expect("a summary");
+                assert_eq!(summary.served + summary.without_place, 20, "{summary:?}");
+                if all {
+                    assert_eq!(answered, 20);
+                    assert_eq!(summary.finished, 20);
+                } else {
+                    assert!(summary.without_place > 0 && answered < 20, "{summary:?}");
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn a_first_byte_that_comes_after_the_stop_is_answered() {
+    on_each(
+        "first",
+        &|_: Request| Response::new("done"),
+        |s| s.with_max_connections(1),
+        |server| {
+            // One has a thread, the other waits in the queue.
+            let mut streams = [server.connect(), server.connect()];
+            wait_until(|| server.counters.active() == 1);
+            server.shutdown.stop();
+            wait_until(|| Stream::connect(&server.address).is_err());
+            sleep(50 * MS);
+            for stream in &mut streams {
+                stream.write_all(b"0:,").expect("written");
+                assert!(read_all(stream).ends_with("done"));
+            }
+            let summary = server.thread.join().expect("no panic").expect("a summary");
+            // Connections of the loop above may have been accepted before the stop.
+            assert!(summary.finished >= 2 && summary.aborted == 0, "{summary:?}");
+        },
+    );
+}
+
+#[test]
+fn a_listener_from_elsewhere_keeps_what_has_no_place() {
+    let tcp = TcpListener::bind("127.0.0.1:0").expect("bound");
+    let address = format!("127.0.0.1:{}", tcp.local_addr().expect("its address").port());
+    let address: Address = address.parse().expect("an address");
+    let kept = tcp.try_clone().expect("the same socket");
+    let handler = |_: Request| {
+        sleep(200 * MS);
+        Response::new("done")
+    };
+    let server = serve(tcp, handler).with_max_connections(2);
+    let server = Running::start(address, server);
+    let mut streams: Vec<_> = (0..5).map(|_| server.connect()).collect();
+    for stream in &mut streams {
+        stream.write_all(b"0:,").expect("written");
+    }
+    wait_until(|| server.counters.active() == 2);
+    let summary = server.stop();
+    assert_eq!((summary.served, summary.finished, summary.without_place), (2, 2, 0));
+    // The next process, on the same socket.
+    let address = Address::from(kept.local_addr().expect("its address"));
+    let next = Running::start(address, serve(kept, |_: Request| Response::new("next")));
+    let replies: Vec<_> = streams.iter_mut().map(read_all).collect();
+    let count = |end| replies.iter().filter(|reply| reply.ends_with(end)).count();
+    assert_eq!((count("done"), count("next")), (2, 3));
+    // Connections that only woke its threads are not counted.
+    assert_eq!(next.stop().served, 3);
 }
