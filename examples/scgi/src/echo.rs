@@ -19,7 +19,8 @@ use crate::units::duration;
 
 /// Answers every request with what it received
 ///
-/// SIGTERM or SIGINT (Ctrl-C) ends it: what runs is finished first. Ends with status 0 when all
+/// SIGTERM or SIGINT (Ctrl-C) ends it: what runs is finished first. A second signal ends it
+/// immediately, with status 1. Otherwise ends with status 0 when all
 /// was finished, 1 when something was aborted at the shutdown deadline or the server could not
 /// start, and 2 for wrong usage.
 ///
@@ -45,6 +46,15 @@ pub(crate) struct EchoArgs {
     /// Time in which the peer must take a byte of the response [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     write_timeout: Option<Duration>,
+    /// Bytes a second of the body that a peer must send; 0 is off [default: 240]
+    #[arg(long, value_name = "N")]
+    min_body_rate: Option<u32>,
+    /// Bytes a second of the response that a peer must take; 0 is off [default: 240]
+    #[arg(long, value_name = "N")]
+    min_write_rate: Option<u32>,
+    /// Time that a peer may keep the server waiting before these rates hold [default: 10s]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    rate_grace: Option<Duration>,
     /// Connections served at once [default: 4096]
     #[arg(long, value_name = "N", value_parser = connections)]
     pub(crate) max_connections: Option<usize>,
@@ -105,8 +115,23 @@ impl EchoArgs {
         if let Some(timeout) = self.write_timeout {
             config = config.with_write_timeout(timeout);
         }
+        if let Some(rate) = self.min_body_rate {
+            config = config.with_min_body_rate(rate);
+        }
+        if let Some(rate) = self.min_write_rate {
+            config = config.with_min_write_rate(rate);
+        }
+        if let Some(grace) = self.rate_grace {
+            config = config.with_rate_grace(grace);
+        }
         config
     }
+}
+
+/// Ends the program at a second signal, without waiting for what runs.
+pub(crate) fn end_immediately() -> ! {
+    eprintln!("ended by a second signal");
+    std::process::exit(1)
 }
 
 /// Prints the address. A program that a super-server starts may have the socket itself as its

@@ -11,7 +11,7 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
+use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server};
 use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
@@ -24,6 +24,10 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
     say_listening(&listener.local_address()?);
     let stop = move || {
         signals.forever().next();
+        thread::spawn(move || {
+            signals.forever().next();
+            end_immediately();
+        });
     };
     let server = server!(serve, listener, args, stop);
     let counters = server.counters();

@@ -12,7 +12,7 @@ use signal_hook::iterator::Signals;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
+use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server};
 use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
@@ -81,14 +81,16 @@ async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
     Ok(Response::new(text).with_field("Content-Type", content_type))
 }
 
-/// Caught from here on; the future completes at the first one.
+/// Caught from here on; the future completes at the first one. The second ends the program.
 fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
     let mut signals = Signals::new([SIGTERM, SIGINT])?;
     let (sender, receiver) = ::smol::channel::bounded(1);
     thread::spawn(move || {
         signals.forever().next();
-        // Nobody waits any more if the server has ended by itself.
+        // No one waits any more if the server has ended by itself.
         let _ = sender.send_blocking(());
+        signals.forever().next();
+        end_immediately();
     });
     Ok(async move {
         let _ = receiver.recv().await;

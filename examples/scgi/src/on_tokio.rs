@@ -17,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, say_listening, server};
+use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server};
 use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload, is_head_request};
 use crate::reply::Reply;
@@ -51,14 +51,21 @@ async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
     Ok(Response::new(text).with_field("Content-Type", content_type))
 }
 
-/// Caught from here on; the future completes at the first one.
+/// Caught from here on; the future completes at the first one. The second ends the program.
 pub(crate) fn stop_signal() -> io::Result<impl Future<Output = ()> + Send> {
     let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    Ok(async move {
+    let mut next = async move || {
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
         }
+    };
+    Ok(async move {
+        next().await;
+        tokio::spawn(async move {
+            next().await;
+            end_immediately();
+        });
     })
 }
 

@@ -66,6 +66,22 @@ fn tells_that_something_was_aborted() {
 }
 
 #[test]
+fn a_second_signal_ends_it_immediately() {
+    for runtime in RUNTIMES {
+        let server = EchoServer::start(&["--runtime", runtime, "127.0.0.1:0"]);
+        // Its request runs, and would for some time.
+        let _upload = connect(&server, HELD);
+        server.signal(Signal::TERM);
+        thread::sleep(Duration::from_millis(300));
+        let begun = Instant::now();
+        server.signal(Signal::INT);
+        let (code, said) = server.wait();
+        assert!(begun.elapsed() < Duration::from_secs(5), "{runtime}: {:?}", begun.elapsed());
+        assert_eq!((code, said.as_str()), (Some(1), "ended by a second signal\n"), "{runtime}");
+    }
+}
+
+#[test]
 fn ends_at_once_when_nothing_runs_and_removes_its_socket() {
     for runtime in RUNTIMES {
         let folder = scratch_dir().expect("a folder");
