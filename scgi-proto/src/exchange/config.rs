@@ -2,6 +2,7 @@
 
 use core::time::Duration;
 
+use super::deadlines::{Nanos, Timeouts};
 use super::pace::PerByte;
 use crate::wire::limits::Limits;
 use crate::wire::policy::Policy;
@@ -24,16 +25,12 @@ use crate::wire::policy::Policy;
 pub struct ConnectionConfig {
     pub(crate) limits: Limits,
     pub(crate) policy: Policy,
-    pub(crate) head_timeout: Duration,
-    pub(crate) body_timeout: Duration,
-    pub(crate) unread_timeout: Duration,
-    pub(crate) write_timeout: Duration,
-    pub(super) min_body_rate: PerByte,
-    pub(super) min_write_rate: PerByte,
-    pub(super) rate_grace: Duration,
-    pub(crate) request_timeout: Duration,
-    pub(crate) drain_timeout: Duration,
-    pub(crate) drain_limit: u64,
+    head_timeout: Duration,
+    /// In the form in which each connection copies them.
+    pub(super) head: Nanos,
+    pub(super) request: Nanos,
+    pub(super) rate_grace: Nanos,
+    pub(super) timeouts: Timeouts,
     pub(crate) ignore_client_abort: bool,
 }
 
@@ -59,6 +56,7 @@ impl ConnectionConfig {
     #[must_use]
     pub const fn with_head_timeout(mut self, timeout: Duration) -> Self {
         self.head_timeout = timeout;
+        self.head = Nanos::new(timeout);
         self
     }
 
@@ -76,7 +74,7 @@ impl ConnectionConfig {
     /// late.
     #[must_use]
     pub const fn with_body_timeout(mut self, timeout: Duration) -> Self {
-        self.body_timeout = timeout;
+        self.timeouts.body = Nanos::new(timeout);
         self
     }
 
@@ -88,7 +86,7 @@ impl ConnectionConfig {
     /// where). If such clients could fill a server, set this.
     #[must_use]
     pub const fn with_unread_body_timeout(mut self, timeout: Duration) -> Self {
-        self.unread_timeout = timeout;
+        self.timeouts.unread = Nanos::new(timeout);
         self
     }
 
@@ -99,7 +97,7 @@ impl ConnectionConfig {
     /// reported room in it.
     #[must_use]
     pub const fn with_write_timeout(mut self, timeout: Duration) -> Self {
-        self.write_timeout = timeout;
+        self.timeouts.write = Nanos::new(timeout);
         self
     }
 
@@ -113,7 +111,7 @@ impl ConnectionConfig {
     /// if there were no minimum.
     #[must_use]
     pub const fn with_min_body_rate(mut self, bytes_per_second: u32) -> Self {
-        self.min_body_rate = PerByte::at(bytes_per_second);
+        self.timeouts.body_per_byte = PerByte::at(bytes_per_second);
         self
     }
 
@@ -125,7 +123,7 @@ impl ConnectionConfig {
     /// that were taken early count ahead, up to the [write timeout](Self::with_write_timeout).
     #[must_use]
     pub const fn with_min_write_rate(mut self, bytes_per_second: u32) -> Self {
-        self.min_write_rate = PerByte::at(bytes_per_second);
+        self.timeouts.write_per_byte = PerByte::at(bytes_per_second);
         self
     }
 
@@ -133,14 +131,14 @@ impl ConnectionConfig {
     /// default, so that a lost packet or a slow start of TCP does no harm.
     #[must_use]
     pub const fn with_rate_grace(mut self, grace: Duration) -> Self {
-        self.rate_grace = grace;
+        self.rate_grace = Nanos::new(grace);
         self
     }
 
     /// Time for the whole request: off by default, because streams may last.
     #[must_use]
     pub const fn with_request_timeout(mut self, timeout: Duration) -> Self {
-        self.request_timeout = timeout;
+        self.request = Nanos::new(timeout);
         self
     }
 
@@ -150,7 +148,7 @@ impl ConnectionConfig {
     /// the reply closes within milliseconds.
     #[must_use]
     pub const fn with_drain_timeout(mut self, timeout: Duration) -> Self {
-        self.drain_timeout = timeout;
+        self.timeouts.drain = Nanos::new(timeout);
         self
     }
 
@@ -160,7 +158,7 @@ impl ConnectionConfig {
     /// can no longer ask for.
     #[must_use]
     pub const fn with_drain_limit(mut self, bytes: u64) -> Self {
-        self.drain_limit = bytes;
+        self.timeouts.drain_limit = bytes;
         self
     }
 
@@ -179,6 +177,8 @@ impl ConnectionConfig {
     }
 }
 
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Bytes a second, as in Kestrel, the server of ASP.NET.
 const MIN_RATE: u32 = 240;
 
@@ -187,16 +187,19 @@ impl Default for ConnectionConfig {
         Self {
             limits: Limits::default(),
             policy: Policy::default(),
-            head_timeout: Duration::from_secs(10),
-            body_timeout: Duration::from_secs(60),
-            unread_timeout: Duration::MAX,
-            write_timeout: Duration::from_secs(60),
-            min_body_rate: PerByte::at(MIN_RATE),
-            min_write_rate: PerByte::at(MIN_RATE),
-            rate_grace: Duration::from_secs(10),
-            request_timeout: Duration::MAX,
-            drain_timeout: Duration::from_secs(5),
-            drain_limit: 64 * 1024 * 1024,
+            head_timeout: HEAD_TIMEOUT,
+            head: Nanos::new(HEAD_TIMEOUT),
+            request: Nanos::NEVER,
+            rate_grace: Nanos::new(Duration::from_secs(10)),
+            timeouts: Timeouts {
+                body: Nanos::new(Duration::from_secs(60)),
+                unread: Nanos::NEVER,
+                write: Nanos::new(Duration::from_secs(60)),
+                drain: Nanos::new(Duration::from_secs(5)),
+                drain_limit: 64 * 1024 * 1024,
+                body_per_byte: PerByte::at(MIN_RATE),
+                write_per_byte: PerByte::at(MIN_RATE),
+            },
             ignore_client_abort: false,
         }
     }

@@ -11,9 +11,10 @@ use crate::wire::response::Status;
 
 /// How often the system is asked while a connection waits: whether the peer has left, and whether
 /// there is room for a write.
-const TICK: Nanos = Nanos::new_const(Duration::from_secs(1));
+const TICK: Nanos = Nanos::new(Duration::from_secs(1));
 
-#[derive(Debug, Clone, Copy)]
+/// The bounds of a connection that do not change, but for the last bytes to drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Timeouts {
     pub(super) body: Nanos,
     pub(super) unread: Nanos,
@@ -23,20 +24,6 @@ pub(super) struct Timeouts {
     pub(super) drain_limit: u64,
     pub(super) body_per_byte: PerByte,
     pub(super) write_per_byte: PerByte,
-}
-
-impl Timeouts {
-    pub(super) fn new(config: &ConnectionConfig) -> Self {
-        Self {
-            body: Nanos::new(config.body_timeout),
-            unread: Nanos::new(config.unread_timeout),
-            write: Nanos::new(config.write_timeout),
-            drain: Nanos::new(config.drain_timeout),
-            drain_limit: config.drain_limit,
-            body_per_byte: config.min_body_rate,
-            write_per_byte: config.min_write_rate,
-        }
-    }
 }
 
 /// When each wait ends; never, while nothing is waited for.
@@ -61,11 +48,7 @@ impl Deadlines {
 
     /// Those of a connection that was accepted at `now`.
     pub(super) fn of_head(config: &ConnectionConfig, now: Duration) -> Self {
-        Self {
-            input: Nanos::new(config.head_timeout).after(now),
-            request: Nanos::new(config.request_timeout).after(now),
-            ..Self::NEVER
-        }
+        Self { input: config.head.after(now), request: config.request.after(now), ..Self::NEVER }
     }
 }
 
@@ -79,13 +62,9 @@ impl Nanos {
     pub(super) const ZERO: Self = Self(0);
 
     #[inline]
-    pub(super) fn new(time: Duration) -> Self {
-        Self(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
-    }
-
-    /// For times that are known to fit.
-    pub(super) const fn new_const(time: Duration) -> Self {
-        Self(time.as_nanos() as u64)
+    pub(super) const fn new(time: Duration) -> Self {
+        let nanos = time.as_nanos();
+        if nanos < u64::MAX as u128 { Self(nanos as u64) } else { Self::NEVER }
     }
 
     pub(super) fn after(self, now: Duration) -> Self {

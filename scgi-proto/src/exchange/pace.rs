@@ -32,8 +32,8 @@ impl PerByte {
 }
 
 impl Pace {
-    pub(super) fn new(per_byte: PerByte, grace: Duration) -> Self {
-        let left = if per_byte.0 == 0 { Nanos::NEVER } else { Nanos::new(grace) };
+    pub(super) fn new(per_byte: PerByte, grace: Nanos) -> Self {
+        let left = if per_byte.0 == 0 { Nanos::NEVER } else { grace };
         Self { left, since: Nanos::NEVER }
     }
 
@@ -80,7 +80,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const BOUND: Nanos = Nanos::new_const(Duration::from_secs(60));
+    const BOUND: Nanos = Nanos::new(Duration::from_secs(60));
 
     fn seconds(pace: &Pace, now: u64) -> Option<u64> {
         let deadline = pace.deadline();
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn a_wait_costs_time_and_a_byte_earns_some() {
         let per_byte = PerByte::at(100);
-        let mut pace = Pace::new(per_byte, Duration::from_secs(10));
+        let mut pace = Pace::new(per_byte, Nanos::new(Duration::from_secs(10)));
         assert_eq!(seconds(&pace, 0), None, "nothing waits");
         pace.begin(Duration::from_secs(5));
         assert_eq!(seconds(&pace, 5), Some(10));
@@ -112,7 +112,7 @@ mod tests {
     #[test]
     fn a_rate_of_0_is_none() {
         let per_byte = PerByte::at(0);
-        let mut pace = Pace::new(per_byte, Duration::from_secs(10));
+        let mut pace = Pace::new(per_byte, Nanos::new(Duration::from_secs(10)));
         pace.begin(Duration::ZERO);
         pace.pay(Duration::from_secs(1000));
         pace.earn(1, per_byte, BOUND);
