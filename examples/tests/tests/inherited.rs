@@ -304,3 +304,37 @@ fn a_listener_that_was_passed_outlives_the_program() {
         answers(waiting, runtime);
     }
 }
+
+/// The auto-reload of the guide: systemfd holds the socket while the program is built again.
+#[test]
+#[ignore = "needs systemfd: run .ci/heavy reload"]
+fn systemfd_holds_the_socket() {
+    for runtime in RUNTIMES {
+        let port = free_port().expect("a port");
+        let address = format!("127.0.0.1:{port}");
+        // As watchexec does: the program starts again when it ends.
+        let script = r#"for _ in 1 2; do "$@"; done"#;
+        let mut command = Command::new("systemfd");
+        command.args(["--no-pid", "--quiet", "-s", &format!("tcp::{address}"), "--"]);
+        command.args(["bash", "-c", script, "bash"]).arg(programs::scgi());
+        // So that its process is found.
+        let mark = format!("{port}ms");
+        command.args(["echo", "--runtime", runtime, "--shutdown-deadline", &mark, "systemd:web"]);
+        let holder = EchoServer::start_command(command);
+        assert_eq!(holder.address, address, "{runtime}");
+        for _ in 0..2 {
+            answers(TcpStream::connect(&address).expect("a connection"), runtime);
+            let ids = processes(&mark);
+            let [id] = &ids[..] else { panic!("{runtime}: {ids:?}") };
+            let ended = Command::new("kill").arg(id).status().expect("kill runs");
+            assert!(ended.success(), "{runtime}");
+            let begun = Instant::now();
+            while processes(&mark).contains(id) {
+                assert!(begun.elapsed() < Duration::from_secs(20), "{runtime}: it still runs");
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            // The next connection waits in the socket until the next program has started.
+        }
+        assert_eq!(holder.wait().0, Some(0), "{runtime}");
+    }
+}

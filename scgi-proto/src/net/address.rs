@@ -10,7 +10,7 @@ use std::string::{String, ToString};
 ///
 /// | text | address |
 /// |---|---|
-/// | `host:port`, `tcp:host:port`, `tcp://host:port`, `scgi://host:port` | TCP; an IPv6 address stands in brackets and may have a zone: `[fe80::1%eth0]:4000` |
+/// | `host:port`, `tcp:host:port`, `tcp://host:port`, `scgi://host:port` | TCP; an IPv6 address has brackets around it and may have a zone: `[fe80::1%eth0]:4000` |
 /// | any text with a `/`, `unix:PATH`, `unix:///PATH`, `scgi:///PATH` | a Unix socket |
 /// | `unix:@NAME` | an abstract Unix socket (Linux) |
 /// | `fd:N` | a listening socket that the parent process passed as descriptor N, for servers |

@@ -44,12 +44,12 @@ pub fn bind(address: impl ToAddress) -> io::Result<Bound> {
 ///
 /// - A stale socket file is replaced: one that no process has bound. A socket in use is refused,
 ///   also if it does not accept or does not listen yet. A file that is not a socket is never
-///   touched. Nobody is disturbed by the question: it is a connect of a datagram socket.
+///   touched. The question disturbs no server: it is a connect of a datagram socket.
 /// - Of several programs that start at the same time, one wins. While it starts, each holds the
 ///   lock of the folder (flock). If it cannot have that lock, it starts without it and logs a
 ///   warning.
 /// - On Linux, the file never has wider rights than those asked for. Other systems make the file
-///   with the rights that the umask leaves and change them before the socket listens. Nobody can
+///   with the rights that the umask leaves and change them before the socket listens. No one can
 ///   connect before that.
 /// - At the end, the path has to lead to this socket. Some file systems make the file but do not
 ///   connect it to the socket.

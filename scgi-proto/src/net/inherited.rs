@@ -40,7 +40,7 @@ fn duplicate(number: u32) -> io::Result<OwnedFd> {
     });
     copied.map_err(|error| match error {
         Errno::BADF => {
-            let text = format!("descriptor {number} is not open: nobody passed a socket there");
+            let text = format!("descriptor {number} is not open: no program passed a socket there");
             io::Error::new(io::ErrorKind::NotFound, text)
         }
         // Linux before 5.6, or a sandbox.

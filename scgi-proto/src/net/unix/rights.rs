@@ -47,7 +47,7 @@ impl Rights {
         Ok(())
     }
 
-    /// Gives the file its owner and then its mode; symbolic links are not followed.
+    /// Sets the owner of the file and then its mode; symbolic links are not followed.
     pub(super) fn widen(&self, path: &Path, file: &SocketFile) -> io::Result<()> {
         if self.mode.is_none() && !self.changes_owner() {
             return Ok(());
