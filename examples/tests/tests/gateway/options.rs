@@ -1,7 +1,8 @@
 //! Other listeners, the access log, and what is printed.
 
 use std::fs::{self, File};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -46,6 +47,20 @@ fn http_on_a_unix_socket() {
     gateway.signal(Signal::TERM);
     assert_eq!(gateway.wait().0, Some(0));
     assert!(!path.exists());
+}
+
+#[test]
+fn a_listener_that_the_parent_passes() {
+    let backend = EchoServer::json("tokio");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    let address = listener.local_addr().expect("its address");
+    let mut command = Command::new(scgi_tests::programs::scgi());
+    command.args(["gateway", "fd:0", &backend.address]).stdin(OwnedFd::from(listener));
+    let gateway = EchoServer::start_command(command);
+    assert_eq!(gateway.address, format!("http://{address}"));
+    let request = GET.replace("app.example", "localhost");
+    let reply = exchange(TcpStream::connect(address).expect("a connection"), &request);
+    assert_eq!(status(&reply), 200, "{reply}");
 }
 
 /// Starts it quietly on a port of its own, with its two outputs in files, and waits for it.
