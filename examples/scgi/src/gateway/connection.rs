@@ -194,7 +194,7 @@ impl Connection {
     /// When to check again, or why it must end now.
     fn check(&self) -> Result<Option<Instant>, Ended> {
         let now = Instant::now();
-        let (open, blocked_since) = {
+        let (open, blocked_since, is_http2) = {
             let state = self.state();
             if state.evicted {
                 return Err(Ended::Evicted);
@@ -206,13 +206,17 @@ impl Connection {
                     deadline => Ok(deadline.map(|(deadline, _)| deadline)),
                 };
             }
-            (state.open.clone(), state.blocked_since)
+            (state.open.clone(), state.blocked_since, state.is_http2)
         };
         if self.stream.has_left() {
             return Err(Ended::Left);
         }
         for exchange in open {
-            exchange.check(now, blocked_since, &self.limits);
+            exchange.drain_if_stuck(now, blocked_since);
+            // In HTTP/1 the deadline of the socket says the same, and sees each byte.
+            if is_http2 {
+                exchange.response.cut_if_not_taken(now, self.limits.write_timeout);
+            }
         }
         Ok(Some(now + TICK))
     }
@@ -232,11 +236,11 @@ impl State {
 }
 
 impl Exchange {
-    fn check(&self, now: Instant, blocked_since: Option<Instant>, limits: &BrowserLimits) {
+    /// Drains the upload if the browser does not read the response before all of it is sent.
+    fn drain_if_stuck(&self, now: Instant, blocked_since: Option<Instant>) {
         let is_stuck = |since: Instant| now.duration_since(since) >= STUCK;
         if self.response.has_begun() && blocked_since.is_some_and(is_stuck) {
             self.upload.drain_if_stuck(now);
         }
-        self.response.cut_if_not_taken(now, limits.write_timeout);
     }
 }

@@ -99,6 +99,39 @@ fn a_browser_that_does_not_read_ends_the_request() {
     drop(stream);
 }
 
+/// HTTP/2 lets a browser stop one response and go on with others: only that one ends.
+#[tokio::test]
+async fn an_http2_stream_that_is_not_read_ends_alone() {
+    use http_body_util::BodyExt as _;
+    let (address, server) = endless_backend("Status: 200 OK\r\n\r\n");
+    let gateway = gateway(&address, &["--browser-write-timeout", "1s"]);
+    let stream = tokio::net::TcpStream::connect(super::authority(&gateway)).await;
+    let io = hyper_util::rt::TokioIo::new(stream.expect("a connection"));
+    let executor = hyper_util::rt::TokioExecutor::new();
+    let http = hyper::client::conn::http2::handshake(executor, io).await;
+    let (mut sender, connection) = http.expect("HTTP/2");
+    tokio::spawn(connection);
+    let request = || {
+        let request = hyper::Request::get("http://localhost/");
+        request.body(http_body_util::Empty::<bytes::Bytes>::new()).expect("a request")
+    };
+    let mut stalled = sender.send_request(request()).await.expect("a response");
+    let begun = Instant::now();
+    let ended = tokio::task::spawn_blocking(|| server.join().expect("no panic")).await;
+    let took = ended.expect("no panic") - begun;
+    assert!(took < Duration::from_secs(10), "{took:?}");
+    // The server is gone by now, and the connection still serves.
+    let reply = sender.send_request(request()).await.expect("a response");
+    assert_eq!(reply.status(), 502);
+    // What was sent comes, and then an error instead of the end.
+    while let Some(frame) = stalled.body_mut().frame().await {
+        if frame.is_err() {
+            return;
+        }
+    }
+    panic!("the response looks complete");
+}
+
 /// Two requests, of which the second hides that the browser leaves: HTTP libraries do not read it
 /// before the first is answered.
 #[test]
