@@ -148,6 +148,12 @@ impl Listener {
         self.own
     }
 
+    /// Whether threads that wait in accept(2) at the end are sent connections, as listening cannot be
+    /// ended otherwise.
+    pub(crate) fn is_called(&self) -> bool {
+        !self.is_own() || cfg!(not(any(target_os = "linux", target_os = "android")))
+    }
+
     /// Waits until a connection waits to be accepted; returns whether that came in time.
     pub(crate) fn is_connection_waiting(&self, timeout: Duration) -> bool {
         match &self.inner {

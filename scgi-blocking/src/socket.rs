@@ -22,7 +22,7 @@ mod system;
 #[cfg(not(unix))]
 pub(crate) use system::listen;
 pub(crate) use system::{
-    Cancel, Wakeup, descriptors, has_input, is_connection_waiting, is_out_of_descriptors,
+    Cancel, Wakeup, descriptors, first_byte, is_connection_waiting, is_out_of_descriptors,
     stop_accepting, wait,
 };
 #[cfg(unix)]

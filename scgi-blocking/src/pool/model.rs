@@ -371,6 +371,8 @@ impl Model {
             self.look += 1;
             let late = self.random.range(0, 60);
             let pause = pause.as_micros() as Micros;
+            // A full server may be looked at less often.
+            let pause = if self.state.is_full() { 20 * MS } else { pause };
             self.at(self.now + pause.max(took) + late, Event::Look(self.look));
         }
     }

@@ -170,7 +170,12 @@ impl Rule {
         } else {
             self.score = (self.score - 2).max(0);
         }
-        let enough = self.max.min(counts.stuck + self.processors);
+        let enough = if counts.busy >= self.max {
+            // None rests while the server is full, as it is looked at less often then.
+            self.max
+        } else {
+            self.max.min(counts.stuck + self.processors)
+        };
         self.wanted = match self.mode {
             Mode::Lean(_) => enough,
             Mode::Eager(_) if !is_short => self.wanted.max(enough),

@@ -51,6 +51,7 @@ pub(super) fn end_listening<M: 'static, H: Handler<M>>(
         pool.lock().left_over.extend(waiting.taken);
         // Another process may use it, which counts on this.
         listener.become_blocking();
+        serve_left_over(server, pool);
     }
     wake_accepts(pool, &listener, deadline);
     // Threads in a handler do not hold it: this closes the socket.

@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::connection::Connection;
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::message::{Request, Response};
-use crate::socket::{Cancel, Interest, Socket, has_input, is_out_of_descriptors, wait};
+use crate::socket::{Cancel, Interest, first_byte, is_out_of_descriptors, wait};
 use crate::stream::Stream;
 
 /// What the threads of a server share.
@@ -57,18 +57,18 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
                         self.pool.advance(Phase::Ending);
                         continue;
                     };
-                    let is_own = listener.is_own();
+                    let is_called = listener.is_called();
                     let accepted = listener.accept();
                     drop(listener);
                     match accepted {
                         Ok(stream) => {
                             backoff.accepted();
-                            self.serve(stream, &worker, &noted, is_own);
+                            self.serve(stream, &worker, &noted, is_called);
                         }
                         Err(error) => self.wait_after(&error, &mut backoff),
                     }
                 }
-                Task::Serve(stream) => self.serve(stream, &worker, &noted, true),
+                Task::Serve(stream) => self.serve(stream, &worker, &noted, false),
                 Task::Leave => break,
             }
         }
@@ -100,9 +100,9 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         }
     }
 
-    fn serve(&self, stream: Stream, worker: &Worker, noted: &Noted<H, M>, is_own: bool) {
+    fn serve(&self, stream: Stream, worker: &Worker, noted: &Noted<H, M>, is_called: bool) {
         // One that only wakes this thread comes without a byte, and is not counted.
-        let may_be_a_call = !is_own && self.pool.is_stopping();
+        let may_be_a_call = is_called && self.pool.is_stopping();
         if may_be_a_call {
             worker.begin(false);
             if !self.has_first_byte(&stream) {
@@ -124,22 +124,17 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
 
     /// Waits for the first byte of a connection, as long as its head may take.
     fn has_first_byte(&self, stream: &Stream) -> bool {
-        let socket: &dyn Socket = stream;
         let begun = Instant::now();
         loop {
-            if has_input(socket) {
-                return true;
+            match first_byte(stream) {
+                Poll::Ready(has_come) => return has_come,
+                Poll::Pending if self.cancel.is_set() => return false,
+                Poll::Pending => {}
             }
             let left = self.config.config.head_timeout().saturating_sub(begun.elapsed());
-            if left.is_zero() || self.cancel.is_set() {
-                return false;
-            }
             let interest = Interest { read: true, write: false };
-            if wait(socket, interest, Some(left), Some(&self.cancel), None).is_err() {
-                return false;
-            }
-            // Readable without a byte: the peer has closed.
-            if !has_input(socket) && begun.elapsed() < self.config.config.head_timeout() {
+            let waited = wait(stream, interest, Some(left), Some(&self.cancel), None);
+            if left.is_zero() || waited.is_err() {
                 return false;
             }
         }

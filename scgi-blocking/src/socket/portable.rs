@@ -94,9 +94,19 @@ pub(super) fn set_linger_zero(socket: &TcpStream) -> io::Result<()> {
     socket2::SockRef::from(socket).set_linger(Some(Duration::ZERO))
 }
 
-/// Whether there is something to read; not asked here.
-pub(crate) fn has_input(_: &dyn Socket) -> bool {
-    false
+/// Whether the first byte has come, without taking it: false if the peer has closed or broken the
+/// connection before. It may wait for a short time.
+pub(crate) fn first_byte(socket: &dyn Socket) -> Poll<bool> {
+    let peek = || {
+        let socket = tcp(socket)?;
+        socket.set_read_timeout(Some(SLICE))?;
+        at_once(|| socket.peek(&mut [0]))
+    };
+    match peek() {
+        Ok(Some(count)) => Poll::Ready(count > 0),
+        Ok(None) => Poll::Pending,
+        Err(_) => Poll::Ready(false),
+    }
 }
 
 /// How many descriptors this process may open: not bounded here.

@@ -172,10 +172,15 @@ pub(crate) fn is_connection_waiting(listener: &impl AsFd, timeout: Duration) -> 
     waited.is_ok_and(|count| count > 0)
 }
 
-/// Whether there is something to read, without taking it.
-pub(crate) fn has_input(socket: &dyn Socket) -> bool {
+/// Whether the first byte has come, without taking it: false if the peer has closed or broken the
+/// connection before.
+pub(crate) fn first_byte(socket: &dyn Socket) -> Poll<bool> {
     let flags = RecvFlags::DONTWAIT | RecvFlags::PEEK;
-    rustix::net::recv(socket.fd(), &mut [0_u8][..], flags).is_ok_and(|(_, count)| count > 0)
+    match rustix::net::recv(socket.fd(), &mut [0_u8][..], flags) {
+        Ok((_, count)) => Poll::Ready(count > 0),
+        Err(Errno::AGAIN | Errno::INTR) => Poll::Pending,
+        Err(_) => Poll::Ready(false),
+    }
 }
 
 /// Shuts down the read side of a Unix listener: no one can connect any more, and what waits can

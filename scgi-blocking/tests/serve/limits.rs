@@ -110,7 +110,7 @@ fn threads_that_cannot_be_made_are_made_later() {
         server.ask(8);
         assert!(begun.elapsed() < 2000 * MS, "{:?}", begun.elapsed());
     }
-    assert!(server.count("task") >= 8 + 1, "{}", server.count("task"));
+    assert!(server.count("task") > 8, "{}", server.count("task"));
 }
 
 #[test]
