@@ -20,6 +20,9 @@ pub(crate) enum Patience {
     Writes,
 }
 
+/// Fewer bytes than this in a tenth of a second are no flow.
+const FEW: usize = 1024;
+
 /// A stream, and what it waits for.
 pub(crate) struct Transport<IO> {
     io: IO,
@@ -92,6 +95,24 @@ impl<IO> Transport<IO> {
         self.is_patient == Some(true) && self.patience == patience
     }
 
+    /// A patient call that moved few bytes is the last one: the time that it waited counts for no
+    /// minimum rate.
+    fn notice_few(&mut self, moved: &Poll<io::Result<usize>>, len: usize) {
+        if matches!(moved, Poll::Ready(Ok(count)) if *count < len.min(FEW)) {
+            self.is_patient = Some(false);
+        }
+    }
+
+    fn note_read(&mut self, read: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if read.is_pending() {
+            self.blocked.read = true;
+        } else if self.blocked.write {
+            // The peer sends while a write waits for it: what it sends must not wait for that.
+            self.is_patient = Some(false);
+        }
+        read
+    }
+
     /// Calls a stream that is not a socket.
     fn call(&mut self, call: impl FnMut(&mut IO) -> io::Result<usize>) -> Poll<io::Result<usize>> {
         let result = at_once(&mut self.io, call);
@@ -112,17 +133,15 @@ impl<IO: Read + Write> driver::Transport for Transport<IO> {
             return Poll::Pending;
         }
         let read = match self.socket() {
-            Some(socket) if self.is_patient(Patience::Reads) => socket.read_patiently(buf),
+            Some(socket) if self.is_patient(Patience::Reads) => {
+                let read = socket.read_patiently(buf);
+                self.notice_few(&read, buf.len());
+                return self.note_read(read);
+            }
             Some(socket) => socket.read_at_once(buf),
             None => self.call(|io| io.read(buf)),
         };
-        if read.is_pending() {
-            self.blocked.read = true;
-        } else if self.blocked.write {
-            // The peer sends while a write waits for it: what it sends must not wait for that.
-            self.is_patient = Some(false);
-        }
-        read
+        self.note_read(read)
     }
 
     #[inline]
@@ -139,6 +158,7 @@ impl<IO: Read + Write> driver::Transport for Transport<IO> {
             Some(socket) if self.is_patient(Patience::Writes) => {
                 let written = socket.write_patiently((first, second));
                 self.called = written.is_ready();
+                self.notice_few(&written, first.len() + second.len());
                 written
             }
             Some(socket) => socket.write_at_once((first, second)),

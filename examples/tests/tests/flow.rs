@@ -60,7 +60,7 @@ fn seconds(seconds: u64) -> Duration {
 #[test]
 fn a_peer_that_writes_first_gets_a_response_larger_than_the_buffers() {
     let config = ConnectionConfig::default().with_write_timeout(seconds(20));
-    each_of(&ASYNC, Program::Answers(10_000_000), config, 100, |server, name| {
+    each_of(&RUNTIMES, Program::Answers(10_000_000), config, 100, |server, name| {
         let mut peer = server.connect();
         peer.write_all(&head(8 << 20)).expect(name);
         peer.write_all(&vec![b'b'; 8 << 20]).expect(name);
@@ -81,7 +81,8 @@ fn another_task_reads_the_body_while_the_response_waits() {
             peer.write_all(&head(8 << 20)).expect(name);
             peer.write_all(&vec![b'b'; 8 << 20]).expect(name);
             assert_eq!(peer.read_to_end().len(), 10_000_000, "{name}");
-            server.await_count(8 << 20, name);
+            // Far more than the buffers hold. The rest may come when the response is complete.
+            assert!(server.count() > 6 << 20, "{name}: {}", server.count());
         },
     );
 }
@@ -165,7 +166,7 @@ fn tricklers_do_not_fill_a_server() {
         .with_rate_grace(seconds(1))
         .with_body_timeout(seconds(2))
         .with_drain_timeout(seconds(1));
-    each_of(&ASYNC, Program::Collects, config, 4, |server, name| {
+    each_of(&RUNTIMES, Program::Collects, config, 4, |server, name| {
         let mut tricklers: Vec<_> = (0..4).map(|_| server.connect()).collect();
         for peer in &mut tricklers {
             peer.write_all(&head(10_000)).expect(name);
