@@ -442,8 +442,8 @@ fn a_backend_that_is_full_is_late_and_another_works_meanwhile() -> io::Result<()
 
     let full = Full::new();
     let limit = Duration::from_millis(500);
-    let mut stuck = Backend::new(Address::Unix(full.path())).with_connect_timeout(limit);
-    let mut works = Backend::new(answering());
+    let mut stuck = Backend::new(Address::Unix(full.path()))?.with_connect_timeout(limit);
+    let mut works = Backend::new(answering())?;
     let request = || axum::http::Request::get("/").body(Body::empty()).expect("a request");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
