@@ -147,7 +147,9 @@ impl Connection {
     pub(crate) fn evictable_since(&self, now: Instant) -> Option<Instant> {
         let state = self.state();
         let is_young = now.duration_since(self.accepted) < HEAD_GRACE;
-        (state.open.is_empty() && !is_young && !state.evicted).then_some(state.idle_since)
+        // One that is blocked has the end of a response still to be written.
+        let is_idle = state.open.is_empty() && state.blocked_since.is_none();
+        (is_idle && !is_young && !state.evicted).then_some(state.idle_since)
     }
 
     /// Makes [`watch`](Self::watch) end.

@@ -56,7 +56,7 @@ impl Response {
         self.state().has_begun
     }
 
-    /// Gives up a response of which the browser takes nothing, and with it the connection to the
+    /// Gives up a response that the browser does not read, and with it the connection to the
     /// server. HTTP/2 lets a browser stop one of many responses.
     pub(crate) fn cut_if_not_taken(&self, now: Instant, timeout: Duration) {
         let mut state = self.state();

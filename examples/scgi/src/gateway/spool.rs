@@ -51,7 +51,7 @@ impl Spool {
         Ok(Spooled { content: Content::Memory(start.freeze()), left: len, _share: memory })
     }
 
-    /// Goes on in a file. It has no name, so nothing is left of it however this process ends.
+    /// Continues in a file. It has no name, so nothing is left of it however this process ends.
     async fn collect_in_file(
         &self,
         start: BytesMut,

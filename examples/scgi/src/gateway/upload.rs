@@ -64,7 +64,7 @@ struct State {
     incoming: Option<Incoming>,
     /// Whether the browser waits to be asked for the body.
     waits: bool,
-    /// When the server last took a chunk, or asked for one in vain.
+    /// When the server last took a chunk or asked for one.
     active_at: Instant,
 }
 
