@@ -9,6 +9,7 @@
 #![allow(missing_docs, unused_qualifications, reason = "the macros make public items")]
 
 mod bound;
+mod browser;
 
 use std::hint::black_box;
 
@@ -98,17 +99,30 @@ fn response_decode(
     (event, buf)
 }
 
-#[library_benchmark(config = at_most(1788), setup = response_head, teardown = is_filled)]
+#[library_benchmark(config = at_most(1996), setup = response_head, teardown = is_filled)]
 #[bench::with_room()]
 fn response_encode((head, mut buf): (ResponseHead, BytesMut)) -> BytesMut {
     ResponseEncoder::default().head(black_box(&head), &mut buf).expect("a legal head");
     buf
 }
 
+/// A head that stays where it is: moving it is not measured.
+fn browser_head(name: &'static str) -> (&'static RequestHead, &'static str) {
+    (Box::leak(Box::new(browser::head())), name)
+}
+
+#[library_benchmark(setup = browser_head)]
+#[bench::first(args = ("CONTENT_LENGTH"), config = at_most(336))]
+#[bench::middle(args = ("REMOTE_ADDR"), config = at_most(285))]
+#[bench::absent(args = ("PATH_INFO"), config = at_most(285))]
+fn params_get((head, name): (&RequestHead, &str)) -> usize {
+    head.params().get(black_box(name)).map_or(0, <[u8]>::len)
+}
+
 library_benchmark_group!(
     name = heads;
     benchmarks =
-        request_decode, request_encode, response_decode, response_encode
+        request_decode, request_encode, response_decode, response_encode, params_get
 );
 
 main!(library_benchmark_groups = heads);

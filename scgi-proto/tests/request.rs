@@ -181,6 +181,24 @@ const RULES: &[(&str, Pairs, Verdict, Verdict)] = &[
 ];
 
 #[test]
+fn the_last_param_of_a_name_is_found_wherever_it_stands() {
+    let names = ["A", "BB", "CC", "A", "", "DDDDDDDDDDDDDDDD", "BB", "C\u{e9}", "E"];
+    for len in 0..=names.len() {
+        let builder = RequestHeadBuilder::default();
+        let head = names[..len]
+            .iter()
+            .enumerate()
+            .fold(builder, |builder, (index, name)| builder.append(name, "v".repeat(index)));
+        let head = head.build();
+        for name in names.iter().chain(&["B", "F", "AA"]) {
+            let expected = names[..len].iter().rposition(|other| other == name);
+            let found = head.params().get(name).map(<[u8]>::len);
+            assert_eq!(found, expected, "{name:?} of {len}");
+        }
+    }
+}
+
+#[test]
 fn rules() {
     for &(rule, params, default, strict) in RULES {
         default.check(rule, params, Policy::default());

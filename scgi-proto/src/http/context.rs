@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 
+#[cfg(test)]
 use crate::wire::params::Params;
 use crate::wire::path::encode_path;
 
@@ -67,11 +68,17 @@ impl ClientAddress {
 
     /// `None` if REMOTE_ADDR is absent or no IP address: nginx sends `unix:` for a client on a
     /// Unix socket.
+    #[cfg(test)]
     pub(super) fn of(params: &Params) -> Option<Self> {
-        let text = params.get_str("REMOTE_ADDR")?;
+        Self::parse(params.get("REMOTE_ADDR"), params.get("REMOTE_PORT"))
+    }
+
+    /// The same of the values of both params.
+    pub(super) fn parse(addr: Option<&[u8]>, port: Option<&[u8]>) -> Option<Self> {
+        let text = core::str::from_utf8(addr?).ok()?;
         let text = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         let (ip, scope_id) = parse_scoped(text)?;
-        let port = params.get_str("REMOTE_PORT").and_then(|port| port.parse().ok());
+        let port = port.and_then(|port| core::str::from_utf8(port).ok()?.parse().ok());
         Some(Self { ip, port, scope_id })
     }
 }

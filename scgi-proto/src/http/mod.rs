@@ -29,6 +29,9 @@
 
 mod backend;
 mod context;
+mod names;
+#[cfg(test)]
+mod reference;
 mod request;
 mod response;
 mod rules;

@@ -6,10 +6,13 @@ use ::http::header::{self, CONTENT_LENGTH, CONTENT_TYPE};
 use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
+use bytes::Bytes;
+
+use super::names::{Known, known};
 use super::{ClientAddress, ConvertError, MAX_NAMES, MountPoint, uri};
 use crate::wire::escape::is_secret;
 use crate::wire::params::Params;
-use crate::wire::path::has_path_params;
+use crate::wire::path::PathParams;
 use crate::wire::request::RequestHead;
 
 /// Makes an `http` request's head of a received one.
@@ -28,7 +31,9 @@ use crate::wire::request::RequestHead;
 ///   concerns only the browser's connection (Connection, Keep-Alive, TE, Trailer,
 ///   Transfer-Encoding, Upgrade, Expect, Proxy-Connection) and Proxy
 ///   ([httpoxy](https://httpoxy.org)) is left out. A param whose name makes no header name is
-///   left to [`Params`]. Values that [`is_secret`] names are marked as sensitive.
+///   left to [`Params`]. Values that [`is_secret`] names are marked as sensitive. A value shares the
+///   memory of the head: one that is kept beyond its request keeps all of it, a usual head of up to
+///   4 KiB with the rest of the buffer it was read into. Values of larger heads are copies.
 /// - Extensions: [`Params`], [`MountPoint`], where they are known [`ClientAddress`] and
 ///   `http::uri::Scheme` (from HTTPS, else REQUEST_SCHEME).
 ///
@@ -49,38 +54,128 @@ use crate::wire::request::RequestHead;
 /// # Ok::<(), scgi_proto::http::ConvertError>(())
 /// ```
 pub fn request_to_http(head: RequestHead) -> Result<Parts, ConvertError> {
+    let found = Found::scan(&head);
     let mut parts = ::http::Request::new(()).into_parts().0;
-    (parts.method, parts.uri) = method_and_uri(&head)?;
-    parts.version = version(head.params());
-    parts.headers = headers(head.params())?;
+    (parts.method, parts.uri) = found.method_and_uri(&head)?;
+    parts.version = found.version();
+    parts.headers = found.headers?;
     let len = head.body_length();
     if len > 0 || states_empty_body(&parts.method) {
         insert(&mut parts.headers, CONTENT_LENGTH, len.into())?;
     }
-    if let Some(scheme) = uri::scheme(head.params()) {
+    if let Some(scheme) = uri::scheme_of(found.https, found.request_scheme) {
         parts.extensions.insert(scheme);
     }
-    if let Some(client) = ClientAddress::of(head.params()) {
+    if let Some(client) = ClientAddress::parse(found.remote_addr, found.remote_port) {
         parts.extensions.insert(client);
     }
-    parts.extensions.insert(MountPoint::new(head.script_name().unwrap_or_default()));
+    parts.extensions.insert(MountPoint::new(found.path.script_name.unwrap_or_default()));
     parts.extensions.insert(head.into_params());
     Ok(parts)
 }
 
-fn method_and_uri(head: &RequestHead) -> Result<(Method, Uri), ConvertError> {
-    match head.method() {
-        // Bare SCGI clients, such as those of rTorrent, send CONTENT_LENGTH and SCGI only.
-        None if !has_path_params(head.params()) => {
-            let method = if head.body_length() > 0 { Method::POST } else { Method::GET };
-            Ok((method, Uri::from_static("/")))
+/// The variables that make a request, of each the last one, and its headers.
+struct Found<'a> {
+    method: Option<&'a [u8]>,
+    protocol: Option<&'a [u8]>,
+    path: PathParams<'a>,
+    https: Option<&'a [u8]>,
+    request_scheme: Option<&'a [u8]>,
+    remote_addr: Option<&'a [u8]>,
+    remote_port: Option<&'a [u8]>,
+    headers: Result<HeaderMap, ConvertError>,
+}
+
+impl<'a> Found<'a> {
+    /// Goes once through the params.
+    fn scan(head: &'a RequestHead) -> Self {
+        let mut found = Self {
+            method: None,
+            protocol: None,
+            path: PathParams::default(),
+            https: None,
+            request_scheme: None,
+            remote_addr: None,
+            remote_port: None,
+            headers: new_headers(head.params()),
+        };
+        let block = head.params().block();
+        for (index, (name, value)) in head.params().forward().enumerate() {
+            match name {
+                [b'H', b'T', b'T', b'P', b'_', variable @ ..] => {
+                    found.header(index, block, Variable::Header { variable, name }, value);
+                }
+                b"CONTENT_TYPE" if !value.is_empty() => {
+                    found.header(index, block, Variable::ContentType, value);
+                }
+                _ => found.note(name, value),
+            }
         }
-        None | Some(b"") => Err(ConvertError::MissingMethod),
-        Some(method) => {
-            let method = Method::from_bytes(method).map_err(|_| ConvertError::InvalidMethod)?;
-            Ok((method, uri::uri(head)?))
+        found
+    }
+
+    fn note(&mut self, name: &[u8], value: &'a [u8]) {
+        let place = match name {
+            b"REQUEST_METHOD" => &mut self.method,
+            b"REQUEST_URI" => &mut self.path.request_uri,
+            b"DOCUMENT_URI" => &mut self.path.document_uri,
+            b"SCRIPT_NAME" => &mut self.path.script_name,
+            b"PATH_INFO" => &mut self.path.path_info,
+            b"QUERY_STRING" => &mut self.path.query_string,
+            b"SERVER_PROTOCOL" => &mut self.protocol,
+            b"HTTPS" => &mut self.https,
+            b"REQUEST_SCHEME" => &mut self.request_scheme,
+            b"REMOTE_ADDR" => &mut self.remote_addr,
+            b"REMOTE_PORT" => &mut self.remote_port,
+            _ => return,
+        };
+        *place = Some(value);
+    }
+
+    /// Adds a header, unless one before it was refused.
+    fn header(&mut self, index: usize, block: &Bytes, variable: Variable<'_>, value: &[u8]) {
+        if let Ok(headers) = &mut self.headers {
+            if let Err(error) = add(headers, index, block, variable, value) {
+                self.headers = Err(error);
+            }
         }
     }
+
+    fn version(&self) -> Version {
+        match self.protocol {
+            Some(b"HTTP/0.9") => Version::HTTP_09,
+            Some(b"HTTP/1.0") => Version::HTTP_10,
+            Some(b"HTTP/2.0" | b"HTTP/2") => Version::HTTP_2,
+            Some(b"HTTP/3.0" | b"HTTP/3") => Version::HTTP_3,
+            _ => Version::HTTP_11,
+        }
+    }
+
+    fn method_and_uri(&self, head: &RequestHead) -> Result<(Method, Uri), ConvertError> {
+        match self.method {
+            // Bare SCGI clients, such as those of rTorrent, send CONTENT_LENGTH and SCGI only.
+            None if self.path.is_empty() => {
+                let method = if head.body_length() > 0 { Method::POST } else { Method::GET };
+                Ok((method, Uri::from_static("/")))
+            }
+            None | Some(b"") => Err(ConvertError::MissingMethod),
+            Some(method) => {
+                let method = Method::from_bytes(method).map_err(|_| ConvertError::InvalidMethod)?;
+                Ok((method, uri::uri(head, &self.path)?))
+            }
+        }
+    }
+}
+
+/// Where a header comes from.
+#[derive(Clone, Copy)]
+enum Variable<'a> {
+    ContentType,
+    /// Its name, and that without `HTTP_`.
+    Header {
+        variable: &'a [u8],
+        name: &'a [u8],
+    },
 }
 
 /// Whether an empty body is worth a `Content-Length: 0` (RFC 9110 section 8.6): SCGI always
@@ -89,43 +184,79 @@ fn states_empty_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-fn version(params: &Params) -> Version {
-    match params.get("SERVER_PROTOCOL") {
-        Some(b"HTTP/0.9") => Version::HTTP_09,
-        Some(b"HTTP/1.0") => Version::HTTP_10,
-        Some(b"HTTP/2.0" | b"HTTP/2") => Version::HTTP_2,
-        Some(b"HTTP/3.0" | b"HTTP/3") => Version::HTTP_3,
-        _ => Version::HTTP_11,
+/// An empty map with room for all headers, so that it does not grow.
+fn new_headers(params: &Params) -> Result<HeaderMap, ConvertError> {
+    let count = params.forward().filter(|(name, _)| name.starts_with(b"HTTP_")).count();
+    // Content-Type and Content-Length.
+    let capacity = (count + 2).min(MAX_NAMES);
+    HeaderMap::try_with_capacity(capacity).map_err(|_| too_many())
+}
+
+fn add(
+    headers: &mut HeaderMap,
+    index: usize,
+    block: &Bytes,
+    variable: Variable<'_>,
+    value: &[u8],
+) -> Result<(), ConvertError> {
+    let (variable, name) = match variable {
+        Variable::ContentType => {
+            return insert(headers, CONTENT_TYPE, shared(block, value, index)?);
+        }
+        Variable::Header { variable, name } => (variable, name),
+    };
+    let (name, is_single, is_secret) = match known(variable) {
+        Some(Known::LeftOut) => return Ok(()),
+        Some(Known::List(name)) => (name, false, false),
+        Some(Known::ListSecret(name)) => (name, false, true),
+        Some(Known::Single(name)) => (name, true, false),
+        Some(Known::SingleSecret(name)) => (name, true, true),
+        None if is_left_out(variable) => return Ok(()),
+        None => {
+            let Some(header) = to_name(variable) else { return Ok(()) };
+            let is_single = is_single(&header);
+            (header, is_single, is_secret(name))
+        }
+    };
+    let mut value = shared(block, value, index)?;
+    value.set_sensitive(is_secret);
+    if is_single {
+        return insert(headers, name, value);
+    }
+    headers.try_append(name, value).map(drop).map_err(|_| too_many())
+}
+
+/// Above this, a block is more than a usual head.
+const USUAL_HEAD: usize = 4 * 1024;
+
+/// A value that shares the block, or a copy where it would hold much more than it is long.
+fn shared(block: &Bytes, value: &[u8], index: usize) -> Result<HeaderValue, ConvertError> {
+    let made = if block.len() > USUAL_HEAD && value.len() < block.len() / 8 {
+        HeaderValue::from_bytes(value)
+    } else {
+        HeaderValue::from_maybe_shared(block.slice_ref(value))
+    };
+    made.map_err(|_| ConvertError::InvalidHeaderValue { index })
+}
+
+/// The header of a variable that is not a usual one, if it makes one.
+fn to_name(variable: &[u8]) -> Option<HeaderName> {
+    let to_header = |byte: &u8| if *byte == b'_' { b'-' } else { *byte };
+    let mut place = [0; 64];
+    match place.get_mut(..variable.len()) {
+        Some(place) => {
+            place.iter_mut().zip(variable).for_each(|(to, from)| *to = to_header(from));
+            HeaderName::from_bytes(place).ok()
+        }
+        None => {
+            let text: Vec<u8> = variable.iter().map(to_header).collect();
+            HeaderName::from_bytes(&text).ok()
+        }
     }
 }
 
-fn headers(params: &Params) -> Result<HeaderMap, ConvertError> {
-    let mut headers = HeaderMap::try_with_capacity(params.len().min(MAX_NAMES))
-        .map_err(|_| ConvertError::TooManyHeaders { max: MAX_NAMES })?;
-    let mut text = Vec::with_capacity(32);
-    for (index, (variable, value)) in params.iter().enumerate() {
-        let to_value = || {
-            HeaderValue::from_bytes(value).map_err(|_| ConvertError::InvalidHeaderValue { index })
-        };
-        if variable == b"CONTENT_TYPE" && !value.is_empty() {
-            insert(&mut headers, CONTENT_TYPE, to_value()?)?;
-        }
-        let Some(name) = variable.strip_prefix(b"HTTP_").filter(|name| !is_left_out(name)) else {
-            continue;
-        };
-        text.clear();
-        text.extend(name.iter().map(|b| if *b == b'_' { b'-' } else { *b }));
-        let Ok(name) = HeaderName::from_bytes(&text) else { continue };
-        let mut value = to_value()?;
-        value.set_sensitive(is_secret(variable));
-        if is_single(&name) {
-            insert(&mut headers, name, value)?;
-        } else {
-            let appended = headers.try_append(name, value);
-            appended.map_err(|_| ConvertError::TooManyHeaders { max: MAX_NAMES })?;
-        }
-    }
-    Ok(headers)
+fn too_many() -> ConvertError {
+    ConvertError::TooManyHeaders { max: MAX_NAMES }
 }
 
 fn insert(
@@ -135,7 +266,7 @@ fn insert(
 ) -> Result<(), ConvertError> {
     match headers.try_insert(name, value) {
         Ok(_) => Ok(()),
-        Err(_) => Err(ConvertError::TooManyHeaders { max: MAX_NAMES }),
+        Err(_) => Err(too_many()),
     }
 }
 

@@ -7,16 +7,21 @@ use ::http::request::Parts;
 use ::http::uri::{PathAndQuery, Scheme};
 
 use super::{ConvertError, MountPoint};
+#[cfg(test)]
 use crate::wire::params::Params;
-use crate::wire::path::{Target, encode, has_dot_segments, is_raw_path, is_raw_query};
+use crate::wire::path::{PathParams, Target, encode, has_dot_segments, is_raw_path, is_raw_query};
+use crate::wire::policy::PathSource;
 use crate::wire::request::RequestHead;
 
 /// What `http::Uri` takes at most, in bytes.
-const MAX_LEN: usize = u16::MAX as usize - 1;
+pub(super) const MAX_LEN: usize = u16::MAX as usize - 1;
 
 /// What was asked for, from the source that the head names.
-pub(super) fn uri(head: &RequestHead) -> Result<Uri, ConvertError> {
-    let target = head.target().ok_or(ConvertError::InvalidUri)?;
+pub(super) fn uri(head: &RequestHead, params: &PathParams<'_>) -> Result<Uri, ConvertError> {
+    if let Some(path) = shared(head, params) {
+        return Ok(Uri::from(path));
+    }
+    let target = params.target(head.path_source()).ok_or(ConvertError::InvalidUri)?;
     if !head.allows_dot_segments() && has_dot_segments(&target.path) {
         return Err(ConvertError::DotSegments);
     }
@@ -27,6 +32,63 @@ pub(super) fn uri(head: &RequestHead) -> Result<Uri, ConvertError> {
     let path = PathAndQuery::try_from(text).map_err(|_| ConvertError::InvalidUri)?;
     Ok(Uri::from(path))
 }
+
+/// Up to this length a URI shares the head's memory; a longer one is rare.
+const MAX_SHARED: usize = 4 * 1024;
+
+/// REQUEST_URI as it is, in the memory of the head: if it is a path and perhaps a query in which
+/// nothing has to be encoded, cut or refused.
+fn shared(head: &RequestHead, params: &PathParams<'_>) -> Option<PathAndQuery> {
+    let raw = params.request_uri?;
+    let block = head.params().block();
+    if head.path_source() != PathSource::RequestUri
+        || raw.first() != Some(&b'/')
+        || block.len() > MAX_SHARED
+        || !is_plain(raw)
+    {
+        return None;
+    }
+    PathAndQuery::from_maybe_shared(block.slice_ref(raw)).ok()
+}
+
+/// Whether a path with its query is one as it is. Where a dot segment may be, it is not, and is
+/// looked at closely elsewhere.
+fn is_plain(raw: &[u8]) -> bool {
+    let mut seen = 0;
+    let mut bytes = raw.iter();
+    for byte in &mut bytes {
+        let class = CLASSES[usize::from(*byte)];
+        if class & PATH == 0 {
+            if *byte == b'?' {
+                break;
+            }
+            return false;
+        }
+        seen |= class;
+    }
+    if seen & DOTS != 0 && has_dot_segments(&raw[..raw.len() - bytes.len()]) {
+        return false;
+    }
+    bytes.all(|byte| CLASSES[usize::from(*byte)] & QUERY != 0)
+}
+
+/// A byte that stays in a path, one that stays in a query, and one that dot segments are made of.
+const PATH: u8 = 1;
+const QUERY: u8 = 2;
+const DOTS: u8 = 4;
+
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        classes[byte] = if is_raw_path(b) { PATH } else { 0 }
+            | if is_raw_query(b) { QUERY } else { 0 }
+            | if matches!(b, b'.' | b'%' | b'\\') { DOTS } else { 0 };
+        byte += 1;
+    }
+    classes
+};
 
 /// Path and query, in which bytes that a URI cannot hold are percent-encoded.
 fn text(target: &Target<'_>) -> String {
@@ -100,11 +162,16 @@ fn first_byte(path: &str) -> Option<(u8, usize)> {
 }
 
 /// The scheme by which the client came, if the front server tells.
+#[cfg(test)]
 pub(super) fn scheme(params: &Params) -> Option<Scheme> {
-    let https = params.get("HTTPS").filter(|value| !value.is_empty());
-    match https {
+    scheme_of(params.get("HTTPS"), params.get("REQUEST_SCHEME"))
+}
+
+/// The same of the values of HTTPS and REQUEST_SCHEME.
+pub(super) fn scheme_of(https: Option<&[u8]>, request_scheme: Option<&[u8]>) -> Option<Scheme> {
+    match https.filter(|value| !value.is_empty()) {
         Some(value) if !value.eq_ignore_ascii_case(b"off") => Some(Scheme::HTTPS),
-        _ => match params.get("REQUEST_SCHEME")? {
+        _ => match request_scheme? {
             scheme if scheme.eq_ignore_ascii_case(b"https") => Some(Scheme::HTTPS),
             scheme if scheme.eq_ignore_ascii_case(b"http") => Some(Scheme::HTTP),
             _ => None,
@@ -115,7 +182,12 @@ pub(super) fn scheme(params: &Params) -> Option<Scheme> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::policy::PathSource;
+
+    /// As the conversion of a whole request calls it.
+    fn uri(head: &RequestHead) -> Result<Uri, ConvertError> {
+        super::uri(head, &PathParams::of(head.params()))
+    }
+
     use crate::wire::request::RequestHeadBuilder;
     use alloc::string::ToString;
 

@@ -37,6 +37,28 @@ impl Params {
         Self { block, nuls }
     }
 
+    /// The bytes of all params.
+    #[cfg(feature = "http")]
+    pub(crate) fn block(&self) -> &Bytes {
+        &self.block
+    }
+
+    /// As [`iter`](Self::iter), in one direction: a third of its work, for who looks at all.
+    #[cfg(feature = "http")]
+    pub(crate) fn forward(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let mut rest = &self.block[..];
+        let mut start = 0;
+        self.nuls.chunks_exact(2).map_while(move |pair| {
+            let (name_end, value_end) = (pair[0] - start, pair[1] - start);
+            start = pair[1] + 1;
+            let (param, behind) = rest.split_at_checked(value_end as usize + 1)?;
+            rest = behind;
+            let (name, value) = param.split_at_checked(name_end as usize)?;
+            // Without the NULs.
+            Some((name, value.get(1..value.len() - 1)?))
+        })
+    }
+
     /// Where the name of a param begins.
     pub(crate) fn offset(&self, index: usize) -> usize {
         name_start(&self.nuls, index)
@@ -45,17 +67,30 @@ impl Params {
     /// The value of `name`, the last one if it stands more than once.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
-        let mut nuls = &self.nuls[..];
-        while let [before @ .., name_end, value_end] = nuls {
-            let start = before.last().map_or(0, |before| before + 1);
-            let (start, name_end) = (start as usize, *name_end as usize);
-            // Most names differ in length, which is told without looking at them.
-            if name_end - start == name.len() && self.block[start..name_end] == *name.as_bytes() {
-                return Some(&self.block[name_end + 1..*value_end as usize]);
+        let name = name.as_bytes();
+        let Some(last) = name.last() else {
+            return self.iter().rev().find(|(name, _)| name.is_empty()).map(|(_, value)| value);
+        };
+        let [first_end, middle @ .., _] = &self.nuls[..] else { return None };
+        // A name takes its length and a NUL behind the value before it. No name of 4 GiB is there.
+        let step = u32::try_from(name.len()).ok()?.checked_add(1)?;
+        // The end of a value and that of the name behind it: the last param comes first.
+        let mut rest = middle.rchunks_exact(2);
+        while let Some(pair) = rest.next() {
+            // Most names differ in length, and most others in their last byte.
+            if pair[1].wrapping_sub(pair[0]) != step {
+                continue;
             }
-            nuls = before;
+            let (value_end, name_end) = (pair[0] as usize, pair[1] as usize);
+            if self.block[name_end - 1] == *last && self.block[value_end + 1..name_end] == *name {
+                // Before it are two ends of the first param and of each one left.
+                let end = self.nuls[2 * rest.len() + 3] as usize;
+                return Some(&self.block[name_end + 1..end]);
+            }
         }
-        None
+        let name_end = *first_end as usize;
+        let is_first = self.block[..name_end] == *name;
+        is_first.then(|| &self.block[name_end + 1..self.nuls[1] as usize])
     }
 
     /// As [`get`](Self::get), if the value is UTF-8.

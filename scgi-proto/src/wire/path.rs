@@ -17,20 +17,47 @@ pub(crate) struct Target<'a> {
     pub(crate) query: Option<&'a [u8]>,
 }
 
-impl<'a> Target<'a> {
-    /// What was asked for, by this source. REQUEST_URI is the source of last resort for neither:
-    /// a program that asked for the mapped path relies on the front server's mapping.
-    pub(crate) fn of(params: &'a Params, source: PathSource) -> Option<Self> {
-        let request_uri = || params.get("REQUEST_URI").filter(|uri| !uri.is_empty());
-        match source {
-            PathSource::RequestUri => match request_uri() {
-                Some(raw) => Self::requested(raw),
-                None => Self::mapped(params),
-            },
-            PathSource::Mapped => Self::mapped(params),
+/// The params that say which path was asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct PathParams<'a> {
+    pub(crate) request_uri: Option<&'a [u8]>,
+    pub(crate) document_uri: Option<&'a [u8]>,
+    pub(crate) script_name: Option<&'a [u8]>,
+    pub(crate) path_info: Option<&'a [u8]>,
+    pub(crate) query_string: Option<&'a [u8]>,
+}
+
+impl<'a> PathParams<'a> {
+    pub(crate) fn of(params: &'a Params) -> Self {
+        Self {
+            request_uri: params.get("REQUEST_URI"),
+            document_uri: params.get("DOCUMENT_URI"),
+            script_name: params.get("SCRIPT_NAME"),
+            path_info: params.get("PATH_INFO"),
+            query_string: params.get("QUERY_STRING"),
         }
     }
 
+    /// Whether none of them says a path.
+    #[cfg(feature = "http")]
+    pub(crate) fn is_empty(&self) -> bool {
+        [self.request_uri, self.document_uri, self.script_name, self.path_info]
+            .iter()
+            .all(Option::is_none)
+    }
+
+    /// What was asked for, by this source. REQUEST_URI does not stand in for the mapped path: a
+    /// program that asked for that relies on the front server's mapping.
+    pub(crate) fn target(&self, source: PathSource) -> Option<Target<'a>> {
+        let request_uri = self.request_uri.filter(|uri| !uri.is_empty());
+        match (source, request_uri) {
+            (PathSource::RequestUri, Some(raw)) => Target::requested(raw),
+            _ => Target::mapped(self),
+        }
+    }
+}
+
+impl<'a> Target<'a> {
     /// REQUEST_URI: the origin form of it, or `*`.
     fn requested(raw: &'a [u8]) -> Option<Self> {
         if raw == b"*" {
@@ -44,10 +71,10 @@ impl<'a> Target<'a> {
     }
 
     /// DOCUMENT_URI, else SCRIPT_NAME and PATH_INFO together, both decoded, and QUERY_STRING.
-    fn mapped(params: &'a Params) -> Option<Self> {
-        let script_name = params.get("SCRIPT_NAME");
-        let path_info = params.get("PATH_INFO").unwrap_or_default();
-        let (first, second) = match params.get("DOCUMENT_URI").filter(|path| !path.is_empty()) {
+    fn mapped(params: &PathParams<'a>) -> Option<Self> {
+        let script_name = params.script_name;
+        let path_info = params.path_info.unwrap_or_default();
+        let (first, second) = match params.document_uri.filter(|path| !path.is_empty()) {
             Some(path) => (path, &b""[..]),
             // An empty path is that of the root (RFC 9110 section 4.2.3).
             None if script_name.is_some() || !path_info.is_empty() => {
@@ -55,7 +82,7 @@ impl<'a> Target<'a> {
             }
             None => return None,
         };
-        let query = params.get("QUERY_STRING").filter(|query| !query.is_empty());
+        let query = params.query_string.filter(|query| !query.is_empty());
         let query = query.map(without_fragment);
         let path = if first.is_empty() && second == b"*" {
             Cow::Borrowed(second)
@@ -64,14 +91,6 @@ impl<'a> Target<'a> {
         };
         Some(Self { path, query })
     }
-}
-
-/// Whether any param says which path was asked for.
-#[cfg(feature = "http")]
-pub(crate) fn has_path_params(params: &Params) -> bool {
-    ["REQUEST_URI", "DOCUMENT_URI", "SCRIPT_NAME", "PATH_INFO"]
-        .into_iter()
-        .any(|name| params.get(name).is_some())
 }
 
 /// Two parts of a decoded path as one encoded one, which begins with a slash.
@@ -145,13 +164,13 @@ pub(crate) fn encode(bytes: &[u8], keep: fn(u8) -> bool, text: &mut String) {
 
 /// Bytes that stay in a path which is encoded already: what `http::Uri` takes in ASCII, as hyper
 /// leaves them too.
-pub(crate) fn is_raw_path(byte: u8) -> bool {
+pub(crate) const fn is_raw_path(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'<' | b'>' | b'?' | b'`')
 }
 
 /// The same for a query.
 #[cfg(feature = "http")]
-pub(crate) fn is_raw_query(byte: u8) -> bool {
+pub(crate) const fn is_raw_query(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'<' | b'>')
 }
 
@@ -282,7 +301,7 @@ mod tests {
         for (pairs, source, expected) in rows {
             let builder = RequestHeadBuilder::default();
             let head = pairs.iter().fold(builder, |b, (n, v)| b.param(n, v)).build();
-            let target = Target::of(head.params(), *source);
+            let target = PathParams::of(head.params()).target(*source);
             let expected = expected.map(|(path, query)| Target {
                 path: Cow::Borrowed(path.as_bytes()),
                 query: query.map(str::as_bytes),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::wire::params::{Params, name_start};
-use crate::wire::path::{self, Target};
+use crate::wire::path::{self, PathParams, Target};
 use crate::wire::policy::{PathSource, Policy};
 
 /// The head of a request: its params and the length of its body.
@@ -104,13 +104,18 @@ impl RequestHead {
     }
 
     #[cfg(feature = "http")]
+    pub(crate) fn path_source(&self) -> PathSource {
+        self.path_source
+    }
+
+    #[cfg(feature = "http")]
     pub(crate) fn allows_dot_segments(&self) -> bool {
         self.allows_dot_segments
     }
 
     /// Path and query, from the source that was chosen.
     pub(crate) fn target(&self) -> Option<Target<'_>> {
-        Target::of(&self.params, self.path_source)
+        PathParams::of(&self.params).target(self.path_source)
     }
 
     /// All params.
