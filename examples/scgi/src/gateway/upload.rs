@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::runtime::Handle;
 use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 
 use super::limits::{DRAIN_IDLE, DRAIN_TIME, STUCK};
@@ -90,8 +91,10 @@ impl Upload {
             }
             state.incoming.take()
         };
-        if let Some(incoming) = incoming.filter(|incoming| !incoming.is_end_stream()) {
-            tokio::spawn(drain(incoming));
+        let incoming = incoming.filter(|incoming| !incoming.is_end_stream());
+        // While the process ends, bodies are dropped where no task can be started any more.
+        if let Some((incoming, runtime)) = incoming.zip(Handle::try_current().ok()) {
+            runtime.spawn(drain(incoming));
         }
     }
 }
