@@ -107,7 +107,7 @@ pub(crate) async fn open(short: bool) -> Result<(), BoxError> {
     let secs = if short { 2 } else { 30 };
     header(
         "An open loop at 80 % of the closed loop's rate: latency in ms, p50/p99 of each third",
-        &["socket", "ms", "rate", "first", "second", "last", "p99 of all", "worst"],
+        &["socket", "ms", "rate", "first", "second", "last", "p99 of all", "worst", "failed"],
     );
     let waits: &[f64] = if short { &[8.0] } else { &[1.0, 8.0, 50.0] };
     for transport in TRANSPORTS {
@@ -118,13 +118,15 @@ pub(crate) async fn open(short: bool) -> Result<(), BoxError> {
             let time = Duration::from_secs(1);
             let tokio = closed(&tokio, 64, &uri, time).await?.rate;
             let rate = 0.8 * tokio.min(64.0 * 1e3 / wait);
-            let all = open_loop(&blocking, rate, &uri, Duration::from_secs(secs)).await?;
+            let time = Duration::from_secs(secs);
+            let (all, failed) = open_loop(&blocking, rate, &uri, time).await;
             let mut cells = vec![name(transport), wait.to_string(), format!("{rate:.0}")];
             for third in all.chunks(all.len().div_ceil(3)) {
                 cells.push(format!("{:.1}/{:.1}", quantile(third, 0.5), quantile(third, 0.99)));
             }
             cells.push(format!("{:.1}", quantile(&all, 0.99)));
             cells.push(format!("{:.1}", quantile(&all, 1.0)));
+            cells.push(failed.to_string());
             row(&cells);
             // The bound without load beside it is 10 ms.
             if short && quantile(&all, 0.99) > wait + 250.0 {
