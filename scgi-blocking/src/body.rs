@@ -30,8 +30,8 @@ use scgi_proto::{BoxError, Error, KnownLength};
 #[derive(Default)]
 pub struct Body {
     inner: driver::Body,
-    /// A program's function that writes it.
-    writer: Option<WriteBody>,
+    /// A program's function that writes it, and the length of that where it is known.
+    writer: Option<(WriteBody, Option<u64>)>,
     /// The error was told.
     has_failed: bool,
 }
@@ -125,14 +125,17 @@ impl Body {
     pub fn from_writer(
         write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     ) -> Self {
-        Self { writer: Some(Box::new(write)), ..Self::default() }
+        Self { writer: Some((Box::new(write), None)), ..Self::default() }
     }
 
     /// States the length in bytes of a streamed body, which becomes its Content-Length. `u64::MAX`
     /// states none.
     #[must_use]
     pub fn with_len(mut self, bytes: u64) -> Self {
-        self.inner = self.inner.with_len(bytes);
+        match &mut self.writer {
+            Some((_, len)) => *len = Some(bytes),
+            None => self.inner = self.inner.with_len(bytes),
+        }
         self
     }
 
@@ -147,13 +150,12 @@ impl Body {
 
     /// Takes out the function that writes the body, if that is what it is made of.
     pub(crate) fn take_writer(&mut self) -> Option<WriteBody> {
-        self.writer.take()
+        self.writer.take().map(|(write, _)| write)
     }
 
     /// The body as the core has it.
     pub(crate) fn into_inner(self) -> driver::Body {
-        let Some(write) = self.writer else { return self.inner };
-        let len = self.inner.len();
+        let Some((write, len)) = self.writer else { return self.inner };
         driver::Body::from_source(Waiting(FromWriter(Some(write))), len)
     }
 
@@ -161,7 +163,10 @@ impl Body {
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
     pub fn len(&self) -> Option<u64> {
-        self.inner.len()
+        match &self.writer {
+            Some((_, len)) => *len,
+            None => self.inner.len(),
+        }
     }
 
     /// Waits for the next chunk, never empty; `None` after the last.
@@ -346,6 +351,14 @@ mod tests {
             }
         }
         assert_eq!(all, b"hello world");
+    }
+
+    #[test]
+    fn default_is_the_empty_body_and_a_writer_has_no_length_of_its_own() {
+        assert_eq!((Body::default().len(), Body::empty().len()), (Some(0), Some(0)));
+        let writer = || Body::from_writer(|out| out.write_all(b"abc"));
+        assert_eq!((writer().len(), writer().with_len(3).len()), (None, Some(3)));
+        assert_eq!(writer().collect(3).expect("no error"), "abc");
     }
 
     #[test]

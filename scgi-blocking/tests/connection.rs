@@ -165,7 +165,7 @@ fn an_empty_connection_is_no_error() {
 
 #[test]
 fn a_malformed_request_is_answered_and_told() {
-    let limits = Limits::default().with_header_block(50).with_body(10);
+    let limits = Limits::default().with_max_header_block_len(50).with_max_body_len(10);
     let config = ConnectionConfig::default().with_limits(limits);
     for (input, status) in [
         (&b"GET / HTTP/1.1\r\n\r\n"[..], "HTTP/1.1 400 "),

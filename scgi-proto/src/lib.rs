@@ -136,9 +136,10 @@ pub use {
     wire::error::{DecodeError, EncodeError, Part, Protocol},
     wire::escape::{Escaped, is_secret},
     wire::event::{RequestEvent, ResponseEvent},
+    wire::fields::{FieldIter, Fields},
     wire::limits::Limits,
-    wire::params::Params,
+    wire::params::{ParamIter, Params},
     wire::policy::{PathSource, Policy},
     wire::request::{RequestHead, RequestHeadBuilder},
-    wire::response::{Fields, ResponseHead, ResponseKind, Status},
+    wire::response::{InvalidStatus, ResponseHead, ResponseKind, Status},
 };

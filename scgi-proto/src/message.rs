@@ -1,6 +1,8 @@
 //! A request and a response, each a head and a body, for any kind of body.
 
 use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use bytes::Bytes;
 
@@ -8,8 +10,9 @@ use crate::error::BoxError;
 use crate::exchange::peer::Peer;
 #[cfg(feature = "driver")]
 use crate::shutdown::{Shutdown, ShutdownSignal};
+use crate::wire::fields::Fields;
 use crate::wire::request::RequestHead;
-use crate::wire::response::{Fields, ResponseHead, Status};
+use crate::wire::response::{ResponseHead, Status};
 
 /// A body that may know its length before it is sent.
 pub trait KnownLength {
@@ -106,6 +109,11 @@ impl<B> Request<B> {
         &self.head
     }
 
+    /// The head, to change it.
+    pub fn head_mut(&mut self) -> &mut RequestHead {
+        &mut self.head
+    }
+
     /// The body, to read from.
     pub fn body_mut(&mut self) -> &mut B {
         &mut self.body
@@ -187,6 +195,11 @@ impl<B> Response<B> {
         &self.head
     }
 
+    /// The status and the fields, to change them.
+    pub fn head_mut(&mut self) -> &mut ResponseHead {
+        &mut self.head
+    }
+
     /// The status.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -217,7 +230,10 @@ impl<B> Response<B> {
     }
 }
 
-/// What a handler may return: a [`Response`], or a `Result` of one.
+/// What a handler may return: a [`Response`], a text, bytes, or a `Result` of one of them.
+///
+/// A `&'static str` or `String` is sent as `text/plain; charset=utf-8`, bytes as
+/// `application/octet-stream`. A [`Response`] gets no field that the program did not set.
 ///
 /// # Examples
 /// ```
@@ -248,8 +264,54 @@ impl<B> IntoResponse<B> for Response<B> {
     }
 }
 
-impl<B, E: Into<BoxError>> IntoResponse<B> for Result<Response<B>, E> {
+impl<B, R: IntoResponse<B>, E: Into<BoxError>> IntoResponse<B> for Result<R, E> {
     fn into_response(self) -> Result<Response<B>, BoxError> {
-        self.map_err(Into::into)
+        self.map_err(Into::into)?.into_response()
+    }
+}
+
+macro_rules! into_response {
+    ($content_type:literal $($body:ty),*) => { $(
+        impl<B: From<$body>> IntoResponse<B> for $body {
+            fn into_response(self) -> Result<Response<B>, BoxError> {
+                Ok(Response::new(self).with_field("Content-Type", $content_type))
+            }
+        }
+    )* };
+}
+
+into_response!("text/plain; charset=utf-8" &'static str, String);
+into_response!("application/octet-stream" &'static [u8], Vec<u8>, Bytes);
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    fn content_type(response: impl IntoResponse<Bytes>) -> Option<String> {
+        let response = response.into_response().expect("a response");
+        assert_eq!(response.status(), Status::OK);
+        let value = response.fields().first("content-type")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    }
+
+    #[test]
+    fn content_type_of_what_a_handler_returns() {
+        let (text, bytes) = ("text/plain; charset=utf-8", "application/octet-stream");
+        for (content_type, expected) in [
+            (content_type("text"), Some(text)),
+            (content_type(String::from("text")), Some(text)),
+            (content_type(Ok::<_, BoxError>("text")), Some(text)),
+            (content_type(&b"bytes"[..]), Some(bytes)),
+            (content_type(alloc::vec![1, 2, 3]), Some(bytes)),
+            (content_type(Ok::<_, BoxError>(Bytes::from("bytes"))), Some(bytes)),
+            (content_type(Response::new("text")), None),
+            (content_type(Ok::<_, BoxError>(Response::new("text"))), None),
+        ] {
+            assert_eq!(content_type.as_deref(), expected);
+        }
+        let failed = IntoResponse::<Bytes>::into_response(Err::<&str, _>("no"));
+        assert_eq!(failed.expect_err("the handler's").to_string(), "no");
     }
 }

@@ -189,7 +189,7 @@ fn a_response_takes_few() {
 
 #[test]
 fn declared_lengths_allocate_nothing() {
-    let limits = Limits::default().with_header_block(usize::MAX);
+    let limits = Limits::default().with_max_header_block_len(usize::MAX);
     let cases: [(&str, &[u8]); 3] = [
         ("a block of 4 GB", b"4000000000:"),
         ("its first bytes", b"4000000000:A\0b\0"),

@@ -30,7 +30,7 @@ fn response(limits: Limits, input: &str) -> Result<bool, DecodeError> {
 
 #[test]
 fn header_block() {
-    let limits = Limits::default().with_header_block(30);
+    let limits = Limits::default().with_max_header_block_len(30);
     assert_eq!(request(limits, &params(&[(5, 23)])), Ok(true));
     let error = DecodeError::HeaderBlockTooLarge { len: 31, max: 30 };
     assert_eq!(request(limits, &params(&[(5, 24)])), Err(error.clone()));
@@ -41,12 +41,12 @@ fn header_block() {
         request(limits, b"9999999999999999999999999"),
         Err(DecodeError::HeaderBlockTooLarge { len: 99, max: 30 })
     );
-    assert_eq!(request(Limits::default().with_header_block(0), b"0:,"), Ok(true));
+    assert_eq!(request(Limits::default().with_max_header_block_len(0), b"0:,"), Ok(true));
 }
 
 #[test]
 fn number_of_params() {
-    let limits = Limits::default().with_params(3);
+    let limits = Limits::default().with_max_params(3);
     assert_eq!(request(limits, &params(&[(1, 0); 3])), Ok(true));
     let error = DecodeError::TooManyParams { max: 3 };
     assert_eq!(request(limits, &params(&[(1, 0); 4])), Err(error.clone()));
@@ -55,7 +55,7 @@ fn number_of_params() {
 
 #[test]
 fn length_of_a_name() {
-    let limits = Limits::default().with_name(5);
+    let limits = Limits::default().with_max_name_len(5);
     assert_eq!(request(limits, &params(&[(5, 9), (1, 1)])), Ok(true));
     let error = DecodeError::NameTooLong { offset: 7, len: 6, max: 5 };
     assert_eq!(request(limits, &params(&[(1, 1), (6, 1)])), Err(error));
@@ -63,7 +63,7 @@ fn length_of_a_name() {
 
 #[test]
 fn length_of_a_value() {
-    let limits = Limits::default().with_value(5);
+    let limits = Limits::default().with_max_value_len(5);
     assert_eq!(request(limits, &params(&[(9, 5), (1, 0)])), Ok(true));
     let error = DecodeError::ValueTooLong { offset: 5, len: 6, max: 5 };
     assert_eq!(request(limits, &params(&[(1, 6), (1, 0)])), Err(error));
@@ -71,7 +71,7 @@ fn length_of_a_value() {
 
 #[test]
 fn length_of_the_body() {
-    let limits = Limits::default().with_body(5);
+    let limits = Limits::default().with_max_body_len(5);
     let head = |length: &str| netstring(format!("CONTENT_LENGTH\0{length}\0").as_bytes());
     assert_eq!(request(limits, &head("5")), Ok(true));
     assert_eq!(request(limits, &head("6")), Err(DecodeError::BodyTooLarge { len: 6, max: 5 }));
@@ -81,7 +81,7 @@ fn length_of_the_body() {
 
 #[test]
 fn head_of_a_response() {
-    let limits = Limits::default().with_response_head(20);
+    let limits = Limits::default().with_max_response_head_len(20);
     let head = |len: usize| format!("A: {}\r\n\r\n", "x".repeat(len - 7));
     assert_eq!(response(limits, &head(20)), Ok(true));
     let error = DecodeError::ResponseHeadTooLarge { max: 20 };
@@ -92,7 +92,7 @@ fn head_of_a_response() {
 
 #[test]
 fn number_of_fields() {
-    let limits = Limits::default().with_fields(2);
+    let limits = Limits::default().with_max_fields(2);
     assert_eq!(response(limits, "Status: 200\nA: 1\nB: 2\n\n"), Ok(true), "Status is none");
     let error = DecodeError::TooManyFields { max: 2 };
     assert_eq!(response(limits, "A: 1\nB: 2\nC: 3\n\n"), Err(error));
@@ -172,7 +172,7 @@ fn status_and_text_of_every_error() {
 
 #[test]
 fn a_value_that_is_too_long_behind_the_longest_name() {
-    let limits = Limits::default().with_name(5).with_value(3);
+    let limits = Limits::default().with_max_name_len(5).with_max_value_len(3);
     let error = DecodeError::ValueTooLong { offset: 9, len: 4, max: 3 };
     assert_eq!(request(limits, &params(&[(5, 4)])), Err(error));
 }

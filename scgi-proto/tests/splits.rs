@@ -133,7 +133,7 @@ const RESPONSES: [&[u8]; 14] = [
 
 #[test]
 fn short_requests_however_cut() {
-    let small = Limits::default().with_header_block(1000);
+    let small = Limits::default().with_max_header_block_len(1000);
     for input in REQUESTS {
         check_splits(input, || RequestDecoder::new(small, Policy::default()));
         check_splits(input, || RequestDecoder::new(small, Policy::strict()));

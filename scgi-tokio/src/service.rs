@@ -12,7 +12,7 @@ use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpRespons
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
-use scgi_proto::driver::Source;
+use scgi_proto::driver::{self, BodyWrapper, Source};
 use scgi_proto::http::{
     ConvertError, RequestRules, request_to_http, response_from_http, response_to_http, strip_mount,
 };
@@ -113,7 +113,7 @@ where
     let head = response_from_http(&parts);
     // What the app gives for a HEAD says nothing about the length that a GET would have.
     let body = match (is_head, head.status().has_no_body()) {
-        (true, _) => Body::default(),
+        (true, _) => Body::wrap(driver::Body::empty().without_len()),
         (_, true) => Body::empty(),
         _ => Body::from_http(body),
     };

@@ -23,13 +23,13 @@ impl LimitArgs {
     pub(crate) fn limits(&self) -> Limits {
         let mut limits = Limits::default();
         if let Some(bytes) = self.max_head {
-            limits = limits.with_header_block(bytes);
+            limits = limits.with_max_header_block_len(bytes);
         }
         if let Some(count) = self.max_params {
-            limits = limits.with_params(count);
+            limits = limits.with_max_params(count);
         }
         if let Some(bytes) = self.max_body {
-            limits = limits.with_body(bytes);
+            limits = limits.with_max_body_len(bytes);
         }
         limits
     }

@@ -143,7 +143,7 @@ impl Reply {
     /// response leaves these fields to the front server.
     pub(crate) fn is_from_http_server(&self) -> bool {
         self.head.as_ref().is_some_and(|head| {
-            let has = |name| head.fields().get(name).is_some();
+            let has = |name| head.fields().first(name).is_some();
             head.status().code() == 400 && (has("Date") || has("Server") || has("Connection"))
         })
     }

@@ -84,7 +84,7 @@ fn an_early_reply_arrives_although_the_body_is_not_read() {
 
 #[test]
 fn malformed_requests_are_answered() {
-    let limits = Limits::default().with_header_block(1000).with_body(100);
+    let limits = Limits::default().with_max_header_block_len(1000).with_max_body_len(100);
     let answer = |_: Request| Response::new("");
     on_each(
         "malformed",

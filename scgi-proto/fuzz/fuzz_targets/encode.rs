@@ -23,7 +23,7 @@ fuzz_target!(|data: &[u8]| {
 
 /// More than fit into an input.
 fn limits() -> Limits {
-    Limits::default().with_params(1 << 20).with_fields(1 << 20).with_response_head(1 << 20)
+    Limits::default().with_max_params(1 << 20).with_max_fields(1 << 20).with_max_response_head_len(1 << 20)
 }
 
 fn request<'a>(length: u8, pairs: impl Iterator<Item = (&'a [u8], &'a [u8])>) {

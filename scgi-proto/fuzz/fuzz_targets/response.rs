@@ -11,7 +11,7 @@ use scgi_proto::{
 type Outcome = (Option<ResponseHead>, Vec<u8>, bool, Option<DecodeError>);
 
 fn decode(input: &[u8], piece: usize) -> Outcome {
-    let mut decoder = ResponseDecoder::new(Limits::default().with_response_head(1000));
+    let mut decoder = ResponseDecoder::new(Limits::default().with_max_response_head_len(1000));
     let (mut buf, mut outcome) = (BytesMut::new(), Outcome::default());
     let mut pieces = input.chunks(piece);
     loop {

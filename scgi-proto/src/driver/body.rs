@@ -32,7 +32,6 @@ use crate::message::KnownLength;
 /// assert_eq!(body.remaining(), Some(1));
 /// assert!(matches!(body.poll_chunk(&mut cx), Poll::Ready(Some(Ok(o))) if o == "o"));
 /// ```
-#[derive(Default)]
 pub struct Body {
     /// The bytes at hand: all of them, or what was taken from the source to be read in parts.
     chunk: Bytes,
@@ -117,13 +116,13 @@ impl Body {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { len: Length::new(0), ..Self::default() }
+        Self { chunk: Bytes::new(), more: More::Nowhere, len: Length::new(0), read: 0 }
     }
 
     /// A body that is streamed, whose length is perhaps known.
     pub fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
         let len = len.map_or_else(Length::default, Length::new);
-        Self { more: More::Source(Box::pin(source)), len, ..Self::default() }
+        Self { chunk: Bytes::new(), more: More::Source(Box::pin(source)), len, read: 0 }
     }
 
     /// A body whose `first` chunk is there, and the rest comes through a pipe.
@@ -135,6 +134,13 @@ impl Body {
     #[must_use]
     pub fn with_len(mut self, bytes: u64) -> Self {
         self.len = Length::new(bytes);
+        self
+    }
+
+    /// The same bytes, of a length that is not stated.
+    #[must_use]
+    pub fn without_len(mut self) -> Self {
+        self.len = Length::default();
         self
     }
 
@@ -287,6 +293,13 @@ impl BodyWrapper for Body {
     }
 }
 
+/// The empty body.
+impl Default for Body {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
 impl KnownLength for Body {
     fn known_length(&self) -> Option<u64> {
         self.len()
@@ -300,7 +313,7 @@ where
     fn from(bytes: B) -> Self {
         let chunk = Bytes::from(bytes);
         let len = Length::new(chunk.len() as u64);
-        Self { chunk, len, ..Self::default() }
+        Self { chunk, more: More::Nowhere, len, read: 0 }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::wire::policy::Policy;
 /// use core::time::Duration;
 /// use scgi_proto::{ConnectionConfig, Limits};
 /// let config = ConnectionConfig::default()
-///     .with_limits(Limits::default().with_body(1 << 20))
+///     .with_limits(Limits::default().with_max_body_len(1 << 20))
 ///     .with_head_timeout(Duration::from_secs(2));
 /// # let _ = config;
 /// ```

@@ -34,7 +34,7 @@ use crate::wire::response::{ResponseHead, Status};
 #[must_use]
 pub fn response_from_http(parts: &Parts) -> ResponseHead {
     // Both take 100 to 999.
-    let status = Status::new(parts.status.as_u16()).unwrap_or(Status::INTERNAL_SERVER_ERROR);
+    let status = Status::from(parts.status);
     let mut head = ResponseHead::new(status);
     for (name, value) in &parts.headers {
         let left_out = is_of_connection(name.as_str().as_bytes(), &parts.headers)
@@ -48,6 +48,19 @@ pub fn response_from_http(parts: &Parts) -> ResponseHead {
 }
 
 /// Whether a Content-Length says nothing of a body.
+impl From<StatusCode> for Status {
+    fn from(status: StatusCode) -> Self {
+        // Both are from 100 to 999.
+        Self::new(status.as_u16()).unwrap_or(Self::INTERNAL_SERVER_ERROR)
+    }
+}
+
+impl From<Status> for StatusCode {
+    fn from(status: Status) -> Self {
+        Self::from_u16(status.code()).unwrap_or(Self::INTERNAL_SERVER_ERROR)
+    }
+}
+
 fn is_no_length(status: StatusCode, value: &HeaderValue) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
         || (status == StatusCode::NOT_MODIFIED && value == "0")
@@ -65,7 +78,7 @@ fn is_no_length(status: StatusCode, value: &HeaderValue) -> bool {
 pub fn response_to_http(head: &ResponseHead) -> Result<Parts, ConvertError> {
     let mut parts = ::http::Response::new(()).into_parts().0;
     // Both take 100 to 999.
-    parts.status = StatusCode::from_u16(head.status().code()).unwrap_or(StatusCode::BAD_GATEWAY);
+    parts.status = head.status().into();
     let too_many = ConvertError::TooManyFields { max: MAX_NAMES };
     let len = head.fields().len().min(MAX_NAMES);
     parts.headers.try_reserve(len).map_err(|_| too_many.clone())?;

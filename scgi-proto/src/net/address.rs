@@ -193,9 +193,9 @@ mod tests {
         let tcp = Address::Tcp("127.0.0.1:4000".into());
         let socket_address = SocketAddr::from(([127, 0, 0, 1], 4000));
         assert_eq!("/run/app.sock".to_address()?, unix("/run/app.sock"));
-        assert_eq!((&String::from("127.0.0.1:4000")).to_address()?, tcp);
+        assert_eq!(String::from("127.0.0.1:4000").to_address()?, tcp);
         assert_eq!(socket_address.to_address()?, tcp);
-        assert_eq!((&&tcp).to_address()?, tcp);
+        assert_eq!(ToAddress::to_address(&&tcp)?, tcp);
         for path in ["app.sock", "127.0.0.1:4000", "tcp:host:80"] {
             assert_eq!(Path::new(path).to_address()?, unix(path));
             assert_eq!(PathBuf::from(path).to_address()?, unix(path));

@@ -8,7 +8,7 @@
 /// # Examples
 /// ```
 /// use scgi_proto::Limits;
-/// let limits = Limits::default().with_header_block(64 * 1024).with_body(16 * 1024 * 1024);
+/// let limits = Limits::default().with_max_header_block_len(64 * 1024).with_max_body_len(16 * 1024 * 1024);
 /// # let _ = limits;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Limits {
     /// Values above `u32::MAX` act as `u32::MAX`. Beyond it:
     /// [`HeaderBlockTooLarge`](crate::DecodeError::HeaderBlockTooLarge), status 431.
     #[must_use]
-    pub fn with_header_block(mut self, bytes: usize) -> Self {
+    pub fn with_max_header_block_len(mut self, bytes: usize) -> Self {
         // Spans hold 32-bit offsets: half the memory of a head, and no real block is near 4 GiB.
         self.header_block = saturated(bytes);
         self
@@ -42,7 +42,7 @@ impl Limits {
     /// nginx and Apache allow some hundred headers and add about 25 variables of their own.
     /// Beyond it: [`TooManyParams`](crate::DecodeError::TooManyParams), status 431.
     #[must_use]
-    pub fn with_params(mut self, count: usize) -> Self {
+    pub fn with_max_params(mut self, count: usize) -> Self {
         self.params = saturated(count);
         self
     }
@@ -52,7 +52,7 @@ impl Limits {
     /// Names are made from HTTP header names; the longest registered one has 40 bytes.
     /// Beyond it: [`NameTooLong`](crate::DecodeError::NameTooLong), status 431.
     #[must_use]
-    pub fn with_name(mut self, bytes: usize) -> Self {
+    pub fn with_max_name_len(mut self, bytes: usize) -> Self {
         self.name = saturated(bytes);
         self
     }
@@ -62,7 +62,7 @@ impl Limits {
     /// Cookies and client certificates of 60 KB are seen in practice. Beyond it:
     /// [`ValueTooLong`](crate::DecodeError::ValueTooLong), status 431.
     #[must_use]
-    pub fn with_value(mut self, bytes: usize) -> Self {
+    pub fn with_max_value_len(mut self, bytes: usize) -> Self {
         self.value = saturated(bytes);
         self
     }
@@ -73,7 +73,7 @@ impl Limits {
     /// [`BodyTooLarge`](crate::DecodeError::BodyTooLarge), status 413, before a byte of the
     /// body is read.
     #[must_use]
-    pub fn with_body(mut self, bytes: u64) -> Self {
+    pub fn with_max_body_len(mut self, bytes: u64) -> Self {
         self.body = bytes;
         self
     }
@@ -82,7 +82,7 @@ impl Limits {
     ///
     /// Beyond it: [`ResponseHeadTooLarge`](crate::DecodeError::ResponseHeadTooLarge).
     #[must_use]
-    pub fn with_response_head(mut self, bytes: usize) -> Self {
+    pub fn with_max_response_head_len(mut self, bytes: usize) -> Self {
         self.response_head = saturated(bytes);
         self
     }
@@ -91,7 +91,7 @@ impl Limits {
     ///
     /// Beyond it: [`TooManyFields`](crate::DecodeError::TooManyFields).
     #[must_use]
-    pub fn with_fields(mut self, count: usize) -> Self {
+    pub fn with_max_fields(mut self, count: usize) -> Self {
         self.fields = saturated(count);
         self
     }

@@ -6,6 +6,7 @@ pub(crate) mod error;
 pub(crate) mod escape;
 pub(crate) mod event;
 pub(crate) mod field;
+pub(crate) mod fields;
 pub(crate) mod limits;
 pub(crate) mod netstring;
 pub(crate) mod number;

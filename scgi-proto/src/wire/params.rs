@@ -3,6 +3,7 @@
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
+use core::ops::Range;
 
 use bytes::Bytes;
 
@@ -64,7 +65,8 @@ impl Params {
         name_start(&self.nuls, index)
     }
 
-    /// The value of `name`, the last one if it stands more than once.
+    /// The value of `name`, the last one if it appears more than once. (Of the fields of a response,
+    /// the first one counts, as in HTTP: [`Fields::first`](crate::Fields::first).)
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&[u8]> {
         let name = name.as_bytes();
@@ -123,8 +125,8 @@ impl Params {
 
     /// Names and values, in the order in which they were sent.
     #[must_use]
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&[u8], &[u8])> + ExactSizeIterator {
-        (0..self.len()).map(|index| self.pair(index))
+    pub fn iter(&self) -> ParamIter<'_> {
+        ParamIter { params: self, left: 0..self.len() }
     }
 
     /// The number of params.
@@ -142,6 +144,44 @@ impl Params {
     fn pair(&self, index: usize) -> (&[u8], &[u8]) {
         let (name, value) = (self.nuls[2 * index] as usize, self.nuls[2 * index + 1] as usize);
         (&self.block[self.offset(index)..name], &self.block[name + 1..value])
+    }
+}
+
+/// The names and values of [`Params`], in the order in which they were sent.
+#[derive(Debug, Clone)]
+pub struct ParamIter<'a> {
+    params: &'a Params,
+    left: Range<usize>,
+}
+
+impl<'a> Iterator for ParamIter<'a> {
+    type Item = (&'a [u8], &'a [u8]);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left.next().map(|index| self.params.pair(index))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.left.size_hint()
+    }
+}
+
+impl DoubleEndedIterator for ParamIter<'_> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.left.next_back().map(|index| self.params.pair(index))
+    }
+}
+
+impl ExactSizeIterator for ParamIter<'_> {}
+
+impl<'a> IntoIterator for &'a Params {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = ParamIter<'a>;
+
+    fn into_iter(self) -> ParamIter<'a> {
+        self.iter()
     }
 }
 
@@ -164,7 +204,7 @@ impl fmt::Debug for Params {
 /// One `NAME=value` line for each param, escaped and redacted as in `Debug`.
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in self.iter() {
+        for (name, value) in self {
             let value = if is_secret(name) { &b"[redacted]"[..] } else { value };
             writeln!(f, "{}={}", Escaped(name), Escaped(value))?;
         }

@@ -1,14 +1,10 @@
 //! The head of a response: status and fields.
 
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
-use memchr::memchr;
-
-use crate::wire::escape::{Escaped, is_secret};
-use crate::wire::field::{is_status, split_field, split_line};
+use crate::wire::escape::Escaped;
+use crate::wire::fields::Fields;
 use crate::wire::number::Decimal;
 
 /// A status code from 100 to 999.
@@ -116,6 +112,26 @@ impl Status {
     }
 }
 
+impl TryFrom<u16> for Status {
+    type Error = InvalidStatus;
+
+    fn try_from(code: u16) -> Result<Self, InvalidStatus> {
+        Self::new(code).ok_or(InvalidStatus(code))
+    }
+}
+
+/// A number that is not a status code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InvalidStatus(u16);
+
+impl fmt::Display for InvalidStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not a status code from 100 to 999", self.0)
+    }
+}
+
+impl core::error::Error for InvalidStatus {}
+
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.0, self.reason())
@@ -127,181 +143,6 @@ impl fmt::Debug for Status {
         fmt::Display::fmt(self, f)
     }
 }
-
-/// The fields of a response, in order. Names are compared without regard to case.
-///
-/// Those of a decoded head share the memory that it was read into, which is some KiB: copy what
-/// is to be kept for long.
-///
-/// [`Debug`](fmt::Debug) escapes control bytes and hides cookies and credentials.
-#[derive(Clone, Default)]
-pub struct Fields {
-    block: Block,
-    len: usize,
-}
-
-#[derive(Clone)]
-enum Block {
-    /// For each field the lengths of its name and value, as two `u32`, then both: one
-    /// allocation for a typical response.
-    Built(Vec<u8>),
-    /// The lines of a decoded head, shared with what was read beside it.
-    Lines(Bytes),
-}
-
-impl Default for Block {
-    fn default() -> Self {
-        Self::Built(Vec::new())
-    }
-}
-
-impl Fields {
-    /// Those of a head that was found legal: `len` field lines, and perhaps Status.
-    pub(crate) fn decoded(lines: Bytes, len: usize) -> Self {
-        Self { block: Block::Lines(lines), len }
-    }
-
-    /// The value of the first field of that name.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&[u8]> {
-        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
-    }
-
-    /// The values of every field of that name, in order.
-    pub fn get_all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, v)| v)
-    }
-
-    /// Names and values, in order.
-    #[must_use]
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        let source = match &self.block {
-            Block::Built(block) => Source::Built(block),
-            Block::Lines(lines) => Source::Lines(lines),
-        };
-        FieldIter { source, left: self.len }
-    }
-
-    /// The number of fields.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Adds a field after the others.
-    ///
-    /// # Panics
-    /// If the name or the value has more than 4 GiB.
-    pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let len = self.len + 1;
-        let mut block = core::mem::take(self).into_built();
-        push_field(&mut block, name.as_ref(), value.as_ref());
-        *self = Self { block: Block::Built(block), len };
-    }
-
-    fn into_built(self) -> Vec<u8> {
-        match self.block {
-            Block::Built(block) => block,
-            Block::Lines(_) => {
-                let mut block = Vec::new();
-                self.iter().for_each(|(name, value)| push_field(&mut block, name, value));
-                block
-            }
-        }
-    }
-}
-
-fn push_field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("at most 4 GiB").to_ne_bytes();
-    if block.is_empty() {
-        block.reserve(192);
-    }
-    block.extend_from_slice(&len(name));
-    block.extend_from_slice(&len(value));
-    block.extend_from_slice(name);
-    block.extend_from_slice(value);
-}
-
-/// Goes through the block of [`Fields`].
-struct FieldIter<'a> {
-    source: Source<'a>,
-    left: usize,
-}
-
-/// What is left of a [`Block`].
-enum Source<'a> {
-    Built(&'a [u8]),
-    Lines(&'a [u8]),
-}
-
-impl<'a> Iterator for FieldIter<'a> {
-    type Item = (&'a [u8], &'a [u8]);
-
-    #[inline]
-    fn next(&mut self) -> Option<Self::Item> {
-        let field = match &mut self.source {
-            Source::Built(block) => next_built(block),
-            Source::Lines(lines) => next_line(lines),
-        };
-        if field.is_some() {
-            self.left -= 1;
-        }
-        field
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.left, Some(self.left))
-    }
-}
-
-#[inline]
-fn next_built<'a>(block: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let (name, rest) = block.split_first_chunk()?;
-    let (value, rest) = rest.split_first_chunk()?;
-    let (name, rest) = rest.split_at(u32::from_ne_bytes(*name) as usize);
-    let (value, rest) = rest.split_at(u32::from_ne_bytes(*value) as usize);
-    *block = rest;
-    Some((name, value))
-}
-
-fn next_line<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    loop {
-        let (line, rest) = split_line(lines, memchr(b'\n', lines)?);
-        *lines = rest;
-        // The empty line has no field, and Status is told apart.
-        let (name, value) = split_field(line)?;
-        if !is_status(name) {
-            return Some((name, value));
-        }
-    }
-}
-
-impl ExactSizeIterator for FieldIter<'_> {}
-
-impl fmt::Debug for Fields {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.iter().map(|(name, value)| {
-                let value = if is_secret(name) { &b"[redacted]"[..] } else { value };
-                (Escaped(name), Escaped(value))
-            }))
-            .finish()
-    }
-}
-
-impl PartialEq for Fields {
-    fn eq(&self, other: &Self) -> bool {
-        self.iter().eq(other.iter())
-    }
-}
-
-impl Eq for Fields {}
 
 /// The three forms of a CGI response (RFC 3875 section 6.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -320,7 +161,7 @@ pub enum ResponseKind {
 /// ```
 /// use scgi_proto::{ResponseHead, Status};
 /// let head = ResponseHead::new(Status::OK).with_field("Content-Type", "text/plain");
-/// assert_eq!(head.fields().get("content-type"), Some(&b"text/plain"[..]));
+/// assert_eq!(head.fields().first("content-type"), Some(&b"text/plain"[..]));
 ///
 /// let head = ResponseHead::redirect(Status::SEE_OTHER, "https://example.org/");
 /// assert_eq!(head.status(), Status::SEE_OTHER);
@@ -393,7 +234,8 @@ impl ResponseHead {
     /// response can have no body, so that the front server need not wait for the close.
     pub fn set_content_length_if_absent(&mut self, len: Option<u64>) {
         let bodiless = self.status.has_no_body() || self.kind == ResponseKind::LocalRedirect;
-        if let Some(len) = len.filter(|_| !bodiless && self.fields.get("Content-Length").is_none())
+        if let Some(len) =
+            len.filter(|_| !bodiless && self.fields.first("Content-Length").is_none())
         {
             self.fields.append("Content-Length", Decimal::new(len).as_bytes());
         }
@@ -411,7 +253,7 @@ impl ResponseHead {
     /// ```
     #[must_use]
     pub fn content_length(&self) -> Option<u64> {
-        core::str::from_utf8(self.fields.get("Content-Length")?).ok()?.parse().ok()
+        core::str::from_utf8(self.fields.first("Content-Length")?).ok()?.parse().ok()
     }
 
     /// Replaces the status, and drops a reason phrase of the program's own.

@@ -177,7 +177,7 @@ fn long_line(watch: &Watch, _: &ResponseHead) -> Option<String> {
 }
 
 fn transfer_encoding(_: &Watch, head: &ResponseHead) -> Option<String> {
-    head.fields().get("Transfer-Encoding")?;
+    head.fields().first("Transfer-Encoding")?;
     Some(
         "Transfer-Encoding is the front server's: nginx and Apache pass the chunks' framing on as \
          body, lighttpd decodes it"
@@ -189,7 +189,7 @@ fn bare_location(watch: &Watch, head: &ResponseHead) -> Option<String> {
     let is_status =
         |line: &[u8]| line.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Status:"));
     // A local path alone is a redirect within the front server.
-    let is_remote = !head.fields().get("Location")?.starts_with(b"/");
+    let is_remote = !head.fields().first("Location")?.starts_with(b"/");
     let is_bare = is_remote && !has_status_line(watch) && !lines(watch).any(is_status);
     is_bare
         .then(|| "Location without Status: Apache answers 200; send \"Status: 302 Found\"".into())
@@ -237,7 +237,7 @@ fn has_front_left(watch: &Watch, end: &End) -> bool {
 /// A backend that waits after a reply whose end the front server knows.
 fn late_close(watch: &Watch) -> Option<String> {
     let reply = &watch.reply;
-    let is_stated = |head: &ResponseHead| head.fields().get("Content-Length").is_some();
+    let is_stated = |head: &ResponseHead| head.fields().first("Content-Length").is_some();
     let waited = reply.ended_at?.saturating_sub(reply.last_at?);
     // Without Content-Length, the reply is complete only when the backend closes.
     let is_late = reply.is_complete && reply.head.as_ref().is_some_and(is_stated);

@@ -33,7 +33,7 @@ pub(crate) struct Watch {
 
 impl Watch {
     pub(crate) fn new(number: u64, capture: Option<Capture>) -> Self {
-        let limits = Limits::default().with_header_block(HEADER_BLOCK);
+        let limits = Limits::default().with_max_header_block_len(HEADER_BLOCK);
         Self {
             number,
             begun: Instant::now(),

@@ -46,7 +46,7 @@ fn at(path: &Path) -> Address {
 }
 
 fn error(path: &Path) -> io::Error {
-    let error = bind_address(&at(path)).unwrap_err();
+    let error = bind_address(at(path)).unwrap_err();
     assert!(error.to_string().starts_with(path.to_str().unwrap()), "{error}");
     error
 }
@@ -71,7 +71,7 @@ fn mode_is_set_and_the_file_removed_at_the_end() {
     for wanted in [0o640, 0o600, 0o666, 0o777, 0o2660] {
         let options = BindOptions::default().with_mode(wanted).with_backlog(7);
         assert_eq!((options.backlog(), BindOptions::default().backlog()), (7, 4096));
-        let bound = bind_with(&at(&path), &options).unwrap();
+        let bound = bind_with(at(&path), &options).unwrap();
         assert_eq!(mode(&path), wanted);
         assert_eq!(folder.names(), 1);
         UnixStream::connect(&path).unwrap();
@@ -85,12 +85,12 @@ fn without_a_mode_the_umask_decides() {
     let folder = Folder::new("umask");
     let (path, plain) = (folder.0.join("a.sock"), folder.0.join("plain.sock"));
     stale(&plain);
-    let _bound = bind_address(&at(&path)).unwrap();
+    let _bound = bind_address(at(&path)).unwrap();
     assert_eq!(mode(&path), mode(&plain));
     let path = folder.0.join("b.sock");
     let group = fs::metadata(&folder.0).unwrap().gid();
     let options = BindOptions::default().with_group(group);
-    let _bound = bind_with(&at(&path), &options).unwrap();
+    let _bound = bind_with(at(&path), &options).unwrap();
     assert_eq!(mode(&path), mode(&plain));
 }
 
@@ -102,7 +102,7 @@ fn owner_and_group_are_set_or_nothing_is_left() {
     for group in [Some(me.gid() + 2), None] {
         let mut options = BindOptions::default().with_owner(me.uid() + 1).with_mode(0o660);
         options.group = group;
-        let bound = bind_with(&at(&path), &options);
+        let bound = bind_with(at(&path), &options);
         if me.uid() == 0 {
             bound.as_ref().unwrap();
             let made = fs::metadata(&path).unwrap();
@@ -196,7 +196,7 @@ fn the_longest_path_is_the_system_s() {
     let folder = Folder::new("long");
     let room = MAX_PATH - folder.0.as_os_str().len() - 1;
     let longest = folder.0.join("a".repeat(room));
-    let bound = bind_with(&at(&longest), &BindOptions::default().with_mode(0o600)).unwrap();
+    let bound = bind_with(at(&longest), &BindOptions::default().with_mode(0o600)).unwrap();
     UnixStream::connect(&longest).unwrap();
     assert_eq!(kind(&longest), io::ErrorKind::AddrInUse);
     drop(bound);
@@ -234,7 +234,7 @@ fn stale_is_replaced_live_is_refused() {
     let folder = Folder::new("stale");
     let path = folder.0.join("a.sock");
     stale(&path);
-    let bound = bind_address(&at(&path)).unwrap();
+    let bound = bind_address(at(&path)).unwrap();
     assert_eq!(kind(&path), io::ErrorKind::AddrInUse);
     assert_eq!(folder.names(), 1);
     drop(bound);
@@ -259,9 +259,9 @@ fn other_files_are_not_touched() {
 fn a_file_that_is_no_longer_ours_stays() {
     let folder = Folder::new("ours");
     let path = folder.0.join("a.sock");
-    let first = bind_address(&at(&path)).unwrap();
+    let first = bind_address(at(&path)).unwrap();
     fs::remove_file(&path).unwrap();
-    let second = bind_address(&at(&path)).unwrap();
+    let second = bind_address(at(&path)).unwrap();
     drop(first);
     UnixStream::connect(&path).unwrap();
     drop(second);
@@ -271,7 +271,7 @@ fn a_file_that_is_no_longer_ours_stays() {
 fn a_server_that_was_replaced_while_it_started_says_so() {
     let folder = Folder::new("lost");
     let path = folder.0.join("a.sock");
-    let Bound::Unix(_listener, Some(file)) = bind_address(&at(&path)).unwrap() else { panic!() };
+    let Bound::Unix(_listener, Some(file)) = bind_address(at(&path)).unwrap() else { panic!() };
     check_reachable(&path, &file).unwrap();
     fs::remove_file(&path).unwrap();
     let error = check_reachable(&path, &file).unwrap_err();
@@ -299,7 +299,7 @@ fn of_many_starters_one_wins() {
     let path = folder.0.join("a.sock");
     stale(&path);
     let bound: Vec<_> = thread::scope(|scope| {
-        let starters: Vec<_> = (0..8).map(|_| scope.spawn(|| bind_address(&at(&path)))).collect();
+        let starters: Vec<_> = (0..8).map(|_| scope.spawn(|| bind_address(at(&path)))).collect();
         starters.into_iter().filter_map(|starter| starter.join().unwrap().ok()).collect()
     });
     assert_eq!(bound.len(), 1);
@@ -312,10 +312,10 @@ fn a_lock_that_others_hold_does_not_decide() {
     let path = folder.0.join("a.sock");
     let _held = folder.locked();
     stale(&path);
-    let error = try_bind_with(&at(&path), &BindOptions::default()).unwrap_err();
+    let error = try_bind_with(at(&path), &BindOptions::default()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
     let begun = Instant::now();
-    let _bound = bind_address(&at(&path)).unwrap();
+    let _bound = bind_address(at(&path)).unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1), "it waits for the other's start");
     assert!(begun.elapsed() < Duration::from_secs(20), "but not for as long as it likes");
     UnixStream::connect(&path).unwrap();
@@ -329,14 +329,14 @@ fn the_lock_is_taken_and_given_back() {
     let held = folder.locked();
     let starter = thread::spawn({
         let path = path.clone();
-        move || bind_address(&at(&path)).map(|bound| (Instant::now(), bound))
+        move || bind_address(at(&path)).map(|bound| (Instant::now(), bound))
     });
     thread::sleep(Duration::from_millis(50));
     let freed = Instant::now();
     drop(held);
     let (bound_at, _bound) = starter.join().unwrap().unwrap();
     assert!(bound_at >= freed);
-    let other = try_bind_with(&at(&folder.0.join("b.sock")), &options).unwrap();
+    let other = try_bind_with(at(&folder.0.join("b.sock")), &options).unwrap();
     drop(other);
     assert!(FolderLock::try_now(&path).is_some(), "no server holds it once it has started");
     assert!(FolderLock::wait(Path::new("a.sock")).is_some(), "the working folder has one too");
@@ -367,7 +367,7 @@ fn what_another_starter_has_made_meanwhile_stays() {
 fn the_system_knows_the_socket_by_its_path() {
     let folder = Folder::new("name");
     let path = folder.0.join("a.sock");
-    let _bound = bind_address(&at(&path)).unwrap();
+    let _bound = bind_address(at(&path)).unwrap();
     let client = UnixStream::connect(&path).unwrap();
     assert_eq!(client.peer_addr().unwrap().as_pathname(), Some(&*path));
     let known = fs::read_to_string("/proc/net/unix").unwrap();

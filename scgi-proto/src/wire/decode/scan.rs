@@ -10,7 +10,7 @@ use super::mask::{STEP, nul_mask};
 
 /// The place of every NUL, in order; `None` if there are more than `max`.
 ///
-/// Blocks are at most `u32::MAX` bytes long (`Limits::with_header_block`).
+/// Blocks are at most `u32::MAX` bytes long (`Limits::with_max_header_block_len`).
 pub(super) fn nul_places(block: &[u8], max: usize) -> Option<Vec<u32>> {
     // One allocation: beyond the first 18, heads of real servers have 16 bytes for each NUL.
     let mut places = Vec::with_capacity((block.len() / 16 + 18).min(max));

@@ -68,7 +68,7 @@ impl ResponseEncoder {
             dst.put_slice(head.reason().as_bytes());
             dst.put_slice(b"\r\n");
         }
-        for (name, value) in head.fields().iter() {
+        for (name, value) in head.fields() {
             dst.put_slice(name);
             dst.put_slice(b": ");
             dst.put_slice(value);
@@ -117,7 +117,7 @@ fn check_local_redirect(head: &ResponseHead) -> Result<(), EncodeError> {
     if head.fields().len() > 1 {
         return Err(EncodeError::FieldInLocalRedirect { index: 1 });
     }
-    match head.fields().get("Location") {
+    match head.fields().first("Location") {
         Some(path) if is_local_path(path) => Ok(()),
         _ => Err(EncodeError::InvalidLocalRedirect),
     }

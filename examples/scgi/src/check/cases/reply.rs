@@ -28,7 +28,7 @@ pub(super) const CASES: &[Case] = &[
         expect: Answer,
         severity: Should,
         play: Play::Look(|reply| {
-            let has_type = reply.head.fields().get("Content-Type").is_some();
+            let has_type = reply.head.fields().first("Content-Type").is_some();
             check(has_type || reply.body == 0, || "a body without Content-Type".into())
         }),
     },
@@ -75,7 +75,7 @@ fn fields_of_its_own(reply: &Reply) -> Result<(), String> {
     const FRONT: [&str; 6] =
         ["Connection", "Keep-Alive", "Trailer", "Transfer-Encoding", "Upgrade", "TE"];
     let fields = reply.head.fields();
-    match FRONT.iter().find(|name| fields.get(name).is_some()) {
+    match FRONT.iter().find(|name| fields.first(name).is_some()) {
         Some(name) => Err(format!("has {name}")),
         None => Ok(()),
     }
