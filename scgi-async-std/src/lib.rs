@@ -78,7 +78,7 @@ pub mod smol;
 
 #[cfg(feature = "net")]
 pub use scgi_proto::{
-    Address, AddressError, AllowList, BindOptions, Network, NetworkError, Summary,
+    Address, AddressError, AllowList, BindOptions, Network, NetworkError, Summary, ToAddress,
 };
 pub use scgi_proto::{
     BoxError, ClientConfig, ConnectionConfig, Counters, Credentials, DecodeError, EncodeError,

@@ -155,7 +155,7 @@ fn the_rest_is_known() {
     };
     assert!(tokio.len() > 30, "{tokio:?}");
     assert_eq!(only(&blocking, &tokio), ["Chunks", "Shutdown"]);
-    assert_eq!(only(&futures, &tokio), ["Sleep", "Timer"]);
+    assert_eq!(only(&futures, &tokio), ["Sleep", "Timer", "serve_connection_with_timer"]);
     let tokio_only = [
         "Backend",
         "ClientAddress",
