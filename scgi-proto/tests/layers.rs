@@ -1,21 +1,22 @@
 //! The layers of this crate: which module may import which, and who may name the system.
 //!
 //! wire < exchange < message < driver < server. `net` and `http` stand beside: `driver` and `server`
-//! may use `net`. `error` joins the errors of the layers below it.
+//! may use `net`. A request holds the signal of `shutdown`. `error` joins the errors of the layers below it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and the layers that it may import from.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 9] = [
     ("wire", &["wire"]),
     ("exchange", &["wire", "exchange"]),
     ("error", &["wire", "exchange"]),
-    ("message", &["wire", "exchange", "error"]),
+    ("shutdown", &[]),
+    ("message", &["wire", "exchange", "error", "shutdown"]),
     ("net", &["exchange", "error", "net"]),
     ("http", &["wire", "exchange", "error", "message", "http"]),
-    ("driver", &["wire", "exchange", "error", "message", "net", "driver"]),
-    ("server", &["wire", "exchange", "error", "message", "net", "driver", "server"]),
+    ("driver", &["wire", "exchange", "error", "message", "shutdown", "net", "driver"]),
+    ("server", &["wire", "exchange", "error", "message", "shutdown", "net", "driver", "server"]),
 ];
 
 /// What only `net` may name.
@@ -99,8 +100,8 @@ fn the_protocol_names_no_system_and_no_std() {
         if ["wire", "exchange"].contains(&&*layer) {
             assert!(!text.contains("std::"), "{path} names std");
         }
-        // Those of `net` bound the time of a connect and of a lock.
-        if !["driver", "server", "net"].contains(&&*layer) {
+        // That of `net` bounds a connect and a lock, and that of `shutdown` a wait for the signal.
+        if !["driver", "server", "net", "shutdown"].contains(&&*layer) {
             assert!(!text.contains("Instant"), "{path} knows a clock");
         }
         if layer != "net" {

@@ -1,5 +1,4 @@
-//! Connecting within a deadline: to a Unix socket without blocking a thread, and to the addresses of
-//! a name one beside the other.
+//! Connecting within a deadline, to the addresses of a name one beside the other.
 
 use core::future::{Future, poll_fn};
 use core::net::SocketAddr;
@@ -149,32 +148,6 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
         all.extend(second.next());
     }
     all
-}
-
-/// Connects to the Unix socket at `path`, which may be abstract, without blocking the thread. The
-/// socket is in non-blocking mode.
-///
-/// While the queue of the server is full, it is tried again, after 1 ms at first and every 50 ms in
-/// the end: no event tells that there is room. Linux alone says that the queue is full; other systems
-/// refuse the connection.
-///
-/// # Errors
-/// If connecting fails.
-///
-/// # Cancel safety
-/// Dropping the future gives the attempt up.
-#[cfg(all(feature = "net", unix))]
-pub async fn connect_unix<D: Future>(
-    path: &std::path::Path,
-    delay: impl Fn(Duration) -> D,
-) -> io::Result<std::os::fd::OwnedFd> {
-    use crate::net::connect::UnixConnect;
-
-    let mut connect = UnixConnect::new(path)?;
-    while let Some(pause) = connect.attempt()? {
-        delay(pause).await;
-    }
-    Ok(connect.into_socket())
 }
 
 #[cfg(test)]

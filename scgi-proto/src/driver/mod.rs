@@ -94,11 +94,11 @@ mod transport;
 mod turn;
 mod waits;
 
+#[cfg(all(feature = "net", unix))]
+pub use crate::net::connect::connect_unix_async as connect_unix;
 pub use body::{Body, BodyWrapper, NextChunk, Source};
 pub use body_collector::BodyCollector;
 pub use client::Client;
-#[cfg(all(feature = "net", unix))]
-pub use connect::connect_unix;
 pub use connect::{connect_first, connect_in_time};
 pub use connection::{Connection, NextEvent};
 pub use counters::{ConnectionGuard, Counters};

@@ -1,5 +1,7 @@
 //! Connecting to Unix sockets without blocking, which `std` cannot.
 
+#[cfg(feature = "driver")]
+use core::future::Future;
 use core::time::Duration;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -41,11 +43,30 @@ impl UnixConnect {
             Err(error) => Err(error.into()),
         }
     }
+}
 
-    /// The socket, once it is connected.
-    pub(crate) fn into_socket(self) -> OwnedFd {
-        self.socket
+/// Connects to the Unix socket at `path`, which may be abstract, without blocking the thread. The
+/// socket is in non-blocking mode.
+///
+/// While the queue of the server is full, it is tried again, after 1 ms at first and every 50 ms in
+/// the end: no event tells that there is room. Linux alone says that the queue is full; other systems
+/// refuse the connection.
+///
+/// # Errors
+/// If connecting fails.
+///
+/// # Cancel safety
+/// Dropping the future gives the attempt up.
+#[cfg(feature = "driver")]
+pub async fn connect_unix_async<D: Future>(
+    path: &Path,
+    delay: impl Fn(Duration) -> D,
+) -> io::Result<OwnedFd> {
+    let mut connect = UnixConnect::new(path)?;
+    while let Some(pause) = connect.attempt()? {
+        delay(pause).await;
     }
+    Ok(connect.socket)
 }
 
 /// Connects to the Unix socket at `path`, which may be abstract, and waits at most for `timeout` if

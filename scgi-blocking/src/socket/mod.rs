@@ -13,11 +13,14 @@ use std::task::Poll;
 use crate::stream::Stream;
 
 #[cfg(not(unix))]
-#[path = "socket/portable.rs"]
-mod system;
+mod portable;
 #[cfg(unix)]
-#[path = "socket/unix.rs"]
-mod system;
+mod unix;
+
+#[cfg(not(unix))]
+use portable as system;
+#[cfg(unix)]
+use unix as system;
 
 #[cfg(not(unix))]
 pub(crate) use system::listen;
