@@ -89,9 +89,16 @@ impl Stream {
         address: impl ToAddress,
         config: &ClientConfig,
     ) -> Result<Self, Error> {
-        let address = address.to_address()?;
+        let parsed;
+        let address = match address.as_address() {
+            Some(address) => address,
+            None => {
+                parsed = address.to_address()?;
+                &parsed
+            }
+        };
         let clock = Clock::of_async_io(Instant::now());
-        connect_in_time(clock, config, Self::connect_unbounded(&address)).await
+        connect_in_time(clock, config, Self::connect_unbounded(address)).await
     }
 
     async fn connect_unbounded(address: &Address) -> io::Result<Self> {

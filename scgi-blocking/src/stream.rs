@@ -58,11 +58,18 @@ impl Stream {
     /// [`Error::Io`] if that fails, of the kind [`Unsupported`](io::ErrorKind::Unsupported) for a
     /// Unix socket where there are none; [`Error::Timeout`] if it takes too long.
     pub fn connect_with(address: impl ToAddress, config: &ClientConfig) -> Result<Self, Error> {
-        let address = address.to_address()?;
+        let parsed;
+        let address = match address.as_address() {
+            Some(address) => address,
+            None => {
+                parsed = address.to_address()?;
+                &parsed
+            }
+        };
         let deadline = connect::Deadline::new(config);
-        match &address {
+        match address {
             Address::Tcp(_) => {
-                let stream = connect::tcp(&address, &deadline)?;
+                let stream = connect::tcp(address, &deadline)?;
                 // Only a matter of delay.
                 let _ = stream.set_nodelay(true);
                 Ok(stream.into())

@@ -7,6 +7,8 @@
 
 #![cfg(target_os = "linux")]
 
+mod tool;
+
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -455,6 +457,58 @@ fn a_backend_that_is_full_is_late_and_another_works_meanwhile() -> io::Result<()
         assert!(matches!(timeout, Some(Error::Timeout(Timeout::Connect))), "{error:?}");
     });
     Ok(())
+}
+
+#[test]
+fn the_tool_is_late_at_a_full_queue_on_each_runtime() {
+    let full = Full::new();
+    let address = full.path().display().to_string();
+    thread::scope(|scope| {
+        for runtime in tool::RUNTIMES {
+            for (option, text) in [
+                ("--connect-timeout", "the server was not connected in time; the server accepts"),
+                ("--timeout", "sent no complete response within 300ms"),
+            ] {
+                let address = &address;
+                scope.spawn(move || {
+                    let start = Instant::now();
+                    let args = ["request", address, option, "300ms", "--runtime", runtime];
+                    let run = tool::scgi(args);
+                    assert_eq!(run.code, Some(1), "{runtime}, {option}: {}", run.stderr);
+                    assert!(run.stderr.contains(text), "{runtime}, {option}: {}", run.stderr);
+                    let elapsed = start.elapsed();
+                    assert!(elapsed < Duration::from_secs(8), "{runtime}, {option}: {elapsed:?}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_gateway_before_a_full_queue_answers_504_to_each_and_stops() {
+    let full = Full::new();
+    let backend = full.path().display().to_string();
+    let args = ["gateway", "127.0.0.1:0", &backend, "--connect-timeout", "500ms"];
+    let mut command = std::process::Command::new(scgi_tests::programs::scgi());
+    command.args(args);
+    let gateway = tool::EchoServer::start_command(command);
+    let address = gateway.address.strip_prefix("http://").expect("a URL");
+    // More than the gateway has threads.
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut browser = TcpStream::connect(address).expect("a connection");
+                let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+                browser.write_all(request).expect("it is sent");
+                let mut reply = String::new();
+                browser.read_to_string(&mut reply).expect("a reply and a close");
+                assert!(reply.starts_with("HTTP/1.1 504 "), "{reply}");
+            });
+        }
+    });
+    gateway.signal(rustix::process::Signal::TERM);
+    let (code, said) = gateway.wait();
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[test]

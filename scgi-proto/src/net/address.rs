@@ -137,11 +137,21 @@ pub trait ToAddress {
     /// # Errors
     /// [`io::ErrorKind::InvalidInput`] with an [`AddressError`] if the text cannot be parsed.
     fn to_address(&self) -> io::Result<Address>;
+
+    /// The address, if it is one already and need not be made: connecting then allocates nothing
+    /// for it.
+    fn as_address(&self) -> Option<&Address> {
+        None
+    }
 }
 
 impl ToAddress for Address {
     fn to_address(&self) -> io::Result<Address> {
         Ok(self.clone())
+    }
+
+    fn as_address(&self) -> Option<&Address> {
+        Some(self)
     }
 }
 
@@ -180,6 +190,10 @@ impl ToAddress for PathBuf {
 impl<A: ToAddress + ?Sized> ToAddress for &A {
     fn to_address(&self) -> io::Result<Address> {
         (**self).to_address()
+    }
+
+    fn as_address(&self) -> Option<&Address> {
+        (**self).as_address()
     }
 }
 
