@@ -133,21 +133,14 @@ fn ask_python_scgi(address: &str, runtime: &str) {
     assert!(text.text().contains("REQUEST_URI: '/a%20b?c'\n"), "{}", text.text());
     let text = request(address, runtime, &["/post", "-d", "hello"]);
     assert!(text.text().contains("CONTENT_LENGTH: '5'\n"), "{}", text.stderr);
-    // It answers before it reads the body, without a length, and closes with the body unread. Over
-    // TCP that is a reset, which no client can tell from a cut response: what came is printed, and
-    // then the error. Over a Unix socket it is a close.
+    // It answers before it reads the body, without a length, ends its side and closes with the body
+    // unread. Over TCP a reset follows the end, so that the response is known to be whole; over a
+    // Unix socket a reset is no more than a close.
     let folder = scratch_dir().expect("a folder");
     let upload = folder.path().join("upload");
     fs::write(&upload, vec![b'x'; 4 << 20]).expect("a file");
-    let run = request(address, runtime, &["/post", "-T", &upload.display().to_string()]);
+    let run = request(address, runtime, &["/post", "-T", &upload.display().to_string()]).ok();
     assert!(run.text().contains("CONTENT_LENGTH: '4194304'\n"), "{}", run.stderr);
-    if address.contains('/') {
-        run.ok();
-    } else {
-        let cut = "scgi: the peer broke the protocol: the connection was reset before the end of a \
-                   response without Content-Length; some of it may be missing";
-        run.failed(1, cut);
-    }
 }
 
 fn ask_perl(address: &str, runtime: &str) {
