@@ -177,8 +177,8 @@ impl fmt::Debug for Shutdown {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::AtomicUsize;
     use std::format;
-    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     use super::*;

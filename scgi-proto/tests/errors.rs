@@ -190,10 +190,10 @@ fn bind_errors() -> Vec<String> {
     }
     let folder = std::env::temp_dir().join(format!("scgi-errors-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    let live = scgi_proto::bind(&Address::Unix(folder.join("live"))).expect("a listener");
+    let live = scgi_proto::bind(Address::Unix(folder.join("live"))).expect("a listener");
     std::fs::write(folder.join("file"), "").expect("a file");
     let names = ["live", "file", "missing/socket", &"x".repeat(120)];
-    let error = |name: &str| scgi_proto::bind(&Address::Unix(folder.join(name))).unwrap_err();
+    let error = |name: &str| scgi_proto::bind(Address::Unix(folder.join(name))).unwrap_err();
     let errors = names.map(|name| error(name).to_string());
     drop(live);
     std::fs::remove_dir_all(&folder).expect("the folder is ours");

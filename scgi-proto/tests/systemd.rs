@@ -75,7 +75,7 @@ fn sockets_by_name() {
 }
 
 fn take_sockets() {
-    let take = |name: &str| bind(&Address::Systemd(name.into()));
+    let take = |name: &str| bind(Address::Systemd(name.into()));
     let missing = take("other").expect_err("no such socket");
     assert_eq!(missing.kind(), ErrorKind::NotFound);
     assert!(missing.to_string().contains(r#"["admin", "web"]"#), "{missing}");

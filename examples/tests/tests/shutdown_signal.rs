@@ -155,7 +155,7 @@ on_futures!(
 fn a_stream_ends_on_threads() {
     use scgi_blocking::{Body, Listener, Request, Response, serve};
 
-    let listener = Listener::bind(&Address::Tcp("127.0.0.1:0".into())).expect("a listener");
+    let listener = Listener::bind(Address::Tcp("127.0.0.1:0".into())).expect("a listener");
     let address = listener.local_address().expect("its address");
     let server = serve(listener, |request: Request| {
         let signal = request.shutdown_signal();

@@ -48,7 +48,7 @@ fn answer(request: Request) -> Result<Response, Error> {
 /// Starts it.
 pub(crate) fn app() -> App {
     App::start(|unix, ready| {
-        let unix = Listener::bind(&Address::Unix(unix)).expect("a Unix listener");
+        let unix = Listener::bind(Address::Unix(unix)).expect("a Unix listener");
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").expect("a TCP listener");
         let address = tcp.local_addr().expect("its address");
         let tcp = thread::spawn(|| serve(tcp, answer).run());

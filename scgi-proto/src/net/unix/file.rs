@@ -55,6 +55,7 @@ impl SocketFile {
         &self.path
     }
 
+    #[cfg(any(target_os = "linux", target_os = "android"))]
     pub(super) fn id(&self) -> FileId {
         self.id
     }

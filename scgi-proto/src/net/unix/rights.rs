@@ -90,9 +90,14 @@ impl Rights {
     }
 
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    fn apply(&self, path: &Path, _: &SocketFile) -> io::Result<()> {
+    fn apply(&self, path: &Path, file: &SocketFile) -> io::Result<()> {
         use rustix::fs::{AtFlags, CWD, Gid, Mode, Uid};
 
+        // Between this and the changes, only who may write to the folder could put another file
+        // there; a symbolic link is not followed.
+        if !file.is_there() {
+            return Err(super::probe::in_use());
+        }
         if self.changes_owner() {
             let (owner, group) = (self.owner.map(Uid::from_raw), self.group.map(Gid::from_raw));
             rustix::fs::chownat(CWD, path, owner, group, AtFlags::SYMLINK_NOFOLLOW)?;

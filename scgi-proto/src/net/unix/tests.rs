@@ -378,7 +378,7 @@ fn the_system_knows_the_socket_by_its_path() {
 #[cfg(target_os = "linux")]
 fn abstract_addresses_have_no_file() {
     let name = std::format!("@scgi-bind-{}", std::process::id());
-    let bound = bind_address(&Address::Unix(name.clone().into())).unwrap();
+    let bound = bind_address(Address::Unix(name.clone().into())).unwrap();
     assert!(matches!(bound, Bound::Unix(_, None)));
     UnixStream::connect_addr(&unix_address(Path::new(&name)).unwrap()).unwrap();
 }
