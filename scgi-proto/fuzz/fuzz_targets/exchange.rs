@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use scgi_proto::{ConnectionConfig, ServerExchange, ResponseEvent, ResponseHead, Status};
+use scgi_proto::{
+    ConnectionConfig, ReadPlan, ResponseEvent, ResponseHead, ServerExchange, Status,
+};
 
 fuzz_target!(|data: &[u8]| {
     let mut now = Duration::ZERO;
@@ -13,7 +15,7 @@ fuzz_target!(|data: &[u8]| {
     let mut script = data.iter().copied();
     let mut closed = false;
     while let Some(action) = script.next() {
-        match action % 12 {
+        match action % 17 {
             0..=3 if exchange.wants_read() => {
                 let len = usize::from(script.next().unwrap_or(0)) + 1;
                 let bytes: Vec<u8> = script.by_ref().take(len).collect();
@@ -51,6 +53,21 @@ fuzz_target!(|data: &[u8]| {
                     exchange.handle_write_blocked(now);
                 }
                 exchange.flush();
+            }
+            12 => exchange.handle_body_asked(),
+            13 => exchange.handle_body_held(|| now),
+            14 => exchange.handle_body_unwanted(),
+            15 if exchange.read_plan() == ReadPlan::Discard => {
+                exchange.handle_discarded(usize::from(action));
+                exchange.release_buffer();
+                assert!(exchange.buffer_mut().is_empty(), "nothing that no one asked for is kept");
+            }
+            16 => {
+                exchange.handle_waited(now);
+                exchange.handle_watching(|| now);
+                if exchange.last_tries(now).look {
+                    exchange.handle_peer_left();
+                }
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -125,6 +125,22 @@ impl Server {
             Place::Unix(path, _) => Peer::Unix(UnixStream::connect(path).expect("a connection")),
         };
         peer.with_patience()
+    }
+
+    /// The address, if it is on TCP.
+    pub(crate) fn address(&self) -> Option<SocketAddr> {
+        match &self.place {
+            Place::Tcp(address) => Some(*address),
+            Place::Unix(..) => None,
+        }
+    }
+
+    /// The path of its Unix socket, if it has one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Tcp(_) => None,
+            Place::Unix(path, _) => Some(path),
+        }
     }
 
     pub(crate) fn is_unix(&self) -> bool {
