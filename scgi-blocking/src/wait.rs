@@ -31,6 +31,11 @@ pub(crate) fn this_thread() -> Waker {
     WAKER.try_with(Waker::clone).unwrap_or_else(|_| Waker::noop().clone())
 }
 
+/// The connection of this thread has ended.
+pub(crate) fn end_connection() {
+    WAKEUP.with(|wakeup| wakeup.end_connection());
+}
+
 /// Polls with what ends a wait of this thread.
 #[inline]
 pub(crate) fn with_waker<R>(poll: impl FnOnce(&mut Context<'_>) -> R) -> R {

@@ -120,6 +120,7 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         // An error of one connection concerns no other; its peer was told. Nor does a panic where
         // a program's values are dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, noted)));
+        crate::wait::end_connection();
     }
 
     /// Waits for the first byte of a connection, as long as its head may take.

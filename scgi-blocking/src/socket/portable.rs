@@ -166,6 +166,10 @@ impl Wakeup {
     /// Descriptors that each thread holds for it.
     pub(crate) const DESCRIPTORS: u64 = 0;
 
+    /// There is nothing to close.
+    #[allow(clippy::unused_self, reason = "the counterpart on Unix holds descriptors")]
+    pub(crate) fn end_connection(&self) {}
+
     /// Ends the next wait of the thread.
     pub(crate) fn set(&self) {
         self.is_set.store(true, Ordering::Release);

@@ -6,9 +6,9 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -27,6 +27,9 @@ pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Resu
 /// processor takes for near. With a timer at 10 ms, Linux wakes it slower: an eighth of the
 /// throughput to a peer on another processor, where 50 ms and more cost nothing.
 const MOMENT: Duration = Duration::from_millis(100);
+
+/// A wait beside which a new pair of descriptors costs little.
+const LONG_WAIT: Duration = Duration::from_millis(10);
 
 /// The most bytes of a patient write, which may wait for room several times.
 const PATIENT_WRITE: usize = 64 * 1024;
@@ -77,7 +80,8 @@ pub(crate) fn wait(
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::IN, interest.read);
     flags.set(PollFlags::OUT, interest.write);
-    let receiver = wakeup.and_then(Wakeup::receiver);
+    let pair = wakeup.and_then(Wakeup::pair);
+    let receiver = pair.as_ref().map(|pair| &pair.receiver);
     let mut timeout = timeout;
     if wakeup.is_some() && receiver.is_none() {
         // It cannot be woken, and looks by itself.
@@ -97,8 +101,10 @@ pub(crate) fn wait(
         all[count] = PollFd::new(other, PollFlags::IN);
         count += 1;
     }
+    let begun = Instant::now();
     let waited = rustix::event::poll(&mut all[..count], timeout.as_ref());
     if let Some(wakeup) = wakeup {
+        wakeup.note(begun.elapsed());
         wakeup.take();
     }
     match waited {
@@ -110,50 +116,88 @@ pub(crate) fn wait(
 /// Wakes one thread, whatever it waits for.
 #[derive(Debug, Default)]
 pub(crate) struct Wakeup {
-    is_set: Mutex<bool>,
-    /// Made when the thread first waits; `None` if that failed.
-    pair: OnceLock<Option<(UnixStream, UnixStream)>>,
+    state: Mutex<WakeupState>,
+}
+
+#[derive(Debug, Default)]
+struct WakeupState {
+    is_set: bool,
+    /// Made when the thread waits; shared with that wait.
+    pair: Option<Arc<Pair>>,
+    /// Whether a wait was so long that a new pair for the next one costs little beside it.
+    was_long: bool,
+}
+
+/// A byte that is sent ends the wait for the receiver.
+#[derive(Debug)]
+struct Pair {
+    sender: UnixStream,
+    receiver: UnixStream,
+}
+
+impl Pair {
+    fn new() -> io::Result<Self> {
+        let (sender, receiver) = UnixStream::pair()?;
+        receiver.set_nonblocking(true)?;
+        Ok(Self { sender, receiver })
+    }
 }
 
 impl Wakeup {
-    /// Descriptors that each thread holds for it.
+    /// Descriptors that each thread with a connection holds for it.
     pub(crate) const DESCRIPTORS: u64 = 2;
 
-    /// What is readable when it is set.
-    fn receiver(&self) -> Option<&UnixStream> {
-        let pair = || {
-            let pair = UnixStream::pair().ok()?;
-            pair.1.set_nonblocking(true).ok()?;
-            Some(pair)
-        };
-        self.pair.get_or_init(pair).as_ref().map(|(_, receiver)| receiver)
+    /// What is readable when it is set; `None` if the system has no descriptors for it.
+    fn pair(&self) -> Option<Arc<Pair>> {
+        let mut state = self.lock();
+        if state.pair.is_none() {
+            state.pair = Pair::new().ok().map(Arc::new);
+        }
+        state.pair.clone()
+    }
+
+    /// Notes how long a wait was.
+    fn note(&self, wait: Duration) {
+        if wait >= LONG_WAIT {
+            self.lock().was_long = true;
+        }
+    }
+
+    /// Closes the descriptors if the connection that ends was a slow one, so that threads which
+    /// are free again do not keep any. Under fast connections a thread keeps them, as a new pair
+    /// for each would cost several system calls.
+    pub(crate) fn end_connection(&self) {
+        let mut state = self.lock();
+        if mem::take(&mut state.was_long) {
+            state.pair = None;
+        }
     }
 
     /// Wakes the thread, if it waits, or ends its next wait.
     pub(crate) fn set(&self) {
-        let mut is_set = self.lock();
-        if !mem::replace(&mut *is_set, true) {
-            if let Some(Some((sender, _))) = self.pair.get() {
+        let mut state = self.lock();
+        if !mem::replace(&mut state.is_set, true) {
+            if let Some(pair) = &state.pair {
                 // There is room for one byte.
-                let _ = (&mut &*sender).write(&[0]);
+                let _ = (&pair.sender).write(&[0]);
             }
         }
     }
 
-    /// Takes back that it was set; gives whether it was.
+    /// Takes back that it was set; returns whether it was.
     pub(crate) fn take(&self) -> bool {
-        let mut is_set = self.lock();
-        if *is_set {
-            if let Some(Some((_, receiver))) = self.pair.get() {
-                let _ = (&mut &*receiver).read(&mut [0]);
+        let mut state = self.lock();
+        if state.is_set {
+            if let Some(pair) = &state.pair {
+                let _ = (&pair.receiver).read(&mut [0]);
             }
         }
-        mem::take(&mut *is_set)
+        mem::take(&mut state.is_set)
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
+    fn lock(&self) -> MutexGuard<'_, WakeupState> {
         // No code that can panic runs under the lock.
-        self.is_set.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
