@@ -285,7 +285,7 @@ fn few_descriptors_are_enough_for_many_clients() {
 #[test]
 fn no_descriptor_left() {
     // The program has opened so many itself that the server cannot have its share.
-    let script = r#"ulimit -n 64; for n in {10..45}; do eval "exec $n</dev/null"; done; exec "$@""#;
+    let script = r#"ulimit -n 64; for n in {10..50}; do eval "exec $n</dev/null"; done; exec "$@""#;
     for runtime in RUNTIMES {
         let server = EchoServer::start_in_shell(script, &["--runtime", runtime, "127.0.0.1:0"]);
         let mut held: Vec<_> = (0..40).map(|_| connect(&server)).collect();

@@ -21,7 +21,6 @@ use crate::listener::Listener;
 use crate::message::{Request, Response};
 use crate::socket::{Cancel, Interest, first_byte, is_out_of_descriptors, wait};
 use crate::stream::Stream;
-use crate::wait;
 
 /// What the threads of a server share.
 pub(super) struct Server<H, M> {

@@ -20,14 +20,15 @@ impl Usage {
         Self { memory: kib.parse::<u64>().expect("a number") * 1024, descriptors }
     }
 
-    /// Waits until a process has no more descriptors than it had, and its memory has grown by
-    /// less than `slack` bytes.
+    /// Waits until a process has hardly more descriptors than it had, and its memory has grown by
+    /// less than `slack` bytes. The tests open hundreds of connections, so a leak shows.
     #[track_caller]
     pub(crate) fn await_return(self, pid: u32, slack: u64, what: &str) {
         let begun = Instant::now();
         loop {
             let now = Self::of(pid);
-            let settled = now.descriptors <= self.descriptors;
+            // Each thread of the blocking adapter that waits in accept(2) may keep two for its wake-ups.
+            let settled = now.descriptors <= self.descriptors + 16;
             if settled && now.memory <= self.memory + slack {
                 println!("{what}: {self:?} before, {now:?} after");
                 return;
