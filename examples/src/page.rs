@@ -24,7 +24,7 @@ pub fn page(params: &Params, body: &[u8]) -> String {
         now.as_secs(),
         params.len()
     );
-    for (name, value) in params.iter() {
+    for (name, value) in params {
         // Writing to a string cannot fail.
         let _ = writeln!(page, "<li>{}: {}</li>", html(name), html(value));
     }

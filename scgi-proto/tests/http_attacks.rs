@@ -115,7 +115,7 @@ fn header_name_collision() {
         let alice = given.contains(&"x-user").then(|| "alice".to_owned());
         assert_eq!(sent(RequestRules::default()), alice, "{given:?}");
         let passed = sent(RequestRules::default().with_underscores(true));
-        assert_eq!(passed, alice.or(Some("root".to_owned())), "{given:?}");
+        assert_eq!(passed, alice.or_else(|| Some("root".to_owned())), "{given:?}");
     }
 }
 

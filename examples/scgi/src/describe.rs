@@ -49,7 +49,7 @@ impl Received<'_> {
     pub(crate) fn text(&self) -> String {
         let params = self.head.params();
         let mut text = String::new();
-        for (name, value) in params.iter() {
+        for (name, value) in params {
             // Writing to a string cannot fail.
             let _ = writeln!(text, "{}={}", Escaped(name), Escaped(value));
         }

@@ -175,7 +175,7 @@ fn for_terminal(text: &[u8]) -> Vec<u8> {
 /// The head as a CGI response has it.
 fn head_text(head: &ResponseHead) -> Vec<u8> {
     let mut text = format!("Status: {} {}\r\n", head.status().code(), head.reason()).into_bytes();
-    for (name, value) in head.fields().iter() {
+    for (name, value) in head.fields() {
         for part in [name, b": ", value, b"\r\n"] {
             text.extend_from_slice(part);
         }

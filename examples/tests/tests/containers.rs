@@ -83,10 +83,8 @@ fn lint(text: &str) -> Vec<String> {
                 }
             }
             // A shell would be process 1 and keep SIGTERM.
-            "ENTRYPOINT" | "CMD" => {
-                if serde_json::from_str::<Vec<String>>(rest).is_err() {
-                    fault(format!("{name} is not in the exec form"));
-                }
+            "ENTRYPOINT" | "CMD" if serde_json::from_str::<Vec<String>>(rest).is_err() => {
+                fault(format!("{name} is not in the exec form"));
             }
             _ => {}
         }

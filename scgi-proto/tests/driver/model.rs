@@ -450,8 +450,7 @@ impl Run {
                 Ok(Some(ResponseEvent::Head(head))) => len = head.content_length().unwrap_or(0),
                 Ok(Some(ResponseEvent::Body(chunk))) => body += chunk.len(),
                 Ok(Some(ResponseEvent::End)) => complete = true,
-                Ok(None) => break,
-                Err(_) => break,
+                Ok(None) | Err(_) => break,
             }
         }
         assert!(broken || complete && body as u64 == len, "cut at {body} of {len}, and not broken");
