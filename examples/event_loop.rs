@@ -1,4 +1,4 @@
-//! SCGI in an event loop of one's own: `scgi-proto` on a bare mio, without a runtime.
+//! SCGI in an event loop of your own: `scgi-proto` on a bare mio, without a runtime.
 //!
 //! Usage: `event_loop HOST:PORT`
 

@@ -134,7 +134,7 @@ fn is_unix_socket<IO>(_: &IO) -> bool {
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
     /// Sends a whole request and waits for the head of the response, whose body is then read
-    /// from the connection. The rest of the request's body goes on being sent meanwhile: a
+    /// from the connection. The rest of the request's body is still sent meanwhile: a
     /// server may answer early.
     ///
     /// # Errors
@@ -157,18 +157,18 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
     /// [`flush`](Self::flush), so that they leave together.
     ///
     /// While it waits for the server to take the piece, it reads what the server answers, up to
-    /// 64 KiB. If the server closes without taking it, that is no error here: the response says more,
+    /// 64 KiB. If the server closes without taking it, that is not an error here: the response says more,
     /// and [`next_event`](Self::next_event) reports if there is none.
     ///
     /// # Errors
     /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
     /// [`Error::ResponseUnread`] if the server takes no more before its response is read: the piece
-    /// stays queued, and [`next_event`](Self::next_event) goes on with it. [`Error::Timeout`] if a
+    /// stays queued, and [`next_event`](Self::next_event) continues with it. [`Error::Timeout`] if a
     /// deadline passed.
     ///
     /// # Cancel safety
     /// The piece is taken at the first poll and stays in the client: a later call of any method
-    /// goes on with it. Do not send it again.
+    /// continues with it. Do not send it again.
     pub async fn send(&mut self, event: RequestEvent) -> Result<(), Error> {
         self.driver.send(event)?;
         poll_fn(|cx| self.driver.poll_flush(cx)).await
@@ -186,7 +186,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
         poll_fn(|cx| self.driver.poll_flush(cx)).await
     }
 
-    /// Waits for the next piece of the response, and goes on writing meanwhile.
+    /// Waits for the next piece of the response, and writes meanwhile.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`ResponseEvent::End`], then
     /// `None`.

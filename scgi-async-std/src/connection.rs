@@ -93,7 +93,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     ///
     /// # Cancel safety
     /// The piece is taken at the first poll and stays in the connection: a later
-    /// [`flush`](Self::flush) or [`finish`](Self::finish) goes on with it. Do not send it again.
+    /// [`flush`](Self::flush) or [`finish`](Self::finish) continues with it. Do not send it again.
     pub async fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
         self.driver.send(event)?;
         poll_fn(|cx| self.poll_flush(cx)).await
@@ -135,7 +135,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
     ///
     /// # Cancel safety
-    /// Safe: a later call goes on.
+    /// Safe: a later call continues.
     pub async fn finish(&mut self) -> Result<(), Error> {
         poll_fn(|cx| self.poll_finish(cx)).await
     }

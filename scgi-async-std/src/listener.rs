@@ -186,7 +186,7 @@ impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// If accepting fails; `serve` goes on after any.
+    /// If accepting fails; `serve` continues after any error.
     ///
     /// # Cancel safety
     /// Safe: no connection is lost.

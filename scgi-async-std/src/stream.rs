@@ -51,7 +51,7 @@ enum Inner {
     Tcp(Async<TcpStream>),
     #[cfg(unix)]
     Unix(Async<UnixStream>),
-    /// Registering failed; the error was told.
+    /// Registering failed; the error was reported.
     #[cfg_attr(not(unix), expect(dead_code, reason = "sockets are registered at once there"))]
     Gone,
 }
@@ -75,7 +75,7 @@ impl Stream {
     ///
     /// The addresses of a name are tried one beside the other, each 250 ms after the one before (RFC
     /// 8305). The system's look-up of the name runs on a thread of the crate `blocking`; one that is
-    /// not done in time is left behind there until the system gives it up. While the queue of a Unix
+    /// not done in time is left behind there until the system ends it. While the queue of a Unix
     /// socket is full, it is tried again up to every 50 ms; systems other than Linux refuse the
     /// connection instead. On TCP, each piece of a request leaves at once (TCP_NODELAY).
     ///
@@ -322,7 +322,7 @@ mod tests {
         }
         drop(listener);
         for host in ["127.0.0.1", "localhost"] {
-            let error = connect(host).expect_err("nobody listens");
+            let error = connect(host).expect_err("no server listens");
             assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused, "{host}");
         }
         Ok(())

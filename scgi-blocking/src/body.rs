@@ -32,7 +32,7 @@ pub struct Body {
     inner: driver::Body,
     /// A program's function that writes it, and the length of that where it is known.
     writer: Option<(WriteBody, Option<u64>)>,
-    /// The error was told.
+    /// The error was reported.
     has_failed: bool,
 }
 

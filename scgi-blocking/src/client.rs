@@ -89,7 +89,7 @@ impl<IO: 'static> Client<IO> {
 
 impl<IO: Read + Write> Client<IO> {
     /// Sends a whole request and waits for the head of the response, whose body is then read
-    /// from the connection. The rest of the request's body goes on being sent meanwhile: a
+    /// from the connection. The rest of the request's body is still sent meanwhile: a
     /// server may answer early.
     ///
     /// The response is looked for between two chunks of a streamed body. While its source blocks,
@@ -121,7 +121,7 @@ impl<IO: Read + Write> Client<IO> {
     /// Sends a piece of the request. The head is held back until the first chunk, the end, or
     /// [`flush`](Self::flush), so that they leave together.
     ///
-    /// If the server does not take it because it closed, that is no error here: the response says
+    /// If the server does not take it because it closed, that is not an error here: the response says
     /// more, and [`next_event`](Self::next_event) reports if there is none.
     ///
     /// # Errors
@@ -142,7 +142,7 @@ impl<IO: Read + Write> Client<IO> {
         self.block_on(Driver::poll_flush)
     }
 
-    /// Waits for the next piece of the response, and goes on writing meanwhile.
+    /// Waits for the next piece of the response, and writes meanwhile.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`ResponseEvent::End`], then
     /// `None`.

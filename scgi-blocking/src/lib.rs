@@ -35,7 +35,7 @@
 //!
 //! On any other [`Read`](std::io::Read) + [`Write`](std::io::Write) there is nothing to wait with
 //! but the calls themselves, so the deadlines are looked at between them: one that blocks for
-//! ever blocks for ever. If calls give `WouldBlock` or `TimedOut`, as those of a TLS stream do
+//! ever blocks indefinitely. If calls return `WouldBlock` or `TimedOut`, as those of a TLS stream do
 //! over a socket with a timeout of its own, they are tried again until the deadline. Such a
 //! stream has no write side to shut down either: an early reply is followed by the close.
 //!
@@ -48,7 +48,7 @@
 //!
 //! # What is not covered
 //! A request deadline cannot interrupt a handler: it is looked at when the handler returns and
-//! between the chunks of its response. And while a handler works, nobody notices that the front
+//! between the chunks of its response. And while a handler works, it is not noticed that the front
 //! server is gone.
 //!
 //! TLS and HTTP: they end at the front server. Keep-alive and several requests on a connection,

@@ -94,7 +94,7 @@ impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// If accepting fails; [`serve`](crate::serve()) goes on after any.
+    /// If accepting fails; [`serve`](crate::serve()) continues after any error.
     pub fn accept(&self) -> io::Result<Stream> {
         match &self.inner {
             Inner::Tcp(listener) => listener.accept().map(|(stream, _)| stream.into()),

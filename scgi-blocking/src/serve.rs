@@ -182,11 +182,11 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
     }
 }
 
-/// Serves the one request of a stream that is no socket of a [`Listener`]: a TLS stream, a pipe,
+/// Serves the one request of a stream that is not a socket of a [`Listener`]: a TLS stream, a pipe,
 /// any [`Read`] + [`Write`].
 ///
 /// # Errors
-/// What went wrong with the connection, after the peer was told where that was possible.
+/// What went wrong with the connection, after the peer got a response where that was possible.
 ///
 /// # Examples
 /// ```

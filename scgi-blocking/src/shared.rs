@@ -91,7 +91,7 @@ impl<IO> SharedConnection<IO> {
         Self { place: Arc::new(place) }
     }
 
-    /// The source of the request's body, of which `first` has come.
+    /// The source of the request's body; `first` has arrived already.
     pub(crate) fn body(&self, first: Bytes) -> ConnectionBody<IO> {
         let shared = Self { place: Arc::clone(&self.place) };
         ConnectionBody { shared, first: Some(first).filter(|first| !first.is_empty()) }

@@ -50,7 +50,7 @@ impl Stream {
     ///
     /// The addresses of a name are tried one after the other; each has its share of the time that is
     /// left. The system's look-up of the name runs on a thread of its own; one that is not done in
-    /// time is left behind there until the system gives it up. While the queue of a Unix socket is
+    /// time is left behind there until the system ends it. While the queue of a Unix socket is
     /// full, Linux lets the connection wait; other systems refuse it instead. On TCP, each piece of a
     /// request leaves at once (TCP_NODELAY).
     ///

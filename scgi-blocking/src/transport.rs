@@ -20,7 +20,7 @@ pub(crate) enum Patience {
     Writes,
 }
 
-/// Fewer bytes than this in a tenth of a second are no flow.
+/// Fewer bytes than this in a tenth of a second count as waiting.
 const FEW: usize = 1024;
 
 /// A stream, and what it waits for.

@@ -53,7 +53,7 @@ impl VirtualTime {
     /// A wait of at most `left`: until the peer does something, or to its end.
     ///
     /// # Panics
-    /// If it is a wait for ever.
+    /// If it is a wait indefinitely.
     pub(crate) fn pass(&self, left: Option<Duration>) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let until = left.map(|left| state.now + left);

@@ -28,7 +28,7 @@ const COUNTS: [usize; 10] = [1, 2, 5, 10, 20, 50, 100, 200, 500, 998];
 const SIZES: [usize; 10] =
     [100, 256, 512, 1024, 4096, 8192, 16 * 1024, 64 * 1024, 128 * 1024, 256 * 1024];
 
-/// The bytes of a read of which a head is put together.
+/// The bytes of each read that a head is put together from.
 const PIECES: [usize; 5] = [usize::MAX, 512, 64, 16, 1];
 
 /// What Apache sends for a GET of a small client: 24 params in 621 bytes.
@@ -91,7 +91,7 @@ fn head_of_bytes(size: usize) -> Vec<u8> {
     encode(head(size.saturating_sub(least)))
 }
 
-/// Decodes a head that comes in pieces, with each of them or with the last one; the buffer goes on
+/// Decodes a head that comes in pieces, with each of them or with the last one; the buffer continues
 /// being used.
 fn decode(buf: &mut BytesMut, head: &[u8], piece: usize, policy: Policy, each: bool) {
     let mut decoder = RequestDecoder::new(Limits::default(), policy);

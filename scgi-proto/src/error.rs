@@ -39,7 +39,7 @@ pub enum Error {
     /// The connection was closed while the body was still being read, or an earlier error ended
     /// the call.
     Closed,
-    /// The server takes no more of the request before its response is read, of which as much has
+    /// The server takes no more of the request before its response is read, although as much has
     /// come as is read ahead. What was sent so far stays queued.
     ResponseUnread,
     /// A body is longer than the caller wanted to hold, in bytes.

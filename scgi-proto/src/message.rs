@@ -81,7 +81,7 @@ impl<B> Request<B> {
         self
     }
 
-    /// The program that connected, if the server was told to ask (`with_peers`).
+    /// The program that connected, if the server was set to ask (`with_peers`).
     #[must_use]
     pub fn peer(&self) -> Option<Peer> {
         self.peer.as_deref().copied()

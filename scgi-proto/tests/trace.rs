@@ -73,7 +73,7 @@ fn a_request_is_told_without_its_query_and_what_happens_in_it_is_within_its_span
     let text = told(|| begin().in_scope(|| tracing::info!("from the handler")));
     assert!(text.contains(r#"request{method=GE\x1bT uri=/a\nb peer="192.0.2.1:80"}"#), "{text}");
     assert!(text.contains("from the handler") && !text.contains("password"), "{text}");
-    assert_eq!(begin().in_scope(|| 7), 7, "nobody listens");
+    assert_eq!(begin().in_scope(|| 7), 7, "no server listens");
 }
 
 /// The span of a request with this method and URI.

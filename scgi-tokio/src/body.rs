@@ -105,7 +105,7 @@ impl Body {
     /// As [`chunk`](Self::chunk).
     ///
     /// # Cancel safety
-    /// Safe: a later call goes on.
+    /// Safe: a later call continues.
     pub async fn discard(&mut self) -> Result<(), Error> {
         self.driver.discard().await
     }

@@ -18,7 +18,7 @@
 //! and in nginx: `include scgi_params; scgi_pass 127.0.0.1:4000;`.
 //!
 //! # The types
-//! - [`serve`] runs a [`Handler`] on a [`Listener`] and can be told its bounds, deadlines and a
+//! - [`serve`] runs a [`Handler`] on a [`Listener`] and has settings for its bounds, deadlines and a
 //!   shutdown signal ([`Serve`]); [`serve_connection`] does so on one stream, a
 //!   `tokio::io::duplex` for example.
 //! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.

@@ -200,7 +200,7 @@ impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
-    /// If accepting fails; [`serve`](crate::serve()) goes on after any.
+    /// If accepting fails; [`serve`](crate::serve()) continues after any error.
     ///
     /// # Cancel safety
     /// Safe: no connection is lost.

@@ -35,11 +35,11 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
     server::Serve::new(Tokio, listener.into(), Served::new(handler))
 }
 
-/// Serves the one request of a stream that is no socket of a [`Listener`]: a TLS stream, a pipe,
+/// Serves the one request of a stream that is not a socket of a [`Listener`]: a TLS stream, a pipe,
 /// one side of a `tokio::io::duplex`.
 ///
 /// # Errors
-/// What went wrong with the connection, after the peer was told where that was possible.
+/// What went wrong with the connection, after the peer got a response where that was possible.
 ///
 /// # Cancel safety
 /// Dropping the future drops the connection and cancels the handler.

@@ -47,7 +47,7 @@ enum Inner {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
-    /// Registering failed; the error was told.
+    /// Registering failed; the error was reported.
     #[cfg_attr(not(unix), expect(dead_code, reason = "sockets are registered at once there"))]
     Gone,
 }
@@ -71,7 +71,7 @@ impl Stream {
     ///
     /// The addresses of a name are tried one beside the other, each 250 ms after the one before (RFC
     /// 8305). The system's look-up of the name runs on a thread of tokio; one that is not done in
-    /// time is left behind there until the system gives it up. While the queue of a Unix socket is
+    /// time is left behind there until the system ends it. While the queue of a Unix socket is
     /// full, it is tried again up to every 50 ms; systems other than Linux refuse the connection
     /// instead. On TCP, each piece of a request leaves at once (TCP_NODELAY).
     ///

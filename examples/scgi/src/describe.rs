@@ -10,7 +10,7 @@ use serde::Serialize;
 pub(crate) struct Received<'a> {
     pub(crate) head: &'a RequestHead,
     pub(crate) body_length: u64,
-    /// Bytes after the body; `None` where nobody has counted them.
+    /// Bytes after the body; `None` where they were not counted.
     pub(crate) surplus: Option<u64>,
     pub(crate) body_sha256: Option<String>,
 }

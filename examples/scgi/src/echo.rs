@@ -24,7 +24,7 @@ use crate::units::duration;
 /// was finished, 1 when something was aborted at the shutdown deadline or the server could not
 /// start, and 2 for wrong usage.
 ///
-/// What goes wrong is told on standard error; RUST_LOG=debug tells of each request, and of all
+/// Warnings are printed on standard error; RUST_LOG=debug shows each request, and all
 /// counts at the end. As a service of systemd (Type=notify), listen on systemd:NAME.
 #[derive(Debug, Args)]
 pub(crate) struct EchoArgs {

@@ -15,7 +15,7 @@ pub(crate) fn print(text: &str) -> Result<(), BoxError> {
     printed.context(|| "standard output".into())
 }
 
-/// Prints text with styles at once: without them if standard output is no terminal, or where
+/// Prints text with styles at once: without them if standard output is not a terminal, or where
 /// `NO_COLOR` and the like say so.
 pub(crate) fn print_styled(text: &str) -> Result<(), BoxError> {
     match AutoStream::choice(&io::stdout()) {

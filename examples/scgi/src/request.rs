@@ -32,7 +32,7 @@ const FAULT_STATUS: u8 = 4;
 /// Sends a request to an SCGI server and prints the body of the response
 ///
 /// Ends with status 0 when a response came, 22 with --fail when its status is 400 or more, 4 when
-/// the call of --rtorrent was answered with a fault, 1 when there was no response (or none
+/// the call of --rtorrent was answered with a fault, 1 when no response came (or none
 /// complete), and 2 for wrong usage.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {

@@ -96,7 +96,7 @@ fn assert_many_headers_pass(browser: &Browser, front: &Front) {
 fn assert_goes_away(front: Front) {
     let port = front.port();
     drop(front);
-    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "nobody listens any more");
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err(), "no server listens any more");
 }
 
 #[test]

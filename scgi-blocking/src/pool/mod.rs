@@ -111,12 +111,12 @@ impl Pool {
         self.watch.notify_all();
     }
 
-    /// Goes on to a later phase, without waking a thread.
+    /// Moves to a later phase, without waking a thread.
     fn advance(&self, phase: Phase) {
         self.lock().state.advance(phase);
     }
 
-    /// Begins a look: returns the threads of which it wants to know whether they are asleep, and
+    /// Begins a look: returns the threads that may be asleep, which the caller checks, and
     /// whether no thread is free.
     fn begin_look(&self, now: Duration) -> (Option<Vec<u32>>, bool) {
         let mut inner = self.lock();

@@ -441,7 +441,7 @@ impl Model {
 
     /// How every schedule ends: all is served, and then no one looks any more.
     fn check_end(&mut self) {
-        assert!(self.queue.is_empty(), "{} wait for ever", self.queue.len());
+        assert!(self.queue.is_empty(), "{} wait indefinitely", self.queue.len());
         if self.is_stopped {
             assert_eq!(self.state.threads(), 0, "threads that do not end");
             return;

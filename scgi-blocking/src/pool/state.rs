@@ -17,7 +17,7 @@ const SPAWN_LOG: Duration = Duration::from_secs(60);
 pub(super) enum Phase {
     #[default]
     Running,
-    /// It was told to stop and takes what waits. No thread is made or called.
+    /// It stops, and takes what waits. No thread is made or called.
     Taking,
     /// No more connections come. What was taken is served.
     Ending,
@@ -131,7 +131,7 @@ impl State {
         self.phase
     }
 
-    /// Goes on to a later phase.
+    /// Moves to a later phase.
     pub(super) fn advance(&mut self, phase: Phase) {
         self.phase = self.phase.max(phase);
     }
@@ -262,7 +262,7 @@ impl State {
         }
     }
 
-    /// The threads of which the next look wants to know whether they are asleep: some of those that
+    /// The threads that the next look checks for sleep: some of those that
     /// are in their handler, or have waited for a head since before the last look, and are not
     /// stuck. If there are none, some that are stuck. `None` if it does not want to know.
     pub(super) fn sample(&self, now: Duration) -> Option<Vec<u32>> {

@@ -151,7 +151,7 @@ impl Alive {
         notifier.interval().map(|interval| Self { notifier, interval, next: Instant::now() })
     }
 
-    /// Tells it if it is time; returns how long until the next time.
+    /// Reports if it is time; returns how long until the next time.
     fn tell(&mut self) -> Duration {
         let left = self.next.saturating_duration_since(Instant::now());
         if !left.is_zero() {

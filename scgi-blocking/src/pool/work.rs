@@ -79,7 +79,7 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         drop(self);
     }
 
-    /// Waits after a failed accept. At the end of listening that is no error.
+    /// Waits after a failed accept. At the end of listening that is not an error.
     fn wait_after(&self, error: &io::Error, backoff: &mut Backoff) {
         if self.pool.is_stopping() {
             return;

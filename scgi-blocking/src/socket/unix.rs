@@ -61,7 +61,7 @@ pub(super) fn write_patiently(
     with_slices((first, second), |bufs| scgi_proto::socket::write(socket.fd(), bufs))
 }
 
-/// Gives what there is of both, the first of which is not empty.
+/// Passes both slices, or only the first if the second is empty. The first is not empty.
 #[inline]
 fn with_slices<R>((first, second): (&[u8], &[u8]), write: impl FnOnce(&[IoSlice<'_>]) -> R) -> R {
     let both = [IoSlice::new(first), IoSlice::new(second)];

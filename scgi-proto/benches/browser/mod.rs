@@ -1,4 +1,4 @@
-//! The head of a browser's request, as nginx sends it: 25 params, of which 11 are headers.
+//! The head of a browser's request, as nginx sends it: 25 params, 11 of them headers.
 
 use bytes::BytesMut;
 use scgi_proto::{Decode, RequestDecoder, RequestEvent, RequestHead};

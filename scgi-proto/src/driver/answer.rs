@@ -26,7 +26,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// a response that cannot be sent, are answered with 500. `B` is the body of the adapter.
     ///
     /// # Errors
-    /// What went wrong with the connection, after the peer was told where that was possible.
+    /// What went wrong with the connection, after the peer got a response where that was possible.
     ///
     /// # Cancel safety
     /// Dropping the future cancels the handler; the request is lost.
@@ -99,7 +99,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         (self.request(head, B::wrap(body)), upload)
     }
 
-    /// Polls the handler, and serves its demand for the body between. Gives the body of its
+    /// Polls the handler, and serves its demand for the body between. Returns the body of its
     /// response, whose head is then queued; `None` if another reply took its place.
     fn poll_call<B, F>(
         &mut self,

@@ -249,7 +249,7 @@ impl Body {
     /// As [`poll_chunk`](Self::poll_chunk).
     ///
     /// # Cancel safety
-    /// Safe: a later call goes on.
+    /// Safe: a later call continues.
     pub async fn discard(&mut self) -> Result<(), Error> {
         while let Some(chunk) = self.chunk().await {
             chunk?;

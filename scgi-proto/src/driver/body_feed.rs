@@ -12,7 +12,7 @@ use crate::wire::event::RequestEvent;
 /// The connection's end of a body that is streamed to the handler.
 #[derive(Default)]
 pub(super) struct BodyFeed {
-    /// `None` once the body is handed over or nobody wants it.
+    /// `None` once the body is handed over or it is not wanted.
     pipe: Option<PipeWriter>,
 }
 
@@ -61,7 +61,7 @@ impl BodyFeed {
         }
     }
 
-    /// Serves a demand that had to wait, as the handler would be polled in vain until it is.
+    /// Serves a demand that had to wait, as polling the handler before that does nothing.
     #[inline]
     pub(super) fn poll_wanted<T: Transport, C: Clock>(
         &mut self,

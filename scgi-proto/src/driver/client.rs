@@ -58,7 +58,7 @@ impl<T, C: Clock> Client<T, C> {
 
 impl<T: Transport, C: Clock> Client<T, C> {
     /// Sends a whole request and waits for the head of the response, whose body is then read
-    /// from the connection. The rest of the request's body goes on being sent meanwhile: a
+    /// from the connection. The rest of the request's body is still sent meanwhile: a
     /// server may answer early. `B` is the body of the adapter.
     ///
     /// `waiting` waits for the head, on the same time as the client's own clock, which waits for
@@ -105,7 +105,7 @@ impl<T: Transport, C: Clock> Client<T, C> {
 
     /// Writes what is to be written now, and meanwhile reads what the server answers, up to 64 KiB.
     ///
-    /// If the server does not take it because it closed, that is no error here: the response says
+    /// If the server does not take it because it closed, that is not an error here: the response says
     /// more, and [`poll_next_event`](Self::poll_next_event) reports if there is none.
     ///
     /// # Errors
@@ -131,7 +131,7 @@ impl<T: Transport, C: Clock> Client<T, C> {
         }
     }
 
-    /// Waits for the next piece of the response, and goes on writing meanwhile.
+    /// Waits for the next piece of the response, and writes meanwhile.
     ///
     /// # Errors
     /// [`Error::Decode`] if the response is malformed, cut or absent; [`Error::Io`] if the

@@ -135,7 +135,7 @@ impl<T: Transport> ClientIo<T> {
     }
 
     /// Writes what is to be written now, at most for one turn. If the server does not take it, that
-    /// is no error here.
+    /// is not an error here.
     pub(super) fn poll_write(&mut self, cx: &mut Context<'_>, turn: &mut Turn) -> Poll<()> {
         while self.call.wants_write() {
             if !turn.has_bytes() {
@@ -165,7 +165,7 @@ impl<T: Transport> ClientIo<T> {
         self.write_error.get_or_insert(error);
     }
 
-    /// Whether nobody takes the rest of the request.
+    /// Whether the server takes no more of the request.
     pub(super) fn has_write_failed(&self) -> bool {
         self.write_error.is_some()
     }

@@ -24,7 +24,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// [`Error::Io`] if connecting fails, [`Error::Timeout`] if it is not done in time.
 ///
 /// # Cancel safety
-/// Dropping the future gives the attempt up.
+/// Dropping the future ends the attempt.
 pub async fn connect_in_time<S>(
     mut clock: impl Clock,
     config: &ClientConfig,
@@ -64,7 +64,7 @@ pub async fn connect_in_time<S>(
 /// That of the attempt that failed first, if all do; [`io::ErrorKind::NotFound`] without addresses.
 ///
 /// # Cancel safety
-/// Dropping the future gives all attempts up.
+/// Dropping the future ends all attempts.
 pub async fn connect_first<S, A, D>(
     addresses: impl IntoIterator<Item = SocketAddr>,
     connect: impl Fn(SocketAddr) -> A,

@@ -117,7 +117,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         Self { outlet, advise: T::advise, clock, exchange, counted: None, peer: None, trace: None }
     }
 
-    /// One that a server has let in, and of which `bytes` have come.
+    /// A connection that a server has let in, after `bytes` have arrived.
     pub fn received(
         pending: PendingConnection<T, C>,
         config: &ConnectionConfig,

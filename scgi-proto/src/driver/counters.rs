@@ -49,7 +49,7 @@ struct Inner {
 struct Waiting {
     next: u64,
     places: BTreeMap<u64, Place>,
-    /// A full server, which waits for somebody to evict.
+    /// A full server, which waits for a connection to evict.
     full: Option<Waker>,
 }
 

@@ -51,7 +51,7 @@ impl<F: Future<Output = ()>> InlineFuture<F> {
         self.place.set(Some(future));
     }
 
-    /// Polls that future; gives it back if it has to wait. One that panics is over.
+    /// Polls that future; returns it if it has to wait. One that panics is over.
     pub fn poll(&mut self, cx: &mut Context<'_>) -> Option<Unfinished<F>> {
         // A program's code may panic where its values are dropped, too.
         let done = catch_unwind(AssertUnwindSafe(|| {
@@ -83,7 +83,7 @@ impl<F> fmt::Debug for InlineFuture<F> {
     }
 }
 
-/// A future that was polled once by [`InlineFuture`], in its place.
+/// A future that [`InlineFuture`] has polled once.
 pub struct Unfinished<F> {
     place: Pin<Box<Option<F>>>,
 }

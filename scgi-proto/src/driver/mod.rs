@@ -13,7 +13,7 @@
 //!   [`BodyWrapper`].
 //!
 //! The body of a request comes to the handler through a [`body_pipe`]. A server has a connection
-//! as an [`PendingConnection`] first, and may answer on the spot ([`InlineFuture`]).
+//! as an [`PendingConnection`] first, and may answer immediately ([`InlineFuture`]).
 //!
 //! # Examples
 //! A whole adapter, for a stream in memory that never waits:

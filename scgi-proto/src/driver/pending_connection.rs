@@ -21,10 +21,10 @@ pub struct Admission {
     pub peer: Option<Box<Peer>>,
 }
 
-/// A connection of which nothing has come yet, and which therefore holds no memory but this.
+/// A connection that has received nothing yet, so it holds no memory but this.
 ///
 /// Front servers send the head at once: those that wait here for long are hardly theirs, and
-/// there may be many. [`Connection::received`](super::Connection::received) goes on with it.
+/// there may be many. [`Connection::received`](super::Connection::received) continues with it.
 #[derive(Debug)]
 pub struct PendingConnection<T, C> {
     pub(super) transport: T,

@@ -182,7 +182,7 @@ impl Drop for PipeReader {
     }
 }
 
-/// Gives the waker whose place was taken, to be dropped without the lock; see [`wake`].
+/// Returns the replaced waker, to be dropped without the lock; see [`wake`].
 #[must_use]
 fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match place {
@@ -191,7 +191,7 @@ fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     }
 }
 
-/// Wakes a task once the lock is given back: one that nobody runs any more may be dropped with its
+/// Wakes a task once the lock is given back: one that is no longer run may be dropped with its
 /// waker, and with it the other end.
 fn wake(mut shared: MutexGuard<'_, Shared>, whom: fn(&mut Shared) -> &mut Option<Waker>) {
     let waker = whom(&mut shared).take();

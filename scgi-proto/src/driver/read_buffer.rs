@@ -105,7 +105,7 @@ mod tests {
         (chunk, place)
     }
 
-    /// Where `result`, which is no chunk, would have read one to.
+    /// For a `result` that is not a chunk.
     fn no_chunk(result: Poll<io::Result<usize>>) -> *const u8 {
         let mut place = core::ptr::null();
         let read = read_chunk(BODY_READ, |buf| {

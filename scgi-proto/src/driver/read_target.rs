@@ -46,9 +46,9 @@ impl ReadTarget for ClientExchange {
     }
 }
 
-/// One read into `machine`: gives the event of a chunk of a body, or `None` if the machine is to be
-/// asked for events. `chunk_limit` is [the machine's](ServerExchange::chunk_limit), or `None` if nobody
-/// waits for a chunk; `read` gives how much it read, 0 at the end of input.
+/// One read into `machine`: returns the event of a chunk of a body, or `None` if the machine is to be
+/// asked for events. `chunk_limit` is [the machine's](ServerExchange::chunk_limit), or `None` if no one
+/// waits for a chunk; `read` returns how much it read, 0 at the end of input.
 ///
 /// What it reads into is memory of the thread, so that a connection that waits holds none: what
 /// came is copied, or is a chunk of a body and stays where it is.

@@ -1,6 +1,6 @@
 //! What an operator sees of a server, as `tracing` spans and events with the target `scgi`.
 //!
-//! Here because what is told, and how secrets and control bytes are kept out of it, is the same
+//! It is in the core because the events, and the rules that keep secrets and control bytes out, are the same
 //! for every runtime. Without the feature `tracing` all of it does nothing, so that adapters need
 //! not ask.
 //!
@@ -44,10 +44,10 @@ mod with {
     use crate::wire::request::RequestHead;
     use crate::wire::response::Status;
 
-    /// What is told of one request; see the [module](crate::trace).
+    /// The span and events of one request; see the [module](crate::trace).
     #[derive(Debug, Clone)]
     pub struct Trace {
-        /// `None` if nobody listens, and boxed, as it is part of each request that waits.
+        /// `None` if no subscriber listens, and boxed, as it is part of each request that waits.
         request: Option<Box<Request>>,
     }
 
@@ -63,7 +63,7 @@ mod with {
     /// At most so many bytes of an error of the program, which may have what a peer sent.
     const SHOWN_REASON: usize = 4 * 1024;
 
-    /// A URI without what is nobody else's: query, fragment, and a user's name and password.
+    /// A URI without its secrets: query, fragment, and a user's name and password.
     struct ShownUri<'a>(&'a [u8]);
 
     impl fmt::Display for ShownUri<'_> {
@@ -120,7 +120,7 @@ mod with {
             }
         }
 
-        /// Tells how the request ended.
+        /// Reports how the request ended.
         pub fn finish(&self, exchange: &ServerExchange) {
             let Some(request) = &self.request else { return };
             let (received, sent) = exchange.traffic();
@@ -151,7 +151,7 @@ mod with {
             });
         }
 
-        /// Tells why a connection got no answer from the handler.
+        /// Reports why a connection got no answer from the handler.
         pub fn failed(error: &Error, peer: Option<&Peer>) {
             let peer = peer.map(ToString::to_string);
             match (core::error::Error::source(error), means_peer_left(error)) {
@@ -162,7 +162,7 @@ mod with {
             }
         }
 
-        /// Tells why the program did not answer, unless that is the peer's fault, which was told.
+        /// Reports why the program did not answer, unless that is the peer's fault, which was reported.
         pub fn program_failed(
             exchange: &ServerExchange,
             error: &(dyn core::error::Error + 'static),
@@ -176,7 +176,7 @@ mod with {
             warn!(target: "scgi", %reason, "the program failed");
         }
 
-        /// Tells of a panic of the program, which [`catch_unwind`](std::panic::catch_unwind) gave.
+        /// Reports a panic of the program, as returned by [`catch_unwind`](std::panic::catch_unwind).
         pub fn panicked(panic: &(dyn Any + Send)) {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
@@ -185,7 +185,7 @@ mod with {
             warn!(target: "scgi", %reason, "the program panicked");
         }
 
-        /// Tells of a peer that is not on the allow-list.
+        /// Reports a peer that is not on the allow-list.
         pub fn denied(peer: &Peer) {
             warn!(target: "scgi", %peer, "the peer may not connect");
         }
@@ -204,12 +204,12 @@ mod with {
             });
         }
 
-        /// Tells of a connection that had to make room on a full server.
+        /// Reports a connection that had to make room on a full server.
         pub fn evicted() {
             warn!(target: "scgi", "closed a connection without a head: the server is full");
         }
 
-        /// Tells that accepting failed, and when it is tried again.
+        /// Reports that accepting failed, and when it is tried again.
         pub fn accept_failed(error: &io::Error, delay: Duration) {
             warn!(target: "scgi", %error, ?delay, "cannot accept; trying again until it works");
         }
@@ -248,7 +248,7 @@ mod without {
     use crate::exchange::server::ServerExchange;
     use crate::wire::request::RequestHead;
 
-    /// What is told of one request: nothing without the feature `tracing`.
+    /// The span and events of one request: nothing without the feature `tracing`.
     #[derive(Debug, Clone)]
     pub struct Trace;
 
@@ -264,19 +264,19 @@ mod without {
             run()
         }
 
-        /// Tells how the request ended.
+        /// Reports how the request ended.
         pub fn finish(&self, _: &ServerExchange) {}
 
-        /// Tells why a connection got no answer from the handler.
+        /// Reports why a connection got no answer from the handler.
         pub fn failed(_: &Error, _: Option<&Peer>) {}
 
-        /// Tells why the program did not answer.
+        /// Reports why the program did not answer.
         pub fn program_failed(_: &ServerExchange, _: &(dyn core::error::Error + 'static)) {}
 
-        /// Tells of a panic of the program.
+        /// Reports a panic of the program.
         pub fn panicked(_: &(dyn Any + Send)) {}
 
-        /// Tells of a peer that is not on the allow-list.
+        /// Reports a peer that is not on the allow-list.
         pub fn denied(_: &Peer) {}
 
         /// Says what a server waits for that stops.
@@ -285,10 +285,10 @@ mod without {
         /// Says that a server which stops has waited for this request.
         pub fn waited_for(&self, _: &ServerExchange, _: Duration) {}
 
-        /// Tells of a connection that had to make room on a full server.
+        /// Reports a connection that had to make room on a full server.
         pub fn evicted() {}
 
-        /// Tells that accepting failed, and when it is tried again.
+        /// Reports that accepting failed, and when it is tried again.
         pub fn accept_failed(_: &io::Error, _: Duration) {}
 
         /// Reports that a thread cannot be made.

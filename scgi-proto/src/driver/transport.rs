@@ -8,11 +8,11 @@ use std::io;
 ///
 /// A call that is interrupted by a signal ([`io::ErrorKind::Interrupted`]) is repeated.
 pub trait Transport {
-    /// Reads into `buf`, which is not empty, and gives how much; 0 is the end of input.
+    /// Reads into `buf`, which is not empty, and returns how much; 0 is the end of input.
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
 
     /// Writes some of `first`, which is not empty, and then of `second`, which may be, in one
-    /// call of the system if that is possible. Gives how much.
+    /// call of the system if that is possible. Returns how much.
     fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -63,7 +63,7 @@ pub trait Transport {
     }
 }
 
-/// What a socket can be told about the rest of its life.
+/// Options of a socket for the rest of its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
     /// The reply comes piece by piece, and each should leave at once (TCP_NODELAY).

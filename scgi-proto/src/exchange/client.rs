@@ -289,7 +289,7 @@ impl ClientExchange {
         self.receiver.decoder().body_remaining()
     }
 
-    /// Whether nothing of the request is left to write, or nobody takes it.
+    /// Whether nothing of the request is left to write, or the server takes no more.
     #[must_use]
     pub fn is_request_written(&self) -> bool {
         self.write_failed || (self.encoder.is_finished() && self.write_buffer.is_empty())

@@ -1,4 +1,4 @@
-//! How long a client waits, and what it takes of a response, with the reason of each default.
+//! How long a client waits and how large a response may be, with the reason for each default.
 
 use core::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::wire::limits::Limits;
 ///
 /// Each deadline ends the call with its own [`Timeout`](crate::Timeout). A duration of
 /// `Duration::MAX` switches a deadline off. [`ClientExchange`](crate::ClientExchange) has a table
-/// of which deadline runs when.
+/// that shows which deadline runs when.
 ///
 /// A server that takes one byte of the request a second, or sends one byte of the body a second,
 /// keeps a call alive. Only [`with_call_timeout`](Self::with_call_timeout) bounds that.

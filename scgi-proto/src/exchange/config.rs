@@ -108,7 +108,7 @@ impl ConnectionConfig {
     /// Only time in which the program waits for the body counts, beyond the
     /// [grace period](Self::with_rate_grace). Bytes that come early count ahead, up to the
     /// [body timeout](Self::with_body_timeout): after a fast start, an upload may pause as long as
-    /// if there were no minimum.
+    /// without a minimum.
     #[must_use]
     pub const fn with_min_body_rate(mut self, bytes_per_second: u32) -> Self {
         self.timeouts.body_per_byte = PerByte::at(bytes_per_second);
@@ -142,7 +142,7 @@ impl ConnectionConfig {
         self
     }
 
-    /// Time for reading away what the peer still sends after an early reply: 5 s by default.
+    /// Time for draining what the peer still sends after an early response: 5 s by default.
     ///
     /// A close with unread input can reset the connection and lose the reply; a peer that got
     /// the reply closes within milliseconds.
@@ -152,7 +152,7 @@ impl ConnectionConfig {
         self
     }
 
-    /// Bytes that are read away after an early reply, and while such a reply waits for a peer that
+    /// Bytes that are drained after an early response, and while such a response waits for a peer that
     /// sends first: 64 MiB by default, what a front server on the same machine sends in less than
     /// the time above. As many again are read and thrown away while the program works, of what it
     /// can no longer ask for.

@@ -73,7 +73,7 @@ impl ServerExchange {
         self.refused || self.body == BodyUse::Dropped || self.body_remaining() == Some(0)
     }
 
-    /// Whether a read has to be tried: for the program, or so that the peer goes on.
+    /// Whether a read has to be tried: for the program, or so that the peer continues.
     #[must_use]
     pub fn wants_read(&self) -> bool {
         match self.read_plan() {

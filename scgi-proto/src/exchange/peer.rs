@@ -16,7 +16,7 @@ use core::net::SocketAddr;
 pub enum Peer {
     /// One that connected over TCP.
     Tcp(SocketAddr),
-    /// One that connected to a Unix socket; `None` where the system does not tell who it is.
+    /// One that connected to a Unix socket; `None` where the system does not report who it is.
     Unix(Option<Credentials>),
 }
 
@@ -48,7 +48,7 @@ pub struct Credentials {
     pub uid: u32,
     /// The group id.
     pub gid: u32,
-    /// The process id, where the system tells it.
+    /// The process id, where the system reports it.
     pub pid: Option<u32>,
 }
 

@@ -97,7 +97,7 @@ impl ServerExchange {
         }
     }
 
-    /// Answers input that is no legal request, another protocol in that protocol: an HTTP client
+    /// Answers input that is not a legal request, another protocol in that protocol: an HTTP client
     /// shows no CGI response, and a TLS client waits for a record.
     pub(super) fn refuse_input(&mut self, error: &DecodeError) {
         let status = error.status_hint();
@@ -166,7 +166,7 @@ impl ServerExchange {
         self.flush && !matches!(self.phase, Phase::Closed { .. }) && !self.write_buffer.is_empty()
     }
 
-    /// Whether the stream has to be told, before the next write, to send each piece at once
+    /// Whether the stream must be set, before the next write, to send each piece immediately
     /// (TCP_NODELAY): a part of the reply has left, and more follows. True once.
     ///
     /// Without that, the end of each piece waits until the peer has acknowledged the one before.

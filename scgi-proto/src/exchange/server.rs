@@ -82,7 +82,7 @@ pub struct ServerExchange {
     pub(super) is_head_request: bool,
     /// More bytes than the body are on their way (nginx without request buffering).
     pub(super) expects_surplus: bool,
-    /// The program goes on although the peer is gone.
+    /// The program continues although the peer is gone.
     pub(super) ignore_client_abort: bool,
     pub(super) flush: bool,
     /// Bytes of the head and the body, once the head is there.
@@ -94,7 +94,7 @@ pub struct ServerExchange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// The reply is written; the write side has to be shut down, then input read away.
+    /// The reply is written; the write side has to be shut down, then input is drained.
     Shutdown,
     Drain,
     Closed {
@@ -106,7 +106,7 @@ pub(super) enum Phase {
 pub(super) enum Reply {
     None,
     Open,
-    /// Still open, and the stream was told to send each piece at once.
+    /// Still open, and the stream was set to send each piece immediately.
     Piecewise,
     Ended,
 }
@@ -245,14 +245,14 @@ impl ServerExchange {
     }
 
     /// At most how many bytes of body the next read may take past the buffer; see
-    /// [`DecodeBuffer::chunk_limit`]. `None` too if nobody waits for them.
+    /// [`DecodeBuffer::chunk_limit`]. `None` too if no one waits for them.
     #[must_use]
     pub fn chunk_limit(&self) -> Option<usize> {
         if self.is_request_over() { None } else { self.receiver.chunk_limit() }
     }
 
     /// Takes what was read past the buffer, and gives its event; see
-    /// [`DecodeBuffer::receive_chunk`]. If nobody waits for it any more, it is taken as by
+    /// [`DecodeBuffer::receive_chunk`]. If no one waits for it any more, it is taken as by
     /// [`receive_slice`](Self::receive_slice).
     pub fn receive_chunk(&mut self, read: Bytes) -> Option<RequestEvent> {
         if self.is_request_over() {
@@ -311,7 +311,7 @@ impl ServerExchange {
         self.phase == Phase::Shutdown
     }
 
-    /// Reports that the write side was shut down at `now`; input is read away from here on.
+    /// Reports that the write side was shut down at `now`; input is drained from here on.
     pub fn handle_shutdown(&mut self, now: Duration) {
         if self.phase == Phase::Shutdown {
             self.receiver.discard();

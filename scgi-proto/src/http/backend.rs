@@ -158,7 +158,7 @@ fn host(parts: &Parts) -> Result<Option<&[u8]>, ConvertError> {
     Ok(authority.map(str::as_bytes).or_else(|| header.map(HeaderValue::as_bytes)))
 }
 
-/// `name:port`; the colons of an IPv6 address stand in brackets.
+/// `name:port`; an IPv6 address is in brackets.
 fn split_host(host: &[u8]) -> (&[u8], Option<&[u8]>) {
     let digits = host.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     match host.split_at(host.len() - digits) {

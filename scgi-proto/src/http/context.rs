@@ -11,7 +11,7 @@ use crate::wire::path::encode_path;
 /// The address of the front server's client: REMOTE_ADDR, and REMOTE_PORT where it is sent.
 ///
 /// A browser on a Unix socket of the front server has none (nginx sends `unix:`). Behind another
-/// proxy this is that proxy's address, unless the front server is told to look
+/// proxy this is that proxy's address, unless the front server is configured to look
 /// further (`set_real_ip_from` in nginx, `mod_remoteip` in Apache).
 ///
 /// # Examples

@@ -7,9 +7,9 @@ use ::http::header;
 pub(super) enum Known {
     /// It makes no header; see [`is_left_out`](super::request::is_left_out).
     LeftOut,
-    /// A header of which there can be several.
+    /// A header that may appear several times.
     List(HeaderName),
-    /// One of which there can be one only: the last one counts.
+    /// A header that may appear only once: the last one counts.
     Single(HeaderName),
     /// The same, whose value must not be shown.
     SingleSecret(HeaderName),

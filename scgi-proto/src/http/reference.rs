@@ -322,6 +322,6 @@ mod tests {
             count += 1;
         }
         assert!(converted > count / 10, "{converted} of {count}");
-        std::println!("{count} heads, of which {converted} became requests");
+        std::println!("{count} heads; {converted} of them became requests");
     }
 }

@@ -24,8 +24,8 @@ use crate::wire::request::RequestHead;
 /// - A request that has neither a method nor a path, as RPC clients send it, is GET of `/`, or POST
 ///   of `/` if it has a body.
 /// - Version: SERVER_PROTOCOL, else HTTP/1.1.
-/// - Headers: every `HTTP_*` param, repeated ones in their order; of headers of which there can be
-///   one only, such as Host, the last one counts, as with [`Params::get`]. Content-Type and
+/// - Headers: every `HTTP_*` param, repeated ones in their order. Of a header that may appear only
+///   once, such as Host, the last one counts, as with [`Params::get`]. Content-Type and
 ///   Content-Length come from CONTENT_TYPE and from the length of the body that follows, never from
 ///   HTTP_CONTENT_TYPE and HTTP_CONTENT_LENGTH, which a client of lighttpd can forge. What
 ///   concerns only the browser's connection (Connection, Keep-Alive, TE, Trailer,

@@ -109,7 +109,7 @@ fn text(target: &Target<'_>) -> String {
 /// on the raw URI alone, on which all front servers agree, and not on SCRIPT_NAME and PATH_INFO.
 ///
 /// # Errors
-/// [`ConvertError::OutsideMount`] if the path does not begin with the prefix or goes on without a
+/// [`ConvertError::OutsideMount`] if the path does not begin with the prefix or continues without a
 /// slash (`/apple` for `/app`). Nothing is changed then; answer it with 404.
 ///
 /// # Examples

@@ -49,14 +49,14 @@ impl UnixConnect {
 /// socket is in non-blocking mode.
 ///
 /// While the queue of the server is full, it is tried again, after 1 ms at first and every 50 ms in
-/// the end: no event tells that there is room. Linux alone says that the queue is full; other systems
+/// the end: no event reports that there is room. Linux alone says that the queue is full; other systems
 /// refuse the connection.
 ///
 /// # Errors
 /// If connecting fails.
 ///
 /// # Cancel safety
-/// Dropping the future gives the attempt up.
+/// Dropping the future ends the attempt.
 #[cfg(feature = "driver")]
 pub async fn connect_unix_async<D: Future>(
     path: &Path,
@@ -218,7 +218,7 @@ mod tests {
     fn a_name_that_is_too_long_or_absent_is_an_error() {
         let long = "/x".repeat(100);
         assert!(connect_unix(long.as_ref(), Duration::MAX).is_err());
-        let absent = connect_unix(name().as_ref(), Duration::MAX).expect_err("nobody listens");
+        let absent = connect_unix(name().as_ref(), Duration::MAX).expect_err("no server listens");
         assert_eq!(absent.kind(), io::ErrorKind::ConnectionRefused, "{absent}");
     }
 }

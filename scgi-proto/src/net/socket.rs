@@ -76,7 +76,7 @@ fn recv(socket: BorrowedFd<'_>, buf: &mut [u8], flags: RecvFlags) -> io::Result<
 /// Writes what there is room for, in one system call; `None` if there is none.
 ///
 /// # Errors
-/// If the socket failed; a peer that is gone is no signal.
+/// If the socket failed; a peer that is gone is not reported.
 pub fn write_at_once(socket: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
     send(socket.as_fd(), bufs, QUIET | SendFlags::DONTWAIT)
 }
@@ -85,7 +85,7 @@ pub fn write_at_once(socket: impl AsFd, bufs: &[IoSlice<'_>]) -> io::Result<Opti
 /// non-blocking mode.
 ///
 /// # Errors
-/// If the socket failed; a peer that is gone is no signal.
+/// If the socket failed; a peer that is gone is not reported.
 ///
 /// # Examples
 /// ```
@@ -255,7 +255,7 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     }
 }
 
-/// The process at the other end of a Unix socket, where the system tells it.
+/// The process at the other end of a Unix socket, where the system reports it.
 ///
 /// # Examples
 /// ```

@@ -36,8 +36,8 @@ impl AllowList {
         self
     }
 
-    /// Allows processes of this user on a Unix socket. Only Linux tells who they are; elsewhere
-    /// this allows nobody.
+    /// Allows processes of this user on a Unix socket. Only Linux reports who they are; elsewhere
+    /// this allows no one.
     #[must_use]
     pub fn with_uid(mut self, uid: u32) -> Self {
         self.uids.push(uid);

@@ -13,7 +13,7 @@ use crate::driver::trace::Trace;
 /// descriptors or memory have run out, accepting again at once would spin.
 ///
 /// Clones are for other threads that accept from the same listener: each waits for itself, and
-/// the operator is told once.
+/// it is logged once.
 ///
 /// # Examples
 /// ```
@@ -35,7 +35,7 @@ use crate::driver::trace::Trace;
 #[derive(Debug, Clone, Default)]
 pub struct Backoff {
     delay: Duration,
-    /// Whether it was told that the last accept of any thread failed.
+    /// Whether it was logged that the last accept of any thread failed.
     is_told: Arc<AtomicBool>,
 }
 

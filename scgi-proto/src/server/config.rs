@@ -1,5 +1,5 @@
-//! What a server is told and tells, the same for every adapter: whose `Serve` holds [`ServerConfig`],
-//! lets connections in by them, and gives a [`Summary`].
+//! The configuration and the summary of a server, the same for every adapter: whose `Serve` holds [`ServerConfig`],
+//! lets connections in by them, and returns a [`Summary`].
 
 use core::time::Duration;
 use std::boxed::Box;
@@ -78,7 +78,7 @@ impl ServerConfig {
         self.max_connections = count;
     }
 
-    /// Connections served at once: no more than `descriptors` allow, of which each connection
+    /// Connections served at once: no more than `descriptors` allow, where each connection
     /// takes `each` and a quarter is left to the program itself.
     ///
     /// A server that runs out of descriptors cannot accept, and its program can open no file.

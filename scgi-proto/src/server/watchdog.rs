@@ -31,7 +31,7 @@ pub struct Watchdog<C> {
 }
 
 impl<C: Clock> Watchdog<C> {
-    /// Tells that the service is ready.
+    /// Reports that the service is ready.
     pub fn start(notifier: Notifier, clock: C) -> Self {
         notifier.ready();
         let next = clock.now() + notifier.interval().unwrap_or_default();
@@ -45,7 +45,7 @@ impl<C: Clock> Watchdog<C> {
         Self { notifier, clock, next }
     }
 
-    /// Tells what is due, and has the task woken for the next time.
+    /// Reports what is due, and has the task woken for the next time.
     pub fn poll(&mut self, cx: &mut Context<'_>) {
         let Some(interval) = self.notifier.interval() else { return };
         while self.clock.poll_until(cx, self.next).is_ready() {

@@ -92,7 +92,7 @@ pub enum DecodeError {
     /// CONTENT_LENGTH is `-1`: the front server passes on a chunked upload without its length.
     UnknownContentLength { offset: usize },
     /// The length of the body is in a param of another spelling, such as `Content-Length`, and there
-    /// is no CONTENT_LENGTH.
+    /// is not CONTENT_LENGTH.
     MisspelledContentLength { offset: usize },
     /// CONTENT_LENGTH appears twice.
     DuplicateContentLength { offset: usize },

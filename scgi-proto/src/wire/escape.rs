@@ -32,7 +32,7 @@ impl fmt::Debug for Escaped<'_> {
     }
 }
 
-/// Escaped bytes of which no more than `max` are shown, counted before they are escaped: a log line
+/// Escaped bytes, at most `max` of them, counted before they are escaped: a log line
 /// is not as long as a peer likes.
 #[cfg(feature = "tracing")]
 pub(crate) struct Bounded<'a> {

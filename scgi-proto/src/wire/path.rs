@@ -46,7 +46,7 @@ impl<'a> PathParams<'a> {
             .all(Option::is_none)
     }
 
-    /// What was asked for, by this source. REQUEST_URI does not stand in for the mapped path: a
+    /// What was asked for, by this source. REQUEST_URI never replaces the mapped path: a
     /// program that asked for that relies on the front server's mapping.
     pub(crate) fn target(&self, source: PathSource) -> Option<Target<'a>> {
         let request_uri = self.request_uri.filter(|uri| !uri.is_empty());

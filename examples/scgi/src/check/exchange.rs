@@ -57,7 +57,7 @@ pub(crate) enum Answer {
     Reply(Box<Reply>),
     /// Not one byte.
     Closed,
-    /// Bytes that are no complete CGI response, and why.
+    /// Bytes that are not a complete CGI response, and why.
     Broken(String),
     /// No end in time, after so many bytes.
     Silence(u64),
@@ -74,7 +74,7 @@ pub(crate) struct Exchange {
 
 /// Does the steps on a new connection and reads what comes meanwhile.
 ///
-/// A backend that waits for more is told, after the time-out, that nothing more will come.
+/// After the time-out, a backend that waits for more gets the end of input.
 pub(crate) fn exchange(address: &Address, steps: &[Step], timeout: Duration) -> Exchange {
     exchange_with(address, steps, timeout, ResponseDecoder::default())
 }

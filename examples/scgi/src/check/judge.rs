@@ -70,7 +70,7 @@ pub(crate) fn judge(
     }
 }
 
-/// No front server ends its input: who waits for that waits for ever.
+/// No front server ends its input, so a server that waits for that waits indefinitely.
 fn late(expect: Expect, answer: &Answer, usual: u16) -> Verdict {
     let legal = matches!(expect, Expect::Answer | Expect::AnswerOrLimit);
     let mark = if legal { Mark::Failed } else { Mark::Lenient };

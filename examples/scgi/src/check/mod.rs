@@ -50,7 +50,7 @@ pub(crate) struct CheckArgs {
     #[command(flatten)]
     message: MessageArgs,
     /// Time for each exchange, as 2s, 500ms, 1m, or seconds. A server that waits for more after
-    /// it is told that nothing will come, and has as long again
+    /// it gets the end of input and the same time once more
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
     timeout: Duration,
     /// Run only the cases with these numbers

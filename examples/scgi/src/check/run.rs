@@ -133,7 +133,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Gives a backend that something restarts the time for it.
+    /// Waits for a backend that is being restarted.
     fn is_back(&self) -> bool {
         let deadline = Instant::now() + self.target.timeout;
         loop {
@@ -156,7 +156,7 @@ impl Runner<'_> {
             Play::AmongIdle(count) => self.among_idle(case, count),
             Play::Leave(steps) => {
                 match leave(&target.address, &steps(&target.good), target.timeout) {
-                    Ok(()) => Verdict::new(Mark::Passed, "goes on"),
+                    Ok(()) => Verdict::new(Mark::Passed, "continues"),
                     Err(error) => Verdict::new(Mark::Failed, format!("cannot connect: {error}")),
                 }
             }

@@ -12,7 +12,7 @@ pub(crate) enum Peer {
 /// How the connections ended.
 #[derive(Debug)]
 pub(crate) enum End {
-    /// There was no backend; the reason.
+    /// The backend could not be reached; the reason.
     NoConnection(String),
     /// Both ended their output. If the backend took no more before the front server had sent all,
     /// then why.

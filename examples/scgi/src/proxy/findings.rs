@@ -102,7 +102,7 @@ fn of_reply(watch: &Watch, end: &End) -> Option<String> {
     }
 }
 
-/// A head that is no CGI response's, and the line that makes it so.
+/// A head that is not a CGI response, and the line that shows it.
 fn bad_head(watch: &Watch, error: &DecodeError) -> String {
     let offset = match error {
         DecodeError::InvalidField { offset }

@@ -59,7 +59,7 @@ struct Proxy {
     save: Option<PathBuf>,
     /// The number of the last exchange.
     last: AtomicU64,
-    /// How many had something to be told of.
+    /// How many had findings.
     odd: AtomicU64,
 }
 

@@ -13,7 +13,7 @@ const REQUEST: Style = AnsiColor::Cyan.on_default();
 const REPLY: Style = AnsiColor::Green.on_default();
 const ODD: Style = AnsiColor::Red.on_default().bold();
 
-/// Prints it. That nobody reads it any more must not end what passes.
+/// Prints it. A closed standard output must not end the exchange.
 pub(crate) fn print(text: &str) {
     let _ = print_styled(text);
 }

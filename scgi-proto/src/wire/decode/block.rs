@@ -74,7 +74,7 @@ fn refuse_lengths(span: Span, base: usize, limits: &Limits) -> DecodeError {
     }
 }
 
-/// Where a param stands in the block, in the 32 bits that places have.
+/// Where a param is in the block, in the 32 bits that places have.
 #[derive(Clone, Copy)]
 struct Span {
     start: u32,
@@ -257,7 +257,7 @@ fn refuse_repeated_names(block: &[u8], places: &[u32], base: usize) -> Result<()
     }
 }
 
-/// The first name that stands before, by sorting those whose hashes do not tell them apart.
+/// The first repeated name, by sorting those whose hashes do not tell them apart.
 #[cold]
 fn first_repeated<'a>(names: impl Iterator<Item = &'a [u8]> + Clone) -> Option<usize> {
     let shared = Hashes::shared(names.clone());

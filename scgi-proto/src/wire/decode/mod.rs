@@ -17,7 +17,7 @@ pub use response::ResponseDecoder;
 ///
 /// The caller owns the buffer, appends to it what arrives, and asks for events until there is
 /// none. A decoder takes from the front of the buffer what it has understood. Any split of the
-/// same bytes gives the same events (body chunks apart, which come as the bytes come).
+/// same bytes produces the same events (body chunks apart, which come as the bytes come).
 ///
 /// After an error the decoder gives that error again: the connection is then useless.
 ///

@@ -51,7 +51,7 @@ pub(super) const REQUESTS: &[Case] = &[
         }),
     },
     Case {
-        name: "a method that nobody knows",
+        name: "an unknown method",
         rule: "RFC 3875 4.1.12",
         expect: Answer,
         severity: Should,
