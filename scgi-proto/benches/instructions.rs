@@ -74,7 +74,7 @@ fn is_filled(buf: BytesMut) {
 }
 
 #[library_benchmark(setup = request, teardown = is_head)]
-#[bench::default(args = (Policy::default()), config = at_most(with_simd_or_not(2331, 2611)))]
+#[bench::default(args = (Policy::default()), config = at_most(with_simd_or_not(2350, 2611)))]
 #[bench::strict(args = (Policy::strict()), config = at_most(with_simd_or_not(3280, 3575)))]
 fn request_decode(
     (mut decoder, mut buf): (RequestDecoder, BytesMut),

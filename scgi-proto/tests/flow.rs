@@ -369,7 +369,7 @@ fn a_trickled_body_is_too_slow_and_a_slow_one_is_not() {
     // Seconds until the machine gives up, when so many bytes come every so many seconds.
     let ends = |bytes: usize, every: u64| {
         let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
-        exchange.receive_slice(b"29:CONTENT_LENGTH\x00999999\x00SCGI\x001\x00,");
+        exchange.receive_slice(b"31:CONTENT_LENGTH\x0099999999\x00SCGI\x001\x00,");
         assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
         let mut now = Duration::ZERO;
         while now.as_secs() < 600 {
@@ -400,7 +400,7 @@ fn a_trickled_body_is_too_slow_and_a_slow_one_is_not() {
 #[test]
 fn a_fast_start_pays_for_one_pause() {
     let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
-    exchange.receive_slice(b"29:CONTENT_LENGTH\x00999999\x00SCGI\x001\x00,");
+    exchange.receive_slice(b"31:CONTENT_LENGTH\x0099999999\x00SCGI\x001\x00,");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     exchange.receive_slice(&[b'x'; 500_000]);
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Body(_)))));
@@ -416,7 +416,7 @@ fn a_fast_start_pays_for_one_pause() {
 #[test]
 fn time_in_which_the_program_does_not_wait_is_free() {
     let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
-    exchange.receive_slice(b"29:CONTENT_LENGTH\x00999999\x00SCGI\x001\x00,");
+    exchange.receive_slice(b"31:CONTENT_LENGTH\x0099999999\x00SCGI\x001\x00,");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     for minute in 0..60 {
         let now = Duration::from_secs(60 * minute);
@@ -434,7 +434,7 @@ fn time_in_which_the_program_does_not_wait_is_free() {
 #[test]
 fn a_wait_that_is_withdrawn_ends_its_deadline() {
     let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
-    exchange.receive_slice(b"29:CONTENT_LENGTH\x00999999\x00SCGI\x001\x00,");
+    exchange.receive_slice(b"31:CONTENT_LENGTH\x0099999999\x00SCGI\x001\x00,");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
     exchange.handle_read_blocked(Duration::ZERO);
     exchange.handle_read_withdrawn(|| Duration::from_secs(1));

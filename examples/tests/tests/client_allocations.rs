@@ -50,7 +50,8 @@ fn allocations(mut ask: impl FnMut(RequestHead) -> Result<usize, BoxError>) -> u
     ask();
     let mut all = [(); REQUESTS].map(|()| ask());
     all.sort_unstable();
-    all[REQUESTS / 2]
+    // On a busy machine some calls have to wait, and a wait allocates.
+    all[REQUESTS / 10]
 }
 
 #[test]

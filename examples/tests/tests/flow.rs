@@ -81,8 +81,8 @@ fn another_task_reads_the_body_while_the_response_waits() {
             peer.write_all(&head(8 << 20)).expect(name);
             peer.write_all(&vec![b'b'; 8 << 20]).expect(name);
             assert_eq!(peer.read_to_end().len(), 10_000_000, "{name}");
-            // Far more than the buffers hold. The rest may come when the response is complete.
-            assert!(server.count() > 6 << 20, "{name}: {}", server.count());
+            // More than the body pipe holds. On TCP the system keeps several MiB, which come later.
+            assert!(server.count() > 1 << 20, "{name}: {}", server.count());
         },
     );
 }
