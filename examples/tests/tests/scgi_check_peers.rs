@@ -77,7 +77,7 @@ fn check(name: &str) {
         assert_eq!(
             Some(&mark),
             on_page.get(&number),
-            "case {number} is not as the page says; examples/tests/examples/tests/examples/check_peers.rs makes it: {report}"
+            "case {number} is not as the page says; examples/tests/examples/check_peers.rs makes it: {report}"
         );
     }
 }
