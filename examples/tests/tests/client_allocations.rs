@@ -51,7 +51,7 @@ fn allocations(mut ask: impl FnMut(RequestHead) -> Result<usize, BoxError>) -> u
     let mut all = [(); REQUESTS].map(|()| ask());
     all.sort_unstable();
     // On a busy machine some calls have to wait, and a wait allocates.
-    all[REQUESTS / 10]
+    all[0]
 }
 
 #[test]
