@@ -135,7 +135,7 @@ pub trait ToAddress {
     /// The address.
     ///
     /// # Errors
-    /// [`io::ErrorKind::InvalidInput`] with an [`AddressError`] if the text cannot be parsed.
+    /// [`io::ErrorKind::InvalidInput`] with an [`AddressError`](crate::AddressError) if the text cannot be parsed.
     fn to_address(&self) -> io::Result<Address>;
 
     /// The address, if it is one already and need not be made: connecting then allocates nothing
