@@ -6,9 +6,11 @@ use std::os::unix::net::UnixStream as StdUnixStream;
 use std::time::Duration;
 
 use rustix::net::sockopt::set_socket_linger;
-use scgi_proto::{Address, BindOptions, Bound, SocketFile, bind_with, unix_address};
+use scgi_proto::driver::connect_unix;
+use scgi_proto::{Address, BindOptions, Bound, SocketFile, bind_with};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::time::sleep;
 
 /// A connected TCP or Unix socket.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + AsFd + Send + Unpin {}
@@ -28,7 +30,8 @@ pub(crate) async fn connect(address: &Address) -> io::Result<Box<dyn Socket>> {
             false => tcp(TcpStream::connect(&address.resolve()?[..]).await?),
         },
         Address::Unix(path) => {
-            let stream = StdUnixStream::connect_addr(&unix_address(path)?)?;
+            // `std`'s own connect would block the runtime while the backend's queue is full.
+            let stream = StdUnixStream::from(connect_unix(path, sleep).await?);
             stream.set_nonblocking(true)?;
             Ok(Box::new(UnixStream::from_std(stream)?))
         }
