@@ -61,7 +61,7 @@ impl Plan {
         ClientConfig::default().with_connect_timeout(self.connect_timeout)
     }
 
-    /// Whether a reset is no more than a close there.
+    /// Whether a reset and a close look the same there.
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self.address, Address::Unix(_))
     }

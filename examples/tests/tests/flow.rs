@@ -90,7 +90,7 @@ fn another_task_reads_the_body_while_the_response_waits() {
 /// How a peer leaves.
 fn leave(way: usize, peer: Peer) -> Option<Peer> {
     match way {
-        // A close; as nothing that it was sent is unread, it is no reset.
+        // A close; as it has read all that it was sent, it is not a reset.
         0 => None,
         1 => {
             peer.shutdown(Shutdown::Write);

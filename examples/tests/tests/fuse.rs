@@ -1,5 +1,5 @@
 //! Unix sockets on union file systems, which are FUSE programs: an earlier version listened there,
-//! and nobody could connect. Mounts real ones, so it runs in `.ci/heavy fuse` only.
+//! and every connect was refused. Mounts real ones, so it runs in `.ci/heavy fuse` only.
 
 #![cfg(target_os = "linux")]
 

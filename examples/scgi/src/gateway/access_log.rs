@@ -42,7 +42,7 @@ impl AccessLog {
         let writer = thread::spawn(move || {
             for line in waiting {
                 let mut out = io::stdout().lock();
-                // A reader that has gone is no reason to stop serving.
+                // The server continues although its reader has gone.
                 let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
             }
         });

@@ -129,7 +129,7 @@ pub(crate) struct GatewayArgs {
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "16MiB",
         help_heading = BROWSER)]
     spool_memory: u64,
-    /// Bytes in these files together; a body for which there is no room is answered with 503
+    /// Bytes in these files together; a body that does not fit is answered with 503
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "2GiB",
         help_heading = BROWSER)]
     spool_size: u64,

@@ -110,7 +110,7 @@ impl Connection {
         }
         let now = Instant::now();
         state.blocked_since = is_blocked.then_some(now);
-        // The end of a response that is read slowly is no idle time.
+        // A connection whose response is read slowly is not idle.
         state.idle_since = now;
     }
 

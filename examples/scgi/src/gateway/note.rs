@@ -12,7 +12,7 @@ pub(crate) struct Notes {
 impl Notes {
     pub(crate) fn write(self, text: fmt::Arguments<'_>) {
         if !self.quiet {
-            // Where standard error is closed, there is no one to tell.
+            // If standard error is closed, nothing can be reported.
             let _ = writeln!(io::stderr(), "scgi gateway: {text}");
         }
     }

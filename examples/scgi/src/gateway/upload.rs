@@ -155,7 +155,7 @@ impl UploadBody {
                 Poll::Ready(frame.map(|frame| frame.map_err(UploadError::Broken)))
             }
             None if self.is_end => Poll::Ready(None),
-            // It was drained because the server did not take it: the response goes on without it.
+            // It was drained because the server did not take it: the response continues without it.
             None => Poll::Pending,
         }
     }

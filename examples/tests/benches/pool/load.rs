@@ -107,7 +107,7 @@ pub(crate) struct Stopped {
     pub(crate) failed: u64,
 }
 
-/// Clients in a closed loop until no one can connect; the server is told to stop after `time`.
+/// Clients in a closed loop until connecting fails; the server gets its stop signal after `time`.
 pub(crate) async fn stopped(
     server: &Server,
     clients: usize,

@@ -31,7 +31,7 @@ struct Args {
     /// Which table, rather than all
     #[arg(long, value_enum)]
     only: Option<Table>,
-    /// A few seconds in all, with checks: does every table work, and is no rate far off?
+    /// A few seconds in all, with checks: does every table work, and is every rate near its bound?
     #[arg(long)]
     short: bool,
     /// What cargo says to every benchmark
