@@ -185,6 +185,13 @@ impl<IO: Read + Write> driver::Transport for Transport<IO> {
         Poll::Ready(self.socket().map_or_else(unsupported, <dyn Socket>::shutdown_write))
     }
 
+    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        match self.socket().map(|socket| socket.read_at_once(buf)) {
+            Some(Poll::Ready(read)) => read.map(Some),
+            Some(Poll::Pending) | None => Ok(None),
+        }
+    }
+
     fn advise(&self, advice: Advice) {
         let Some(socket) = self.socket() else { return };
         match advice {

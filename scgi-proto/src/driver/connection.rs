@@ -232,6 +232,11 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 }
                 Poll::Pending => {
                     if self.poll_evicted(cx).is_ready() {
+                        // The rest of the head may have come by now, without the runtime having
+                        // noticed. A connection with unread input is not closed.
+                        if self.try_read()? {
+                            continue;
+                        }
                         self.exchange.close();
                         return Poll::Ready(Err(Error::Closed));
                     }

@@ -76,13 +76,12 @@ impl<T: Transport, C: Clock> PendingConnection<T, C> {
                 Poll::Pending => break,
             }
         }
-        if admitted.counted.poll_evicted(cx).is_ready() {
-            return Poll::Ready(None);
-        }
-        while clock.now() < timeout {
+        let is_evicted = admitted.counted.poll_evicted(cx).is_ready();
+        while !is_evicted && clock.now() < timeout {
             ready!(clock.poll_until(cx, timeout));
         }
-        // After a pause of the process, bytes may wait that the runtime has not heard of.
+        // After a pause of the process, bytes may wait that the runtime has not heard of. A
+        // connection with unread input is not closed.
         let read = with_read_buffer(|buf| {
             let count = transport.try_read(buf).ok()??;
             Some(BytesMut::from(&buf[..count]))

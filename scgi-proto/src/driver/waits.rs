@@ -102,8 +102,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         self.exchange.handle_timeout(now).map_or(Ok(()), |late| Err(late.into()))
     }
 
-    /// Reads what waits in the system.
-    fn try_read(&mut self) -> Result<bool, Error> {
+    /// Reads what waits in the system; returns whether there was something.
+    pub(super) fn try_read(&mut self) -> Result<bool, Error> {
         let Self { outlet, exchange, .. } = self;
         let read = with_read_buffer(|buf| {
             let count = outlet.transport.try_read(buf)?;

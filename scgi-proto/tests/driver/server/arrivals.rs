@@ -122,6 +122,39 @@ fn arrivals_of_which_nothing_comes() {
     assert_eq!(first(&mut evicted), Poll::Ready(None));
 }
 
+/// A full server closes the connection whose head is late, but not one whose bytes are there: after
+/// a pause of the process, the runtime has not noticed them yet.
+#[test]
+fn a_connection_with_unread_input_is_not_closed_to_make_room() {
+    let (settings, script) = (settings(), Script::new([]));
+    let Read::Bytes(get) = GET else { unreachable!() };
+
+    // Nothing of it was read so far.
+    let mut silent = arrival(&settings, &script);
+    assert!(first(&mut silent).is_pending());
+    script.then_unnoticed(get);
+    assert!(settings.counters.evict_oldest());
+    let Poll::Ready(Some(bytes)) = first(&mut silent) else { panic!("its request is there") };
+    let mut connection = Connection::received(silent, &settings.config, bytes);
+    assert!(finish(connection.answer(hello)).is_ok());
+    assert_eq!(script.written(), HELLO);
+
+    // Of this one, a part of the head. It is closed while its head is not complete.
+    for (rest, is_answered) in [(&get[3..], true), (&get[3..9], false), (b"", false)] {
+        let script = Script::new([]);
+        let bytes = BytesMut::from(&get[..3]);
+        let arrival = arrival(&settings, &script);
+        let mut connection = Connection::received(arrival, &settings.config, bytes);
+        let mut answer = Box::pin(connection.answer(hello));
+        assert!(poll(answer.as_mut()).is_pending());
+        script.then_unnoticed(rest);
+        assert!(settings.counters.evict_oldest());
+        let Poll::Ready(answered) = poll(answer.as_mut()) else { panic!("{rest:?}: it waits") };
+        assert_eq!(answered.is_ok(), is_answered, "{rest:?}");
+        assert_eq!(script.written(), if is_answered { HELLO } else { "" }, "{rest:?}");
+    }
+}
+
 #[test]
 fn a_first_poll_that_panics_is_over() {
     let mut cx = Context::from_waker(Waker::noop());
