@@ -1,6 +1,9 @@
 //! The table of the guide `flow`, cell by cell, on the machine alone: the page is the data, so a
 //! cell without a test is not possible.
 
+#[path = "flow/table.rs"]
+mod table;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -8,65 +11,21 @@ use scgi_proto::{
     ConnectionConfig, DecodeError, Part, ReadPlan, RequestEvent, ResponseEvent, ResponseHead,
     ServerExchange, Status, Timeout,
 };
-
-const PAGE: &str = include_str!("../src/guide/flow.md");
-
-const REQUESTS: [&str; 5] =
-    ["head incomplete", "body wanted", "body held", "body dropped", "body complete"];
-const RESPONSES: [&str; 4] =
-    ["not begun", "waits for the program", "waits for the peer", "complete"];
-const PEERS: [&str; 4] = ["sends", "is silent", "has half-closed", "has left"];
-const DEADLINES: [&str; 6] = ["head", "body", "unread", "write", "request", "drain"];
+use table::{Cell, DEADLINES, PEERS, rows, states};
 
 const NOW: Duration = Duration::from_secs(1000);
 /// What the drain takes, and what is discarded while the program works.
 const LIMIT: u64 = 100;
 const ABORTED: bool = true;
 
-/// The rows of the table whose first column has this name, without it.
-fn rows(first: &str) -> Vec<Vec<&'static str>> {
-    let mut lines = PAGE.lines().skip_while(|line| !line.starts_with(&format!("| {first} |")));
-    let cells = |line: &'static str| -> Vec<&'static str> {
-        line.trim_matches('|').split('|').map(str::trim).collect()
-    };
-    lines.by_ref().take(2).for_each(drop);
-    lines.take_while(|line| line.starts_with('|')).map(cells).collect()
+/// A machine in a state of the table.
+trait Reach {
+    fn reach(&self, config: &ConnectionConfig) -> ServerExchange;
+    fn request(&self, exchange: &mut ServerExchange);
+    fn response(&self, exchange: &mut ServerExchange);
 }
 
-struct Cell {
-    request: &'static str,
-    response: &'static str,
-    input: &'static str,
-    deadlines: Vec<&'static str>,
-}
-
-impl Cell {
-    fn name(&self) -> String {
-        format!("{}, {}", self.request, self.response)
-    }
-
-    /// Whether this state can occur.
-    fn occurs(&self) -> bool {
-        match self.input.strip_prefix("never: ") {
-            Some(reason) => {
-                assert!(reason.len() > 10, "{}: why not?", self.name());
-                false
-            }
-            None => true,
-        }
-    }
-
-    fn plan(&self) -> ReadPlan {
-        match self.input.split(',').next() {
-            Some("deliver") => ReadPlan::Deliver,
-            Some("discard") => ReadPlan::Discard,
-            Some("watch") => ReadPlan::Watch,
-            Some("nothing") => ReadPlan::Nothing,
-            other => panic!("{}: {other:?}", self.name()),
-        }
-    }
-
-    /// A machine in this state.
+impl Reach for Cell {
     fn reach(&self, config: &ConnectionConfig) -> ServerExchange {
         let mut exchange = ServerExchange::new(config, NOW);
         self.request(&mut exchange);
@@ -121,25 +80,6 @@ impl Cell {
 fn write_all(exchange: &mut ServerExchange) {
     let (first, second) = exchange.pending();
     exchange.handle_written(first.len() + second.len());
-}
-
-fn cells() -> Vec<Cell> {
-    let cells = rows("request").into_iter().map(|row| Cell {
-        request: row[0],
-        response: row[1],
-        input: row[2],
-        deadlines: row[3].split(", ").filter(|name| !name.is_empty()).collect(),
-    });
-    let cells: Vec<_> = cells.collect();
-    let pairs: Vec<_> = cells.iter().map(|cell| (cell.request, cell.response)).collect();
-    let all = REQUESTS.iter().flat_map(|a| RESPONSES.iter().map(move |b| (*a, *b)));
-    assert_eq!(pairs, all.collect::<Vec<_>>(), "each state has its row");
-    cells
-}
-
-/// The states that occur.
-fn states() -> impl Iterator<Item = Cell> {
-    cells().into_iter().filter(Cell::occurs)
 }
 
 /// Without any deadline.
