@@ -80,7 +80,8 @@ struct State<IO> {
 
 impl<IO> SharedConnection<IO> {
     /// Shares the connection, on the thread that sends the response.
-    pub(crate) fn new(connection: Connection<IO>) -> Self {
+    pub(crate) fn new(mut connection: Connection<IO>) -> Self {
+        connection.driver().handle_body_held();
         let state = State { connection: Some(connection), handle: None, reader: None };
         let place = Place {
             state: Mutex::new(state),
@@ -135,11 +136,19 @@ impl<IO> SharedConnection<IO> {
             if self.is_body_dropped() {
                 connection.driver().handle_body_unwanted();
             }
+            if is_reader {
+                connection.driver().handle_body_wanted();
+            }
             // A call that waits itself would keep the other thread from the connection.
             let is_split = self.is_split();
             let patience = if is_split { Patience::Nothing } else { patience(connection) };
             let wait = match connection.step(patience, &mut poll) {
-                Step::Done(result) => return result,
+                Step::Done(result) => {
+                    if is_reader {
+                        connection.driver().handle_body_held();
+                    }
+                    return result;
+                }
                 Step::Again => continue,
                 Step::Wait(wait) => wait,
             };
@@ -217,6 +226,8 @@ impl<IO: Read + Write + Send> Source for ConnectionBody<IO> {
             let is_over = self.shared.lock().connection.is_none();
             return if is_over { Err(Error::Closed) } else { Ok(Some(first)) };
         }
+        // It may have been held for too long.
+        self.shared.with(Driver::check_deadline)??;
         let poll = Driver::poll_next_event;
         match self.shared.block_on(true, Connection::read_patience, poll)? {
             Some(RequestEvent::Body(chunk)) => Ok(Some(chunk)),

@@ -172,6 +172,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         loop {
+            // The reader may be another task, and the response must not look whole then.
+            upload.notice_late(self);
             if let Poll::Ready(written) = self.poll_write(cx) {
                 return Poll::Ready(written);
             }

@@ -54,8 +54,7 @@ impl BodyFeed {
                 Poll::Pending
             }
             Poll::Pending => {
-                let Connection { exchange, clock, .. } = connection;
-                exchange.handle_body_held(|| clock.now());
+                connection.handle_body_held();
                 Poll::Pending
             }
         }

@@ -65,6 +65,11 @@ impl<T, C> Connection<T, C> {
         self.exchange.handle_body_unwanted();
     }
 
+    /// Says that a reader waits for the body, for an adapter whose reader polls the connection.
+    pub fn handle_body_wanted(&mut self) {
+        self.exchange.handle_body_wanted();
+    }
+
     /// Breaks the connection, so that the peer sees the reply as cut.
     pub fn abort(&mut self) {
         self.exchange.abort();
@@ -105,6 +110,14 @@ impl<T, C> Connection<T, C> {
             Some(trace) => trace.in_scope(run),
             None => run(),
         }
+    }
+}
+
+impl<T, C: Clock> Connection<T, C> {
+    /// Says that the program holds the body and does not wait for it, or no longer.
+    pub fn handle_body_held(&mut self) {
+        let Self { exchange, clock, .. } = self;
+        exchange.handle_body_held(|| clock.now());
     }
 }
 

@@ -83,7 +83,8 @@ impl ConnectionConfig {
     /// response has begun.
     ///
     /// Unread bytes may hide that the client has left (the guide [`flow`](crate::guide::flow) says
-    /// where). If such clients could fill a server, set this.
+    /// where). If such clients could fill a server, set this. A thread cannot be interrupted: on
+    /// `scgi-blocking`, the deadline is judged when the handler reads, writes or returns.
     #[must_use]
     pub const fn with_unread_body_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.unread = Nanos::new(timeout);

@@ -155,11 +155,25 @@ impl ServerExchange {
     /// Reports that a reader of the body has asked for a chunk, and may be elsewhere: if the
     /// body is late, the response to that waits until the reader knows.
     pub fn handle_body_asked(&mut self) {
-        if self.body == BodyUse::Held {
-            self.deadlines.input = Nanos::NEVER;
-        }
+        self.end_hold();
         if matches!(self.body, BodyUse::Held | BodyUse::Wanted) {
             self.body = BodyUse::Asked;
+        }
+    }
+
+    /// Reports that a reader waits for the body, who learns of a deadline himself.
+    #[cfg(feature = "driver")]
+    pub(crate) fn handle_body_wanted(&mut self) {
+        self.end_hold();
+        if self.body == BodyUse::Held {
+            self.body = BodyUse::Wanted;
+        }
+    }
+
+    /// A reader waits from now on. Once the response is complete, the deadline is that of the drain.
+    fn end_hold(&mut self) {
+        if self.body == BodyUse::Held && self.phase == Phase::Open {
+            self.deadlines.input = Nanos::NEVER;
         }
     }
 
