@@ -1,0 +1,17 @@
+//! The program `scgi`, one module for each command, with servers and clients written by others.
+
+#[path = "../shared/tool.rs"]
+mod tool;
+#[path = "../shared/watch.rs"]
+mod watch;
+
+mod check;
+mod check_peers;
+mod decode;
+mod echo;
+mod gateway;
+mod manual;
+mod peers;
+mod proxy;
+mod request;
+mod terminal;

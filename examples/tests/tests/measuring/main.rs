@@ -1,0 +1,20 @@
+//! Memory, allocations, descriptors and load. These tests run one at a time: each takes the lock of
+//! `alone`.
+
+#[path = "../shared/alone.rs"]
+mod alone;
+#[path = "../shared/peers.rs"]
+mod peers;
+#[path = "../shared/servers.rs"]
+mod servers;
+#[path = "../shared/tool.rs"]
+mod tool;
+#[path = "../shared/watch.rs"]
+mod watch;
+
+mod axum_memory;
+mod client_allocations;
+mod flow_memory;
+mod idle_memory;
+mod overload;
+mod soak;

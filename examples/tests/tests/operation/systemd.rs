@@ -1,0 +1,119 @@
+//! As a service of systemd: the sockets that it passes by name, and what it is told. On every
+//! runtime; the environment and the descriptors are made as systemd makes them.
+
+#![cfg(target_os = "linux")]
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::tool::{self, EchoServer, RUNTIMES};
+use rustix::process::Signal;
+use scgi_tests::process::scratch_dir;
+
+const GOOD: &[u8] = b"24:CONTENT_LENGTH\x000\x00SCGI\x001\x00,";
+
+/// Starts the program with two sockets as descriptors 3 (named admin) and 4 (named web).
+///
+/// They are passed as standard input and error, and moved by a shell, as only the process itself
+/// knows its id, which `LISTEN_PID` has to be.
+fn start(admin: OwnedFd, web: OwnedFd, args: &[&str], more: &[(&str, &str)]) -> EchoServer {
+    let script = r#"exec 3<&0 4<&2 2>/dev/null 0</dev/null; LISTEN_PID=$$ exec "$@""#;
+    let mut command = Command::new("bash");
+    command
+        .args(["-c", script, "bash"])
+        .arg(scgi_tests::programs::scgi())
+        .arg("echo")
+        .args(args)
+        .envs([("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "admin:web")])
+        .envs(more.iter().copied())
+        .stdin(Stdio::from(admin));
+    EchoServer::start_with_errors(command, Stdio::from(web))
+}
+
+fn ask(mut stream: impl Read + Write) -> String {
+    stream.write_all(GOOD).expect("sent");
+    let mut reply = String::new();
+    stream.read_to_string(&mut reply).expect("a reply");
+    reply
+}
+
+#[test]
+fn sockets_are_taken_by_name() {
+    for runtime in RUNTIMES {
+        let folder = scratch_dir().expect("a folder");
+        let path = folder.path().join("web.sock");
+        let unix = UnixListener::bind(&path).expect("a socket");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let address = tcp.local_addr().expect("its address");
+        for (name, is_tcp) in [("web", false), ("admin", true)] {
+            let (admin, web) = (tcp.try_clone(), unix.try_clone());
+            let (admin, web) = (admin.expect("a copy").into(), web.expect("a copy").into());
+            let server =
+                start(admin, web, &["--runtime", runtime, &format!("systemd:{name}")], &[]);
+            let reply = if is_tcp {
+                ask(TcpStream::connect(address).expect("a connection"))
+            } else {
+                ask(UnixStream::connect(&path).expect("a connection"))
+            };
+            assert!(reply.starts_with("Status: 200 OK\r\n"), "{runtime} {name}: {reply:?}");
+            server.signal(Signal::TERM);
+            assert_eq!(server.wait().0, Some(0), "{runtime} {name}");
+            // It is systemd's: neither the file nor the socket ends with the program.
+            assert!(path.exists(), "{runtime} {name}");
+        }
+        // The next start serves what came in between.
+        let waiting = UnixStream::connect(&path).expect("the socket still listens");
+        let web = unix.try_clone().expect("a copy").into();
+        let admin = tcp.try_clone().expect("a copy").into();
+        let server = start(admin, web, &["--runtime", runtime, "systemd:web"], &[]);
+        assert!(ask(waiting).starts_with("Status: 200 OK\r\n"), "{runtime}");
+        drop(server);
+    }
+}
+
+#[test]
+fn a_socket_that_is_not_there() {
+    for runtime in RUNTIMES {
+        let run = tool::scgi(["echo", "--runtime", runtime, "systemd:web"]);
+        assert_eq!(run.code, Some(1), "{runtime}");
+        for part in ["systemd passed no socket named web", "FileDescriptorName=web"] {
+            assert!(run.stderr.contains(part), "{runtime}: {}", run.stderr);
+        }
+    }
+}
+
+fn next(notified: &UnixDatagram) -> String {
+    let mut message = [0; 256];
+    let len = notified.recv(&mut message).expect("a message");
+    String::from_utf8_lossy(&message[..len]).trim_end().to_owned()
+}
+
+#[test]
+fn systemd_is_told() {
+    for runtime in RUNTIMES {
+        let folder = scratch_dir().expect("a folder");
+        let path = folder.path().join("notify.sock");
+        let notified = UnixDatagram::bind(&path).expect("a socket");
+        notified.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+        let mut command = Command::new(scgi_tests::programs::scgi());
+        command.args(["echo", "--runtime", runtime, "127.0.0.1:0"]);
+        command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
+        let server = EchoServer::start_command(command);
+        assert_eq!(next(&notified), "READY=1", "{runtime}");
+        // Every 200 ms, although nobody connects.
+        for _ in 0..3 {
+            assert_eq!(next(&notified), "WATCHDOG=1", "{runtime}");
+        }
+        server.signal(Signal::TERM);
+        let mut last = next(&notified);
+        while last == "WATCHDOG=1" {
+            last = next(&notified);
+        }
+        assert_eq!(last, "STOPPING=1", "{runtime}");
+        assert_eq!(server.wait().0, Some(0), "{runtime}");
+    }
+}

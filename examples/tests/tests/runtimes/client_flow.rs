@@ -1,0 +1,537 @@
+//! Flow and time on the client's side, on each runtime and over TCP and Unix sockets: servers that
+//! answer before, during and after the request, that close, reset or fall silent, and connecting to
+//! a server whose queue is full.
+//!
+//! The rules are tested in scgi-proto, without a socket (`tests/client_states.rs`,
+//! `tests/client_model.rs`, `tests/driver/client_flow.rs`).
+
+#![cfg(target_os = "linux")]
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use scgi_proto::{Address, ClientConfig, DecodeError, Error, RequestHead, Timeout};
+use tempfile::TempDir;
+
+use crate::tool;
+
+const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "blocking"];
+
+/// More than the buffers of a socket hold.
+const LARGE: usize = 32 << 20;
+
+/// How a call ended: what came of the body, if there was a head, and the error.
+struct Outcome {
+    body: Option<Vec<u8>>,
+    result: Result<(), Error>,
+}
+
+impl Outcome {
+    fn timeout(&self) -> Option<Timeout> {
+        match self.result {
+            Err(Error::Timeout(timeout)) => Some(timeout),
+            _ => None,
+        }
+    }
+
+    fn is_cut(&self) -> bool {
+        matches!(self.result, Err(Error::Decode(DecodeError::ResponseCut)))
+    }
+
+    /// The whole response came.
+    fn is_whole(&self, body: &[u8]) -> bool {
+        self.result.is_ok() && self.body.as_deref() == Some(body)
+    }
+}
+
+macro_rules! call {
+    ($adapter:ident, $address:ident, $config:ident, $upload:ident $(, [$await:tt])?) => {{
+        use $adapter::{Body, Client, Request};
+        let mut body = None;
+        let head = RequestHead::builder("POST", "/").build();
+        let upload = Body::from(vec![b'x'; $upload]);
+        let client = Client::connect_with($address, $config)$(.$await)?;
+        let result = match client {
+            Err(error) => Err(error),
+            Ok(client) => match client.request(Request::new(head, upload))$(.$await)? {
+                Err(error) => Err(error),
+                Ok(response) => {
+                    let came: &mut Vec<u8> = body.insert(Vec::new());
+                    let mut body = response.into_body();
+                    loop {
+                        match body.chunk()$(.$await)? {
+                            Ok(Some(chunk)) => came.extend_from_slice(&chunk),
+                            Ok(None) => break Ok(()),
+                            Err(error) => break Err(error),
+                        }
+                    }
+                }
+            },
+        };
+        Outcome { body, result }
+    }};
+}
+
+fn call(runtime: &str, address: &Address, config: &ClientConfig, upload: usize) -> Outcome {
+    match runtime {
+        "tokio" => tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime")
+            .block_on(async { call!(scgi_tokio, address, config, upload, [await]) }),
+        "smol" => smol::block_on(async { call!(scgi_async_std, address, config, upload, [await]) }),
+        "async-std" => async_std::task::block_on(async {
+            call!(scgi_async_std, address, config, upload, [await])
+        }),
+        _ => call!(scgi_blocking, address, config, upload),
+    }
+}
+
+/// A connection of the server.
+enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+macro_rules! on {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket {
+            Socket::Tcp($stream) => $call,
+            Socket::Unix($stream) => $call,
+        }
+    };
+}
+
+impl Socket {
+    fn write(&mut self, bytes: &[u8]) {
+        // The client may be gone already.
+        let _ = on!(self, stream => stream.write_all(bytes));
+    }
+
+    fn read_some(&mut self) -> usize {
+        on!(self, stream => stream.read(&mut [0; 1000])).unwrap_or(0)
+    }
+
+    fn read_all(&mut self, count: usize) {
+        let mut left = count;
+        let mut buf = vec![0; 1 << 16];
+        while left > 0 {
+            match on!(self, stream => stream.read(&mut buf)) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => left = left.saturating_sub(count),
+            }
+        }
+    }
+
+    fn shutdown_write(&self) {
+        let _ = on!(self, stream => stream.shutdown(Shutdown::Write));
+    }
+
+    /// Waits until the client has closed.
+    fn wait_for_close(&mut self) {
+        self.read_all(usize::MAX);
+    }
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Runs `serve` for the first connection, and calls that server on each runtime over TCP and a Unix
+/// socket, all at the same time.
+fn each(
+    config: ClientConfig,
+    upload: usize,
+    serve: fn(Socket),
+    check: fn(Outcome, Duration, &str, bool),
+) {
+    thread::scope(|scope| {
+        for runtime in RUNTIMES {
+            for is_unix in [false, true] {
+                scope.spawn(move || {
+                    let case = format!("{runtime}, {}", if is_unix { "Unix" } else { "TCP" });
+                    let (_dir, listener, address) = listen(is_unix);
+                    let server = thread::spawn(move || {
+                        let accepted = match &listener {
+                            Listener::Tcp(listener) => listener.accept().map(|a| Socket::Tcp(a.0)),
+                            Listener::Unix(listener) => {
+                                listener.accept().map(|a| Socket::Unix(a.0))
+                            }
+                        };
+                        serve(accepted.expect("a connection"));
+                    });
+                    let start = Instant::now();
+                    let outcome = call(runtime, &address, &config, upload);
+                    check(outcome, start.elapsed(), &case, is_unix);
+                    server.join().expect("no panic");
+                });
+            }
+        }
+    });
+}
+
+fn listen(is_unix: bool) -> (TempDir, Listener, Address) {
+    let dir = tempfile::tempdir().expect("a folder");
+    if is_unix {
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("a listener");
+        return (dir, Listener::Unix(listener), Address::Unix(path));
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("it has one").into();
+    (dir, Listener::Tcp(listener), address)
+}
+
+const OK: &[u8] = b"Status: 200 OK\r\n\r\nhello";
+
+#[test]
+fn an_early_answer_without_a_length_whose_server_closes_may_be_cut_on_tcp() {
+    let serve = |mut socket: Socket| {
+        socket.read_some();
+        socket.write(OK);
+    };
+    each(ClientConfig::default(), LARGE, serve, |outcome, _, case, is_unix| {
+        assert_eq!(outcome.body.as_deref(), Some(&b"hello"[..]), "{case}");
+        // There no one can tell it from a plain close.
+        assert_eq!(outcome.is_cut(), !is_unix, "{case}: {:?}", outcome.result);
+        assert_eq!(outcome.result.is_ok(), is_unix, "{case}: {:?}", outcome.result);
+    });
+}
+
+#[test]
+fn an_early_answer_with_a_length_is_whole() {
+    let serve = |mut socket: Socket| {
+        socket.read_some();
+        socket.write(b"Content-Length: 5\r\n\r\nhello");
+    };
+    each(ClientConfig::default(), LARGE, serve, |outcome, _, case, _| {
+        assert!(outcome.is_whole(b"hello"), "{case}: {:?}", outcome.result);
+    });
+}
+
+#[test]
+fn an_early_answer_that_ends_before_the_reset_is_whole() {
+    let serve = |mut socket: Socket| {
+        socket.read_some();
+        socket.write(OK);
+        socket.shutdown_write();
+        // The end is there before the reset.
+        thread::sleep(Duration::from_millis(100));
+    };
+    each(ClientConfig::default(), LARGE, serve, |outcome, _, case, _| {
+        assert!(outcome.is_whole(b"hello"), "{case}: {:?}", outcome.result);
+    });
+}
+
+#[test]
+fn an_answer_during_and_after_the_upload_is_whole() {
+    let during = |mut socket: Socket| {
+        socket.write(OK);
+        socket.read_all(LARGE);
+        socket.write(b" again");
+        socket.shutdown_write();
+        socket.wait_for_close();
+    };
+    let after = |mut socket: Socket| {
+        socket.read_all(LARGE);
+        socket.write(b"Status: 200 OK\r\n\r\nhello again");
+        socket.shutdown_write();
+        socket.wait_for_close();
+    };
+    for serve in [during as fn(Socket), after] {
+        each(ClientConfig::default(), LARGE, serve, |outcome, _, case, _| {
+            assert!(outcome.is_whole(b"hello again"), "{case}: {:?}", outcome.result);
+        });
+    }
+}
+
+#[test]
+fn a_server_that_closes_without_an_answer_is_a_failed_write_or_no_response() {
+    let serve = |mut socket: Socket| {
+        socket.read_some();
+    };
+    each(ClientConfig::default(), LARGE, serve, |outcome, _, case, _| {
+        assert!(outcome.body.is_none(), "{case}");
+        let Err(Error::Io(error)) = &outcome.result else {
+            panic!("{case}: {:?}", outcome.result);
+        };
+        let kind = error.kind();
+        let expected = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+        assert!(expected.contains(&kind), "{case}: {error}");
+    });
+}
+
+#[test]
+fn a_server_that_takes_nothing_is_past_the_write_deadline() {
+    let config = ClientConfig::default().with_write_timeout(Duration::from_millis(200));
+    let serve = |mut socket: Socket| {
+        // What the system takes meanwhile counts as taken, and may take it long on a busy machine.
+        thread::sleep(Duration::from_secs(3));
+        socket.wait_for_close();
+    };
+    each(config, LARGE, serve, |outcome, _, case, _| {
+        let timeout = outcome.timeout();
+        assert_eq!(timeout, Some(Timeout::RequestWrite), "{case}: {:?}", outcome.result);
+    });
+}
+
+#[test]
+fn a_head_that_comes_byte_by_byte_is_past_its_deadline() {
+    let config = ClientConfig::default().with_head_timeout(Duration::from_millis(200));
+    let serve = |mut socket: Socket| {
+        for byte in b"Status: 200 OK\r\nX-Long: and so on and so on".chunks(1) {
+            socket.write(byte);
+            thread::sleep(Duration::from_millis(20));
+        }
+        socket.wait_for_close();
+    };
+    each(config, 10, serve, |outcome, _, case, _| {
+        let timeout = outcome.timeout();
+        assert_eq!(timeout, Some(Timeout::ResponseHead), "{case}: {:?}", outcome.result);
+    });
+}
+
+#[test]
+fn the_head_deadline_does_not_run_during_the_upload() {
+    let config = ClientConfig::default().with_head_timeout(Duration::from_millis(700));
+    let serve = |mut socket: Socket| {
+        for _ in 0..10 {
+            thread::sleep(Duration::from_millis(150));
+            socket.read_all(LARGE / 50);
+        }
+        // More than the system holds was still to come, so that the deadline begins only now.
+        socket.read_all(LARGE / 50 * 35);
+        socket.write(OK);
+        socket.shutdown_write();
+        socket.wait_for_close();
+    };
+    each(config, LARGE, serve, |outcome, elapsed, case, _| {
+        assert!(elapsed > Duration::from_millis(1500), "{case}: {elapsed:?}");
+        assert!(outcome.is_whole(b"hello"), "{case}: {:?}", outcome.result);
+    });
+}
+
+#[test]
+fn a_server_that_stops_in_the_body_is_past_the_idle_deadline() {
+    let config = ClientConfig::default().with_body_timeout(Duration::from_millis(200));
+    let serve = |mut socket: Socket| {
+        socket.write(b"Content-Length: 100\r\n\r\nfour");
+        socket.wait_for_close();
+    };
+    each(config, 10, serve, |outcome, _, case, _| {
+        assert_eq!(outcome.body.as_deref(), Some(&b"four"[..]), "{case}");
+        let timeout = outcome.timeout();
+        assert_eq!(timeout, Some(Timeout::ResponseBody), "{case}: {:?}", outcome.result);
+    });
+}
+
+#[test]
+fn a_body_that_trickles_ends_with_the_whole_call() {
+    let config = ClientConfig::default().with_call_timeout(Duration::from_millis(300));
+    let serve = |mut socket: Socket| {
+        socket.write(OK);
+        for _ in 0..40 {
+            socket.write(b"x");
+            thread::sleep(Duration::from_millis(20));
+        }
+        socket.wait_for_close();
+    };
+    each(config, 10, serve, |outcome, elapsed, case, _| {
+        let timeout = outcome.timeout();
+        assert_eq!(timeout, Some(Timeout::Call), "{case}: {:?}", outcome.result);
+        assert!(elapsed >= Duration::from_millis(300), "{case}: {elapsed:?}");
+    });
+}
+
+/// A Unix socket whose queue is full, and what fills it.
+struct Full {
+    dir: TempDir,
+    _listener: UnixListener,
+    _waiting: Vec<std::os::fd::OwnedFd>,
+}
+
+impl Full {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let path = dir.path().join("socket");
+        let listener = UnixListener::bind(&path).expect("a listener");
+        rustix::net::listen(&listener, 1).expect("it listens");
+        let mut waiting = Vec::new();
+        loop {
+            match scgi_proto::socket::connect_unix(&path, Duration::from_millis(10)) {
+                Ok(socket) => waiting.push(socket),
+                Err(error) => {
+                    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
+                    return Self { dir, _listener: listener, _waiting: waiting };
+                }
+            }
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.path().join("socket")
+    }
+}
+
+#[test]
+fn a_full_queue_is_past_the_connect_deadline() {
+    let full = Full::new();
+    let config = ClientConfig::default().with_connect_timeout(Duration::from_millis(200));
+    for runtime in RUNTIMES {
+        let start = Instant::now();
+        let outcome = call(runtime, &Address::Unix(full.path()), &config, 10);
+        assert_eq!(outcome.timeout(), Some(Timeout::Connect), "{runtime}: {:?}", outcome.result);
+        let elapsed = start.elapsed().as_millis();
+        assert!((200..5000).contains(&elapsed), "{runtime}: {elapsed} ms");
+    }
+}
+
+/// A server that answers each request, on a thread.
+fn answering() -> Address {
+    let address = Address::from(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    let listener = scgi_blocking::Listener::bind(&address).expect("a listener");
+    let address = listener.local_address().expect("it has one");
+    let answer = |_: scgi_blocking::Request| scgi_blocking::Response::new("hello");
+    thread::spawn(move || scgi_blocking::serve(listener, answer).run());
+    address
+}
+
+#[test]
+fn a_full_queue_does_not_hold_up_the_runtime() -> io::Result<()> {
+    let queue = Full::new();
+    let full = Address::Unix(queue.path());
+    let working = answering();
+    let config = ClientConfig::default().with_connect_timeout(Duration::from_secs(2));
+    macro_rules! both {
+        ($adapter:ident) => {
+            async {
+                use futures_util::future::{Either, select};
+                use $adapter::{Body, Client, Request};
+                let stuck = Box::pin(Client::connect_with(&full, &config));
+                let works = Box::pin(async {
+                    let head = RequestHead::builder("GET", "/").build();
+                    let client = Client::connect_with(&working, &config).await?;
+                    let response = client.request(Request::new(head, Body::empty())).await?;
+                    response.into_body().collect(100).await
+                });
+                match select(stuck, works).await {
+                    Either::Left(_) => panic!("the full one has no place"),
+                    Either::Right((answer, stuck)) => {
+                        assert_eq!(answer.expect("an answer"), "hello");
+                        stuck.await.map(drop)
+                    }
+                }
+            }
+        };
+    }
+    let is_late = |result| matches!(result, Err(Error::Timeout(Timeout::Connect)));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    assert!(is_late(runtime.block_on(both!(scgi_tokio))));
+    assert!(is_late(smol::block_on(both!(scgi_async_std))));
+    assert!(is_late(async_std::task::block_on(both!(scgi_async_std))));
+    Ok(())
+}
+
+#[test]
+fn a_backend_that_is_full_is_late_and_another_works_meanwhile() -> io::Result<()> {
+    use scgi_tokio::{Backend, Body};
+    use tower_service::Service as _;
+
+    let full = Full::new();
+    let limit = Duration::from_millis(500);
+    let mut stuck = Backend::new(Address::Unix(full.path()))?.with_connect_timeout(limit);
+    let mut works = Backend::new(answering())?;
+    let request = || axum::http::Request::get("/").body(Body::empty()).expect("a request");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let stuck = stuck.call(request());
+        let response = works.call(request()).await.expect("a response");
+        assert_eq!(response.into_body().collect(100).await.expect("a body"), "hello");
+        let error = stuck.await.expect_err("it is full");
+        let timeout = error.downcast_ref::<Error>();
+        assert!(matches!(timeout, Some(Error::Timeout(Timeout::Connect))), "{error:?}");
+    });
+    Ok(())
+}
+
+#[test]
+fn the_tool_is_late_at_a_full_queue_on_each_runtime() {
+    let full = Full::new();
+    let address = full.path().display().to_string();
+    thread::scope(|scope| {
+        for runtime in tool::RUNTIMES {
+            for (option, text) in [
+                ("--connect-timeout", "the server was not connected in time; the server accepts"),
+                ("--timeout", "sent no complete response within 300ms"),
+            ] {
+                let address = &address;
+                scope.spawn(move || {
+                    let start = Instant::now();
+                    let args = ["request", address, option, "300ms", "--runtime", runtime];
+                    let run = tool::scgi(args);
+                    assert_eq!(run.code, Some(1), "{runtime}, {option}: {}", run.stderr);
+                    assert!(run.stderr.contains(text), "{runtime}, {option}: {}", run.stderr);
+                    let elapsed = start.elapsed();
+                    assert!(elapsed < Duration::from_secs(8), "{runtime}, {option}: {elapsed:?}");
+                });
+            }
+        }
+    });
+}
+
+#[test]
+fn a_gateway_before_a_full_queue_answers_504_to_each_and_stops() {
+    let full = Full::new();
+    let backend = full.path().display().to_string();
+    let args = ["gateway", "127.0.0.1:0", &backend, "--connect-timeout", "500ms"];
+    let mut command = std::process::Command::new(scgi_tests::programs::scgi());
+    command.args(args);
+    let gateway = tool::EchoServer::start_command(command);
+    let address = gateway.address.strip_prefix("http://").expect("a URL");
+    // More than the gateway has threads.
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut browser = TcpStream::connect(address).expect("a connection");
+                let request = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+                browser.write_all(request).expect("it is sent");
+                let mut reply = String::new();
+                browser.read_to_string(&mut reply).expect("a reply and a close");
+                assert!(reply.starts_with("HTTP/1.1 504 "), "{reply}");
+            });
+        }
+    });
+    gateway.signal(rustix::process::Signal::TERM);
+    let (code, said) = gateway.wait();
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn a_blocking_client_looks_at_the_response_between_two_chunks() {
+    let (_dir, listener, address) = listen(false);
+    let Listener::Tcp(listener) = listener else { panic!("it is one of TCP") };
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().expect("a connection");
+        let _ = stream.read(&mut [0; 100]);
+        let _ = stream.write_all(b"Content-Length: 5\r\n\r\nhello");
+        let _ = stream.shutdown(Shutdown::Write);
+        let _ = io::copy(&mut stream, &mut io::sink());
+    });
+    let chunks = (0..100).map(|_| {
+        thread::sleep(Duration::from_millis(50));
+        Ok::<_, io::Error>(vec![b'x'; 10].into())
+    });
+    let body = scgi_blocking::Body::from_chunks(chunks).with_len(1000);
+    let start = Instant::now();
+    let head = RequestHead::builder("POST", "/").build();
+    let client = scgi_blocking::Client::connect(&address).expect("a connection");
+    let response = client.request(scgi_blocking::Request::new(head, body)).expect("a response");
+    assert_eq!(response.into_body().collect(100).expect("a body"), "hello");
+    let elapsed = start.elapsed();
+    assert!(elapsed < Duration::from_secs(3), "after {elapsed:?}, of 5 s for the whole body");
+}

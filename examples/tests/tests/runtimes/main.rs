@@ -1,0 +1,20 @@
+//! The same behaviour on every runtime: servers, clients and connections.
+
+#[macro_use]
+#[path = "../shared/support/mod.rs"]
+mod support;
+#[path = "../shared/peers.rs"]
+mod peers;
+#[path = "../shared/servers.rs"]
+mod servers;
+#[path = "../shared/tool.rs"]
+mod tool;
+
+mod client_flow;
+mod conformance;
+mod flow;
+mod flow_states;
+mod names;
+mod pairs;
+mod run_on;
+mod scripted;

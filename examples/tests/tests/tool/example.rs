@@ -1,3 +1,0 @@
-//! The example programs, beside the tests.
-
-pub(crate) use scgi_tests::programs::example;
