@@ -1,14 +1,13 @@
 //! The client side: calling an SCGI server.
 
-use std::future::poll_fn;
-use std::task::{Context, Poll};
+use std::ops::{Deref, DerefMut};
 use std::time::Instant;
 
 use futures_io::{AsyncRead, AsyncWrite};
 #[cfg(feature = "net")]
 use scgi_proto::ToAddress;
-use scgi_proto::driver;
-use scgi_proto::{ClientConfig, Error, RequestEvent, ResponseEvent};
+use scgi_proto::driver::{self, EventClient};
+use scgi_proto::{ClientConfig, Error};
 
 use crate::message::{Request, Response};
 #[cfg(feature = "net")]
@@ -36,7 +35,7 @@ use crate::transport::{Clock, Timer, Transport};
 /// ```
 #[derive(Debug)]
 pub struct Client<IO> {
-    driver: driver::Client<Transport<IO>, Clock>,
+    inner: EventClient<Transport<IO>, Clock>,
 }
 
 #[cfg(feature = "net")]
@@ -91,9 +90,7 @@ impl<IO: 'static> Client<IO> {
     }
 
     fn on(clock: Clock, io: IO, config: &ClientConfig) -> Self {
-        let is_unix = is_unix_socket(&io);
-        let driver = driver::Client::new(Transport(io), clock, config);
-        Self { driver: driver.with_unix_socket(is_unix) }
+        Self { inner: driver::Client::new(Transport(io), clock, config).into() }
     }
 
     /// Says that the stream is carried by a Unix socket, where a reset says only that the server
@@ -102,34 +99,9 @@ impl<IO: 'static> Client<IO> {
     /// Unix sockets of async-io, smol and async-std are recognised.
     #[must_use]
     pub fn over_unix_socket(mut self) -> Self {
-        self.driver = self.driver.with_unix_socket(true);
+        self.inner = self.inner.over_unix_socket();
         self
     }
-}
-
-/// Whether the stream is one of the Unix sockets that are known by their type.
-#[cfg(feature = "net")]
-fn is_unix_socket<IO: 'static>(io: &IO) -> bool {
-    let io: &dyn std::any::Any = io;
-    #[cfg(unix)]
-    if io.is::<async_io::Async<std::os::unix::net::UnixStream>>() {
-        return true;
-    }
-    #[cfg(all(feature = "smol", unix))]
-    if io.is::<::smol::net::unix::UnixStream>() {
-        return true;
-    }
-    #[cfg(all(feature = "async-std", unix))]
-    if io.is::<::async_std::os::unix::net::UnixStream>() {
-        return true;
-    }
-    io.downcast_ref().is_some_and(Stream::is_unix)
-}
-
-/// Nothing is known of a stream whose runtime is not.
-#[cfg(not(feature = "net"))]
-fn is_unix_socket<IO>(_: &IO) -> bool {
-    false
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
@@ -145,68 +117,27 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Client<IO> {
     ///
     /// # Cancel safety
     /// Dropping the future drops the connection.
-    pub async fn request(mut self, request: Request) -> Result<Response, Error>
+    pub async fn request(self, request: Request) -> Result<Response, Error>
     where
         IO: Send + 'static,
     {
-        let waiting = self.driver.clock_mut().another();
-        self.driver.request(request, waiting).await
+        let mut driver = self.inner.into_inner();
+        let waiting = driver.clock_mut().another();
+        driver.request(request, waiting).await
     }
+}
 
-    /// Sends a piece of the request. The head is held back until the first chunk, the end, or
-    /// [`flush`](Self::flush), so that they leave together.
-    ///
-    /// While it waits for the server to take the piece, it reads what the server answers, up to
-    /// 64 KiB. If the server closes without taking it, that is not an error here: the response says more,
-    /// and [`next_event`](Self::next_event) reports if there is none.
-    ///
-    /// # Errors
-    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
-    /// [`Error::ResponseUnread`] if the server takes no more before its response is read: the piece
-    /// stays queued, and [`next_event`](Self::next_event) continues with it. [`Error::Timeout`] if a
-    /// deadline passed.
-    ///
-    /// # Cancel safety
-    /// The piece is taken at the first poll and stays in the client: a later call of any method
-    /// continues with it. Do not send it again.
-    pub async fn send(&mut self, event: RequestEvent) -> Result<(), Error> {
-        self.driver.send(event)?;
-        poll_fn(|cx| self.driver.poll_flush(cx)).await
+/// The methods that send and receive piece by piece are in [`EventClient`].
+impl<IO> Deref for Client<IO> {
+    type Target = EventClient<Transport<IO>, Clock>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.inner
     }
+}
 
-    /// Writes everything that was sent, the head too.
-    ///
-    /// # Errors
-    /// [`Error::ResponseUnread`] and [`Error::Timeout`] as [`send`](Self::send).
-    ///
-    /// # Cancel safety
-    /// Safe: what is not written stays in the client.
-    pub async fn flush(&mut self) -> Result<(), Error> {
-        self.driver.flush();
-        poll_fn(|cx| self.driver.poll_flush(cx)).await
-    }
-
-    /// Waits for the next piece of the response, and writes meanwhile.
-    ///
-    /// Yields the head once, then body chunks as they arrive, then [`ResponseEvent::End`], then
-    /// `None`.
-    ///
-    /// # Errors
-    /// [`Error::Decode`] if the response is malformed, cut or absent; [`Error::Io`] if the
-    /// stream failed; [`Error::Timeout`] if a deadline passed. Later calls then fail with
-    /// [`Error::Closed`].
-    ///
-    /// # Cancel safety
-    /// Safe: received bytes stay in the client.
-    pub async fn next_event(&mut self) -> Result<Option<ResponseEvent>, Error> {
-        poll_fn(|cx| self.poll_next_event(cx)).await
-    }
-
-    /// As [`next_event`](Self::next_event), to be polled.
-    pub fn poll_next_event(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<ResponseEvent>, Error>> {
-        self.driver.poll_next_event(cx)
+impl<IO> DerefMut for Client<IO> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.inner
     }
 }

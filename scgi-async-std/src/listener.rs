@@ -6,15 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use async_io::Async;
 use scgi_proto::server::Acceptor;
-use scgi_proto::{Address, BindOptions, Bound, ToAddress, try_bind_with};
-use socket2::SockRef;
-#[cfg(unix)]
-use {
-    scgi_proto::SocketFile,
-    scgi_proto::socket::{UnregisteredSocket, accept},
-    std::os::fd::OwnedFd,
-    std::path::Path,
-};
+use scgi_proto::socket::{AsSocket, ListeningSocket, SocketRef};
+use scgi_proto::{Address, BindOptions, ToAddress};
 
 use crate::stream::Stream;
 use crate::transport::Transport;
@@ -31,24 +24,21 @@ use crate::transport::Transport;
 /// ```
 #[derive(Debug)]
 pub struct Listener {
-    /// Removes the socket's file at the end, if this program made it. First, as long as the
-    /// socket is bound: no other server takes it for a stale one then.
-    #[cfg(unix)]
-    file: Option<SocketFile>,
-    socket: io::Result<Async<Socket>>,
-    /// How accepted sockets are taken.
-    #[cfg(unix)]
-    kind: fn(OwnedFd) -> UnregisteredSocket,
-    /// Whether another process has passed it.
-    #[cfg(unix)]
-    is_inherited: bool,
+    /// The error is kept, as it may be asked for again.
+    socket: io::Result<Registered>,
 }
 
-/// A bound socket of any kind that there is.
+/// What the reactor of async-io watches.
 #[cfg(unix)]
-type Socket = OwnedFd;
+type Registered = Async<ListeningSocket>;
 #[cfg(not(unix))]
-type Socket = std::net::TcpListener;
+type Registered = Async<std::net::TcpListener>;
+
+fn register(socket: ListeningSocket) -> io::Result<Registered> {
+    #[cfg(not(unix))]
+    let socket = socket.into_tcp();
+    Async::new(socket)
+}
 
 impl Listener {
     /// Binds an address; a host name is looked up. The file of a Unix socket that no process uses
@@ -72,117 +62,27 @@ impl Listener {
     /// Safe: what was bound is given up, and the file of a Unix socket removed.
     pub async fn bind_with(address: impl ToAddress, options: &BindOptions) -> io::Result<Self> {
         let address = address.to_address()?;
-        let bound = match try_bind_with(&address, options) {
+        let bound = match ListeningSocket::try_bind(&address, options) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                let (address, options) = (address.clone(), *options);
-                blocking::unblock(move || scgi_proto::bind_with(&address, &options)).await?
+                let options = *options;
+                blocking::unblock(move || ListeningSocket::bind(&address, &options)).await?
             }
             bound => bound?,
         };
+        Ok(Self { socket: Ok(register(bound)?) })
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn local_address(&self) -> io::Result<Address> {
         #[cfg(unix)]
-        let is_inherited = matches!(address, Address::Fd(_) | Address::Systemd(_));
-        match bound {
-            Bound::Tcp(listener) => {
-                #[cfg(not(unix))]
-                SockRef::from(&listener).listen(options.backlog())?;
-                #[cfg(unix)]
-                let listener = Self { is_inherited, ..Self::from(listener) };
-                #[cfg(not(unix))]
-                let listener = Self::from(listener);
-                listener.check().map(|()| listener)
-            }
-            #[cfg(unix)]
-            Bound::Unix(listener, file) => {
-                let listener = Self::new(Ok(listener.into()), UnregisteredSocket::Unix, file);
-                let listener = Self { is_inherited, ..listener };
-                listener.check().map(|()| listener)
-            }
-        }
-    }
-
-    fn socket(&self) -> io::Result<&Async<Socket>> {
-        // The error is kept: it may be asked for again.
-        self.socket.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
-    }
-
-    /// Why the runtime could not take the listener over, if it could not.
-    fn check(&self) -> io::Result<()> {
-        self.socket().map(drop)
-    }
-}
-
-#[cfg(unix)]
-impl Listener {
-    fn new(
-        listener: io::Result<OwnedFd>,
-        kind: fn(OwnedFd) -> UnregisteredSocket,
-        file: Option<SocketFile>,
-    ) -> Self {
-        Self { socket: listener.and_then(Async::new), kind, file, is_inherited: false }
-    }
-
-    /// The address it listens on, with the port that was chosen for port 0.
-    ///
-    /// # Errors
-    /// If the system does not say.
-    pub fn local_address(&self) -> io::Result<Address> {
-        if let Some(file) = &self.file {
-            return Ok(Address::Unix(file.path().to_path_buf()));
-        }
-        let address = SockRef::from(self.socket()?.get_ref()).local_addr()?;
-        Ok(match address.as_socket() {
-            Some(address) => address.into(),
-            None => Address::Unix(unix_path(&address)),
-        })
-    }
-
-    /// The next connection, if one is waiting.
-    fn accept_at_once(&self) -> io::Result<Option<Stream>> {
-        match accept(self.socket()?.get_ref()) {
-            Ok(socket) => Ok(Some((self.kind)(socket).into())),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        let socket = self.socket()?;
-        loop {
-            match accept(socket.get_ref()) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                accepted => return Poll::Ready(accepted.map(self.kind).map(Stream::from)),
-            }
-            ready!(socket.poll_readable(cx))?;
-        }
-    }
-}
-
-#[cfg(not(unix))]
-impl Listener {
-    /// The address it listens on, with the port that was chosen for port 0.
-    ///
-    /// # Errors
-    /// If the system does not say.
-    pub fn local_address(&self) -> io::Result<Address> {
+        return self.socket()?.get_ref().local_address();
+        #[cfg(not(unix))]
         self.socket()?.get_ref().local_addr().map(Address::from)
     }
 
-    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        let socket = self.socket()?;
-        loop {
-            match socket.get_ref().accept() {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                accepted => {
-                    let stream = accepted.and_then(|(stream, _)| Async::new(stream));
-                    return Poll::Ready(stream.map(Stream::from));
-                }
-            }
-            ready!(socket.poll_readable(cx))?;
-        }
-    }
-}
-
-impl Listener {
     /// Waits for the next connection.
     ///
     /// # Errors
@@ -192,6 +92,25 @@ impl Listener {
     /// Safe: no connection is lost.
     pub async fn accept(&self) -> io::Result<Stream> {
         poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        let socket = self.socket()?;
+        loop {
+            #[cfg(unix)]
+            let accepted = socket.get_ref().accept();
+            #[cfg(not(unix))]
+            let accepted = socket.get_ref().accept().and_then(|(stream, _)| Async::new(stream));
+            match accepted {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => return Poll::Ready(accepted.map(Stream::from)),
+            }
+            ready!(socket.poll_readable(cx))?;
+        }
+    }
+
+    fn socket(&self) -> io::Result<&Registered> {
+        self.socket.as_ref().map_err(|error| io::Error::new(error.kind(), error.to_string()))
     }
 }
 
@@ -204,16 +123,17 @@ impl Acceptor for Listener {
 
     #[cfg(unix)]
     fn try_accept(&mut self) -> io::Result<Option<Transport<Stream>>> {
-        Ok(self.accept_at_once()?.map(Transport))
+        let accepted = self.socket()?.get_ref().try_accept()?;
+        Ok(accepted.map(|socket| Transport(socket.into())))
     }
 
     fn check(&self) -> io::Result<()> {
-        Self::check(self)
+        self.socket().map(drop)
     }
 
     #[cfg(unix)]
     fn is_inherited(&self) -> bool {
-        self.is_inherited
+        self.socket.as_ref().is_ok_and(|socket| socket.get_ref().is_inherited())
     }
 
     fn address(&self) -> Option<Address> {
@@ -224,10 +144,7 @@ impl Acceptor for Listener {
 /// If the runtime cannot take it over, `serve` says so.
 impl From<std::net::TcpListener> for Listener {
     fn from(listener: std::net::TcpListener) -> Self {
-        #[cfg(unix)]
-        return Self::new(Ok(listener.into()), UnregisteredSocket::Tcp, None);
-        #[cfg(not(unix))]
-        Self { socket: Async::new(listener) }
+        Self { socket: register(listener.into()) }
     }
 }
 
@@ -235,15 +152,22 @@ impl From<std::net::TcpListener> for Listener {
 #[cfg(unix)]
 impl From<std::os::unix::net::UnixListener> for Listener {
     fn from(listener: std::os::unix::net::UnixListener) -> Self {
-        Self::new(Ok(listener.into()), UnregisteredSocket::Unix, None)
+        Self { socket: register(listener.into()) }
     }
 }
 
+/// # Panics
+/// If the runtime could not take the listener over, which `serve` says.
 #[cfg(unix)]
-fn unix_path(address: &socket2::SockAddr) -> std::path::PathBuf {
-    #[cfg(target_os = "linux")]
-    if let Some(name) = address.as_abstract_namespace() {
-        return format!("@{}", name.escape_ascii()).into();
+impl AsSocket for Listener {
+    fn as_fd(&self) -> SocketRef<'_> {
+        self.socket.as_ref().expect("the runtime has the listener").get_ref().as_fd()
     }
-    address.as_pathname().unwrap_or_else(|| Path::new("(unnamed)")).to_path_buf()
+}
+
+#[cfg(windows)]
+impl AsSocket for Listener {
+    fn as_socket(&self) -> SocketRef<'_> {
+        self.socket.as_ref().expect("the runtime has the listener").get_ref().as_socket()
+    }
 }

@@ -1,12 +1,21 @@
-//! smol and async-std, as the server of the core wants a runtime. Both are built on async-io.
+//! smol and async-std, as the core wants a runtime: tasks, sockets, and how to connect. Both are
+//! built on async-io.
 
 use std::fmt;
 use std::future::Future;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::thread::available_parallelism;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use async_io::{Async, Timer};
+use scgi_proto::Address;
+use scgi_proto::driver::Connector;
 use scgi_proto::server::Runtime;
+use scgi_proto::socket::Reactor;
 
 use crate::transport::Clock;
 
@@ -59,5 +68,35 @@ impl Runtime for AsyncIo {
 impl fmt::Debug for AsyncIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AsyncIo").field("threads", &(self.threads)()).finish()
+    }
+}
+
+impl Reactor for AsyncIo {
+    type Tcp = Async<TcpStream>;
+    #[cfg(unix)]
+    type Unix = Async<UnixStream>;
+
+    fn register_tcp(socket: TcpStream) -> io::Result<Self::Tcp> {
+        Async::new_nonblocking(socket)
+    }
+
+    #[cfg(unix)]
+    fn register_unix(socket: UnixStream) -> io::Result<Self::Unix> {
+        Async::new_nonblocking(socket)
+    }
+}
+
+impl Connector for AsyncIo {
+    async fn connect_tcp(address: SocketAddr) -> io::Result<Self::Tcp> {
+        Async::<TcpStream>::connect(address).await
+    }
+
+    async fn look_up(name: &Address) -> io::Result<Vec<SocketAddr>> {
+        let name = name.clone();
+        blocking::unblock(move || name.resolve()).await
+    }
+
+    fn delay(pause: Duration) -> impl Future + Send {
+        Timer::after(pause)
     }
 }

@@ -6,34 +6,28 @@ use std::fmt;
 use std::io::{self, IoSlice};
 #[cfg(feature = "net")]
 use std::net::TcpStream;
+#[cfg(all(feature = "net", unix))]
+use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
-#[cfg(all(feature = "net", unix))]
-use std::{
-    os::fd::{AsFd, BorrowedFd},
-    os::unix::net::UnixStream,
-};
 
 #[cfg(feature = "net")]
 use async_io::Async;
 use futures_io::{AsyncRead, AsyncWrite};
 use scgi_proto::driver;
-#[cfg(all(feature = "net", unix))]
-use scgi_proto::socket::{
-    has_peer_left, read_at_once, reset_on_close, send_at_once, write_at_once,
-};
 #[cfg(feature = "net")]
-use scgi_proto::{Peer, driver::Advice, server::AcceptedStream};
-#[cfg(all(feature = "net", not(unix)))]
-use socket2::SockRef;
+use scgi_proto::{
+    Peer,
+    server::AcceptedStream,
+    socket::{SocketRef, as_socket},
+};
 
 #[cfg(feature = "net")]
 use crate::stream::Stream;
 
 /// A stream of futures-io.
 #[derive(Debug)]
-#[cfg_attr(not(feature = "net"), expect(unreachable_pub, reason = "`Serve` names it"))]
 pub struct Transport<IO>(pub(crate) IO);
 
 impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transport<IO> {
@@ -62,39 +56,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
         Pin::new(&mut self.0).poll_close(cx)
     }
 
-    #[cfg(all(feature = "net", unix))]
-    fn advise(&self, advice: Advice) {
-        let Some(socket) = self.socket() else { return };
-        match advice {
-            Advice::SendAtOnce => send_at_once(socket),
-            Advice::ResetOnClose => reset_on_close(socket),
+    #[cfg(feature = "net")]
+    fn socket(&self) -> Option<SocketRef<'_>> {
+        let io: &dyn Any = &self.0;
+        if let Some(stream) = io.downcast_ref::<Stream>() {
+            return stream.socket();
         }
-    }
-
-    #[cfg(all(feature = "net", not(unix)))]
-    fn advise(&self, advice: Advice) {
-        let Some(socket) = tcp(&self.0) else { return };
-        // Where these fail, the connection is broken already.
-        let _ = match advice {
-            Advice::SendAtOnce => socket.set_tcp_nodelay(true),
-            Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
-        };
-    }
-
-    #[cfg(all(feature = "net", unix))]
-    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
-        self.socket().map_or(Ok(None), |socket| read_at_once(socket, buf))
-    }
-
-    #[cfg(all(feature = "net", unix))]
-    fn try_write(&mut self, first: &[u8], second: &[u8]) -> io::Result<Option<usize>> {
-        let bufs = [IoSlice::new(first), IoSlice::new(second)];
-        self.socket().map_or(Ok(None), |socket| write_at_once(socket, &bufs))
-    }
-
-    #[cfg(all(feature = "net", unix))]
-    fn has_peer_left(&self) -> bool {
-        self.socket().is_some_and(has_peer_left)
+        let socket = as_socket::<Async<TcpStream>>(io);
+        #[cfg(unix)]
+        let socket = socket.or_else(|| as_socket::<Async<UnixStream>>(io));
+        #[cfg(feature = "smol")]
+        let socket = socket.or_else(|| as_socket::<smol::net::TcpStream>(io));
+        #[cfg(all(feature = "smol", unix))]
+        let socket = socket.or_else(|| as_socket::<smol::net::unix::UnixStream>(io));
+        #[cfg(feature = "async-std")]
+        let socket = socket.or_else(|| as_socket::<async_std::net::TcpStream>(io));
+        #[cfg(all(feature = "async-std", unix))]
+        let socket = socket.or_else(|| as_socket::<async_std::os::unix::net::UnixStream>(io));
+        socket
     }
 }
 
@@ -103,45 +82,6 @@ impl AcceptedStream for Transport<Stream> {
     fn peer(&self) -> io::Result<Peer> {
         self.0.peer()
     }
-}
-
-#[cfg(all(feature = "net", unix))]
-impl<IO: 'static> Transport<IO> {
-    /// The socket, if the stream is one: for calls that the runtime need not know of.
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        fn fd<S: AsFd + 'static>(io: &dyn Any) -> Option<BorrowedFd<'_>> {
-            io.downcast_ref::<S>().map(AsFd::as_fd)
-        }
-        let io: &dyn Any = &self.0;
-        if let Some(stream) = io.downcast_ref::<Stream>() {
-            return stream.socket();
-        }
-        let socket = fd::<Async<TcpStream>>(io).or_else(|| fd::<Async<UnixStream>>(io));
-        #[cfg(feature = "smol")]
-        let socket = socket
-            .or_else(|| fd::<smol::net::TcpStream>(io))
-            .or_else(|| fd::<smol::net::unix::UnixStream>(io));
-        #[cfg(feature = "async-std")]
-        let socket = socket
-            .or_else(|| fd::<async_std::net::TcpStream>(io))
-            .or_else(|| fd::<async_std::os::unix::net::UnixStream>(io));
-        socket
-    }
-}
-
-#[cfg(all(feature = "net", not(unix)))]
-fn tcp(io: &dyn Any) -> Option<SockRef<'_>> {
-    if let Some(stream) = io.downcast_ref::<Stream>() {
-        return stream.tcp();
-    }
-    let socket =
-        io.downcast_ref::<Async<TcpStream>>().map(|stream| SockRef::from(stream.get_ref()));
-    #[cfg(feature = "smol")]
-    let socket = socket.or_else(|| io.downcast_ref::<smol::net::TcpStream>().map(SockRef::from));
-    #[cfg(feature = "async-std")]
-    let socket =
-        socket.or_else(|| io.downcast_ref::<async_std::net::TcpStream>().map(SockRef::from));
-    socket
 }
 
 /// Makes a future that is ready at a given time: what a runtime has for waiting.
@@ -153,7 +93,6 @@ pub type Timer = fn(Instant) -> Sleep;
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection's time, from a timer.
-#[cfg_attr(not(feature = "net"), expect(unreachable_pub, reason = "`Serve` names it"))]
 pub struct Clock {
     start: Instant,
     source: TimerSource,

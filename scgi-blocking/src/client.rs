@@ -75,15 +75,12 @@ impl<IO: 'static> Client<IO> {
     /// are recognised.
     #[must_use]
     pub fn over_unix_socket(mut self) -> Self {
-        self.driver = self.driver.with_unix_socket(true);
+        self.driver = self.driver.over_unix_socket();
         self
     }
 
     fn on(io: IO, clock: Clock, config: &ClientConfig) -> Self {
-        let transport = Transport::new(io);
-        let is_unix_socket = transport.socket().is_some_and(|socket| socket.tcp().is_none());
-        let driver = Driver::new(transport, clock, config);
-        Self { driver: driver.with_unix_socket(is_unix_socket) }
+        Self { driver: Driver::new(Transport::new(io), clock, config) }
     }
 }
 

@@ -199,6 +199,10 @@ impl<IO: Read + Write> driver::Transport for Transport<IO> {
             Advice::ResetOnClose => socket.reset_on_close(),
         }
     }
+
+    fn is_unix_socket(&self) -> bool {
+        self.socket().is_some_and(|socket| socket.tcp().is_none())
+    }
 }
 
 /// Repeats a call that was interrupted; pending if it would wait.

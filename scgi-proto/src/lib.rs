@@ -101,7 +101,7 @@ mod wire;
 pub use driver::{ConnectionGuard, Counters, trace};
 #[cfg(feature = "std")]
 pub use error::Error;
-#[cfg(all(feature = "net", unix))]
+#[cfg(feature = "net")]
 pub use net::socket;
 #[cfg(all(feature = "systemd", unix))]
 pub use net::systemd;

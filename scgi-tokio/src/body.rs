@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -15,7 +16,7 @@ use tokio_util::io::poll_read_buf;
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
-/// Read it chunk by chunk ([`chunk`](Self::chunk)), as an [`AsyncRead`], as a [`Stream`], or
+/// Read it chunk by chunk ([`chunk`](driver::Body::chunk)), as an [`AsyncRead`], as a [`Stream`], or
 /// all at once up to a limit ([`collect`](Self::collect)). Streams are pulled: nothing is read
 /// from the peer or from the program's source before it is wanted.
 ///
@@ -70,56 +71,31 @@ impl Body {
         Self::wrap(driver::Body::from_source(source, len))
     }
 
-    /// Bytes still to come, where that is known.
-    #[cfg(feature = "tower")]
-    pub(crate) fn remaining(&self) -> Option<u64> {
-        self.driver.remaining()
-    }
-
-    /// The length in bytes of the whole body, where it is known.
-    #[must_use]
-    #[expect(clippy::len_without_is_empty, reason = "an unknown length is neither")]
-    pub fn len(&self) -> Option<u64> {
-        self.driver.len()
-    }
-
-    /// Waits for the next chunk, never empty; `None` after the last.
-    ///
-    /// # Errors
-    /// What went wrong with the connection or with the source of the body.
-    ///
-    /// # Cancel safety
-    /// Safe: nothing is lost, and the deadline of the body ends.
-    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        self.driver.chunk().await.transpose()
-    }
-
-    /// As [`chunk`](Self::chunk), to be polled.
-    pub fn poll_chunk(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        self.driver.poll_chunk(cx)
-    }
-
-    /// Reads the rest of the body away.
-    ///
-    /// # Errors
-    /// As [`chunk`](Self::chunk).
-    ///
-    /// # Cancel safety
-    /// Safe: a later call continues.
-    pub async fn discard(&mut self) -> Result<(), Error> {
-        self.driver.discard().await
-    }
-
     /// Reads the whole body into one piece of memory.
     ///
     /// # Errors
     /// [`Error::BodyLimit`] if it has more than `limit` bytes, before they are read where the
-    /// length is known; else as [`chunk`](Self::chunk).
+    /// length is known; else as [`chunk`](driver::Body::chunk).
     ///
     /// # Cancel safety
     /// What was read is lost: the body is gone with the future.
     pub async fn collect(self, limit: usize) -> Result<Bytes, Error> {
         self.driver.collect(limit).await
+    }
+}
+
+/// The methods that read it chunk by chunk are in [`driver::Body`].
+impl Deref for Body {
+    type Target = driver::Body;
+
+    fn deref(&self) -> &driver::Body {
+        &self.driver
+    }
+}
+
+impl DerefMut for Body {
+    fn deref_mut(&mut self) -> &mut driver::Body {
+        &mut self.driver
     }
 }
 

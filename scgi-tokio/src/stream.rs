@@ -1,27 +1,22 @@
 //! One type for the streams of TCP and Unix sockets.
 
 use std::io::{self, IoSlice};
-#[cfg(unix)]
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use scgi_proto::driver::connect;
+use scgi_proto::socket::{AsSocket, SocketRef, StreamSocket};
 #[cfg(unix)]
-use scgi_proto::driver::connect_unix;
-use scgi_proto::driver::{connect_first, connect_in_time};
-use scgi_proto::{Address, ClientConfig, Error, Peer, ToAddress};
-#[cfg(not(unix))]
-use socket2::SockRef;
+use scgi_proto::socket::{UnregisteredSocket, read_at_once, shutdown_write, write_at_once};
+use scgi_proto::{ClientConfig, Error, Peer, ToAddress};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
 use tokio::net::UnixStream;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
+use crate::runtime::Tokio;
 use crate::transport::PinnedClock;
-
-#[cfg(unix)]
-use scgi_proto::socket::{UnregisteredSocket, read_at_once, shutdown_write, write_at_once};
 
 /// A connected TCP or Unix socket.
 ///
@@ -35,49 +30,29 @@ use scgi_proto::socket::{UnregisteredSocket, read_at_once, shutdown_write, write
 /// ```
 #[derive(Debug)]
 pub struct Stream {
-    inner: Inner,
-}
-
-#[derive(Debug)]
-enum Inner {
-    /// Not yet known to the reactor: a request that is there already is answered without it,
-    /// which saves two system calls and an allocation.
-    #[cfg(unix)]
-    Unregistered(UnregisteredSocket),
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
-    /// Registering failed; the error was reported.
-    #[cfg_attr(not(unix), expect(dead_code, reason = "sockets are registered at once there"))]
-    Gone,
+    socket: StreamSocket<Tokio>,
 }
 
 impl Stream {
     /// Connects to an address, which is resolved if it is a host name, within the default deadline of
-    /// [`ClientConfig`] (10 s). See [`connect_with`](Self::connect_with).
+    /// [`ClientConfig`] (10 s).
     ///
     /// # Errors
     /// If that fails; [`io::ErrorKind::TimedOut`] if it takes too long;
     /// [`io::ErrorKind::Unsupported`] for a Unix socket where there are none.
     ///
     /// # Cancel safety
-    /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
+    /// As [`connect_with`](Self::connect_with).
     pub async fn connect(address: impl ToAddress) -> io::Result<Self> {
         Ok(Self::connect_with(address, &ClientConfig::default()).await?)
     }
 
-    /// Connects to an address, which is resolved if it is a host name, within the deadlines of
-    /// `config` for connecting and for the whole call.
-    ///
-    /// The addresses of a name are tried one beside the other, each 250 ms after the one before (RFC
-    /// 8305). The system's look-up of the name runs on a thread of tokio; one that is not done in
-    /// time is left behind there until the system ends it. While the queue of a Unix socket is
-    /// full, it is tried again up to every 50 ms; systems other than Linux refuse the connection
-    /// instead. On TCP, each piece of a request leaves at once (TCP_NODELAY).
+    /// As [`connect`](Self::connect), within the deadlines of `config` for connecting and for the
+    /// whole call. Names are looked up on a thread of tokio; the rest is that of
+    /// [`connect`](scgi_proto::driver::connect) of the core.
     ///
     /// # Errors
-    /// [`Error::Io`] if that fails, of the kind [`Unsupported`](io::ErrorKind::Unsupported) for a
-    /// Unix socket where there are none; [`Error::Timeout`] if it takes too long.
+    /// [`Error::Io`] if that fails; [`Error::Timeout`] if it takes too long.
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
@@ -85,67 +60,8 @@ impl Stream {
         address: impl ToAddress,
         config: &ClientConfig,
     ) -> Result<Self, Error> {
-        let parsed;
-        let address = match address.as_address() {
-            Some(address) => address,
-            None => {
-                parsed = address.to_address()?;
-                &parsed
-            }
-        };
         let clock = pin!(PinnedClock::since(Instant::now()));
-        connect_in_time(clock, config, Self::connect_unbounded(address)).await
-    }
-
-    async fn connect_unbounded(address: &Address) -> io::Result<Self> {
-        match address {
-            Address::Tcp(name) => {
-                let stream = match address.socket_address() {
-                    Some(address) => TcpStream::connect(address).await?,
-                    None if address.is_host_name() => {
-                        let found = tokio::net::lookup_host(name.as_str()).await?;
-                        connect_first(found, TcpStream::connect, sleep).await?
-                    }
-                    None => TcpStream::connect(&address.resolve()?[..]).await?,
-                };
-                // Only a matter of delay.
-                let _ = stream.set_nodelay(true);
-                Ok(stream.into())
-            }
-            #[cfg(unix)]
-            Address::Unix(path) => {
-                let socket = connect_unix(path, sleep).await?;
-                Ok(UnixStream::from_std(socket.into())?.into())
-            }
-            // One that a server is given.
-            Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
-            #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
-    }
-
-    /// Whether it is a Unix socket.
-    pub(crate) fn is_unix(&self) -> bool {
-        match &self.inner {
-            #[cfg(unix)]
-            Inner::Unregistered(UnregisteredSocket::Unix(_)) | Inner::Unix(_) => true,
-            _ => false,
-        }
-    }
-
-    /// Hands an accepted socket to the reactor.
-    #[cfg(unix)]
-    fn register(&mut self) -> io::Result<()> {
-        self.inner = match std::mem::replace(&mut self.inner, Inner::Gone) {
-            Inner::Unregistered(UnregisteredSocket::Tcp(fd)) => {
-                Inner::Tcp(TcpStream::from_std(fd.into())?)
-            }
-            Inner::Unregistered(UnregisteredSocket::Unix(fd)) => {
-                Inner::Unix(UnixStream::from_std(fd.into())?)
-            }
-            other => other,
-        };
-        Ok(())
+        Ok(Self { socket: connect(address, config, clock).await? })
     }
 
     /// The program at the other end.
@@ -153,54 +69,62 @@ impl Stream {
     /// # Errors
     /// If the system does not say.
     pub fn peer(&self) -> io::Result<Peer> {
-        #[cfg(unix)]
-        return scgi_proto::socket::peer(self.socket().ok_or_else(gone)?);
-        #[cfg(not(unix))]
-        self.tcp().and_then(|tcp| tcp.peer_addr().ok()?.as_socket()).map(Peer::Tcp).ok_or_else(gone)
+        self.socket.peer()
     }
 
     /// The socket, for calls that the reactor need not know of.
-    #[cfg(unix)]
-    pub(crate) fn socket(&self) -> Option<BorrowedFd<'_>> {
-        match &self.inner {
-            Inner::Unregistered(socket) => Some(socket.as_fd()),
-            Inner::Tcp(stream) => Some(stream.as_fd()),
-            Inner::Unix(stream) => Some(stream.as_fd()),
-            Inner::Gone => None,
-        }
+    pub(crate) fn socket(&self) -> Option<SocketRef<'_>> {
+        self.socket.get()
     }
 
-    #[cfg(not(unix))]
-    pub(crate) fn tcp(&self) -> Option<SockRef<'_>> {
-        match &self.inner {
-            Inner::Tcp(stream) => Some(SockRef::from(stream)),
-            Inner::Gone => None,
+    /// The stream of the runtime, which knows it already.
+    fn registered(&mut self) -> io::Result<Pin<&mut dyn Registered>> {
+        match &mut self.socket {
+            StreamSocket::Tcp(stream) => Ok(Pin::new(stream)),
+            #[cfg(unix)]
+            StreamSocket::Unix(stream) => Ok(Pin::new(stream)),
+            _ => Err(StreamSocket::<Tokio>::gone()),
         }
     }
 }
 
+/// A stream of the runtime, of either kind.
+trait Registered: AsyncRead + AsyncWrite + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Registered for S {}
+
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
-        Self { inner: Inner::Tcp(stream) }
+        Self { socket: StreamSocket::Tcp(stream) }
     }
 }
 
 #[cfg(unix)]
 impl From<UnixStream> for Stream {
     fn from(stream: UnixStream) -> Self {
-        Self { inner: Inner::Unix(stream) }
+        Self { socket: StreamSocket::Unix(stream) }
     }
 }
 
 #[cfg(unix)]
 impl From<UnregisteredSocket> for Stream {
     fn from(socket: UnregisteredSocket) -> Self {
-        Self { inner: Inner::Unregistered(socket) }
+        Self { socket: StreamSocket::Unregistered(socket) }
     }
 }
 
-fn gone() -> io::Error {
-    io::ErrorKind::NotConnected.into()
+/// # Panics
+/// If the runtime could not take the socket over, which a read or write has reported.
+impl AsSocket for Stream {
+    #[cfg(unix)]
+    fn as_fd(&self) -> SocketRef<'_> {
+        self.socket.as_fd()
+    }
+
+    #[cfg(windows)]
+    fn as_socket(&self) -> SocketRef<'_> {
+        self.socket.as_socket()
+    }
 }
 
 /// A read of an accepted socket needs room that is initialised. For more bytes than this, which is
@@ -208,68 +132,52 @@ fn gone() -> io::Error {
 #[cfg(unix)]
 const ZEROED: usize = 16 * 1024;
 
-/// Tries the call on the accepted socket first; what would wait goes to the reactor's.
-macro_rules! poll {
-    ($self:ident, $accepted:ident => $try:expr, $stream:ident => $call:expr) => {{
-        let this = $self.get_mut();
-        #[cfg(unix)]
-        if let Inner::Unregistered($accepted) = &this.inner {
-            if let Some(done) = $try? {
-                return Poll::Ready(Ok(done));
-            }
-            this.register()?;
-        }
-        match &mut this.inner {
-            Inner::Tcp($stream) => $call,
-            #[cfg(unix)]
-            Inner::Unix($stream) => $call,
-            #[cfg(unix)]
-            Inner::Unregistered(_) => Poll::Ready(Err(gone())),
-            Inner::Gone => Poll::Ready(Err(gone())),
-        }
-    }};
-}
-
 impl AsyncRead for Stream {
     fn poll_read(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
         #[cfg(unix)]
-        if let Inner::Unregistered(_) = this.inner {
+        {
             if buf.capacity() - buf.initialized().len() > ZEROED {
-                this.register()?;
+                self.socket.register()?;
+            }
+            let read = |socket: SocketRef<'_>| read_at_once(socket, buf.initialize_unfilled());
+            if let Some(count) = self.socket.try_unregistered(read)? {
+                buf.advance(count);
+                return Poll::Ready(Ok(()));
             }
         }
-        let this = Pin::new(this);
-        poll!(this, socket => {
-            let read = read_at_once(socket, buf.initialize_unfilled());
-            read.map(|count| count.map(|count| buf.advance(count)))
-        }, stream => Pin::new(stream).poll_read(cx, buf))
+        self.registered()?.poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Stream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        poll!(self, socket => write_at_once(socket, &[IoSlice::new(buf)]), stream => Pin::new(stream).poll_write(cx, buf))
+        #[cfg(unix)]
+        if let Some(count) =
+            self.socket.try_unregistered(|socket| write_at_once(socket, &[IoSlice::new(buf)]))?
+        {
+            return Poll::Ready(Ok(count));
+        }
+        self.registered()?.poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        poll!(
-            self,
-            socket => write_at_once(socket, bufs),
-            stream => Pin::new(stream).poll_write_vectored(cx, bufs)
-        )
+        #[cfg(unix)]
+        if let Some(count) = self.socket.try_unregistered(|socket| write_at_once(socket, bufs))? {
+            return Poll::Ready(Ok(count));
+        }
+        self.registered()?.poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -281,8 +189,12 @@ impl AsyncWrite for Stream {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        poll!(self, socket => shutdown_write(socket).map(Some), stream => Pin::new(stream).poll_shutdown(cx))
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        #[cfg(unix)]
+        if let Some(()) = self.socket.try_unregistered(|s| shutdown_write(s).map(Some))? {
+            return Poll::Ready(Ok(()));
+        }
+        self.registered()?.poll_shutdown(cx)
     }
 }
 
@@ -294,8 +206,8 @@ mod tests {
     async fn a_client_sends_each_piece_at_once() -> io::Result<()> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
         let stream = Stream::connect(listener.local_addr()?).await?;
-        let socket = stream.socket().expect("it is connected");
-        assert!(socket2::SockRef::from(&socket).tcp_nodelay()?);
+        let Stream { socket: StreamSocket::Tcp(stream) } = &stream else { panic!("{stream:?}") };
+        assert!(stream.nodelay()?);
         Ok(())
     }
 }

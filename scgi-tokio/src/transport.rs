@@ -2,22 +2,15 @@
 
 use std::any::Any;
 use std::io::{self, IoSlice};
-#[cfg(unix)]
-use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use scgi_proto::Peer;
-use scgi_proto::driver::{self, Advice};
+use scgi_proto::driver;
 use scgi_proto::server::AcceptedStream;
-#[cfg(unix)]
-use scgi_proto::socket::{
-    has_peer_left, read_at_once, reset_on_close, send_at_once, write_at_once,
-};
-#[cfg(not(unix))]
-use socket2::SockRef;
+use scgi_proto::socket::{SocketRef, as_socket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 #[cfg(unix)]
@@ -59,39 +52,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
         Pin::new(&mut self.0).poll_shutdown(cx)
     }
 
-    #[cfg(unix)]
-    fn advise(&self, advice: Advice) {
-        let Some(socket) = self.socket() else { return };
-        match advice {
-            Advice::SendAtOnce => send_at_once(socket),
-            Advice::ResetOnClose => reset_on_close(socket),
+    fn socket(&self) -> Option<SocketRef<'_>> {
+        let io: &dyn Any = &self.0;
+        if let Some(stream) = io.downcast_ref::<Stream>() {
+            return stream.socket();
         }
-    }
-
-    #[cfg(not(unix))]
-    fn advise(&self, advice: Advice) {
-        let Some(socket) = tcp(&self.0) else { return };
-        // Where these fail, the connection is broken already.
-        let _ = match advice {
-            Advice::SendAtOnce => socket.set_tcp_nodelay(true),
-            Advice::ResetOnClose => socket.set_linger(Some(Duration::ZERO)),
-        };
-    }
-
-    #[cfg(unix)]
-    fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
-        self.socket().map_or(Ok(None), |socket| read_at_once(socket, buf))
-    }
-
-    #[cfg(unix)]
-    fn try_write(&mut self, first: &[u8], second: &[u8]) -> io::Result<Option<usize>> {
-        let bufs = [IoSlice::new(first), IoSlice::new(second)];
-        self.socket().map_or(Ok(None), |socket| write_at_once(socket, &bufs))
-    }
-
-    #[cfg(unix)]
-    fn has_peer_left(&self) -> bool {
-        self.socket().is_some_and(has_peer_left)
+        #[cfg(unix)]
+        return as_socket::<TcpStream>(io).or_else(|| as_socket::<UnixStream>(io));
+        #[cfg(not(unix))]
+        as_socket::<TcpStream>(io)
     }
 }
 
@@ -99,27 +68,6 @@ impl AcceptedStream for Transport<Stream> {
     fn peer(&self) -> io::Result<Peer> {
         self.0.peer()
     }
-}
-
-#[cfg(unix)]
-impl<IO: 'static> Transport<IO> {
-    /// The socket, if the stream is one: for calls that the runtime need not know of.
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        let io: &dyn Any = &self.0;
-        if let Some(stream) = io.downcast_ref::<Stream>() {
-            return stream.socket();
-        }
-        let tcp = io.downcast_ref::<TcpStream>().map(AsFd::as_fd);
-        tcp.or_else(|| io.downcast_ref::<UnixStream>().map(AsFd::as_fd))
-    }
-}
-
-#[cfg(not(unix))]
-fn tcp(io: &dyn Any) -> Option<SockRef<'_>> {
-    if let Some(stream) = io.downcast_ref::<Stream>() {
-        return stream.tcp();
-    }
-    io.downcast_ref::<TcpStream>().map(SockRef::from)
 }
 
 /// A connection's time, from tokio's timers.

@@ -17,7 +17,8 @@ use crate::message::KnownLength;
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
 /// Streams are pulled: nothing is read from the peer or from the program's source before it is
-/// wanted. An adapter wraps it, to give it the read traits of its runtime.
+/// wanted. An adapter wraps it, to give it the read traits of its runtime; the `Body` of an asynchronous
+/// adapter derefs to it.
 ///
 /// # Examples
 /// ```
@@ -79,12 +80,12 @@ pub struct NextChunk<'a> {
 }
 
 impl Future for NextChunk<'_> {
-    type Output = Option<Result<Bytes, Error>>;
+    type Output = Result<Option<Bytes>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let chunk = self.body.poll_chunk(cx);
         self.waits = chunk.is_pending();
-        chunk
+        chunk.map(Option::transpose)
     }
 }
 
@@ -167,7 +168,7 @@ impl Body {
         self.len().map(|len| len.saturating_sub(self.read))
     }
 
-    /// Waits for the next chunk, never empty; `None` after the last.
+    /// As [`chunk`](Self::chunk), to be polled.
     ///
     /// # Errors
     /// What went wrong with the connection or with the source of the body, once;
@@ -185,8 +186,13 @@ impl Body {
         Poll::Ready(chunk)
     }
 
-    /// As [`poll_chunk`](Self::poll_chunk), as a future. Dropped before it is ready, it takes back
-    /// what it asked for: the deadline of the body then ends.
+    /// Waits for the next chunk, never empty; `None` after the last.
+    ///
+    /// # Errors
+    /// What went wrong with the connection or with the source of the body.
+    ///
+    /// # Cancel safety
+    /// Safe: nothing is lost, and the deadline of the body ends.
     pub fn chunk(&mut self) -> NextChunk<'_> {
         NextChunk { body: self, waits: false }
     }
@@ -251,9 +257,7 @@ impl Body {
     /// # Cancel safety
     /// Safe: a later call continues.
     pub async fn discard(&mut self) -> Result<(), Error> {
-        while let Some(chunk) = self.chunk().await {
-            chunk?;
-        }
+        while self.chunk().await?.is_some() {}
         Ok(())
     }
 
@@ -267,8 +271,8 @@ impl Body {
     /// What was read is lost: the body is gone with the future.
     pub async fn collect(mut self, limit: usize) -> Result<Bytes, Error> {
         let mut all = BodyCollector::new(limit, self.len())?;
-        while let Some(chunk) = self.chunk().await {
-            all.push(chunk?)?;
+        while let Some(chunk) = self.chunk().await? {
+            all.push(chunk)?;
         }
         Ok(all.finish())
     }

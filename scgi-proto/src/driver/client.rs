@@ -30,11 +30,10 @@ impl<T, C: Clock> Client<T, C> {
         Self { io: ClientIo::new(transport, call), clock }
     }
 
-    /// Says that the stream is a Unix socket, or is carried by one. There a reset says only that
-    /// the server closed with bytes of the request unread, even after a complete response.
+    /// Says that the stream is carried by a Unix socket; see [`Transport::is_unix_socket`].
     #[must_use]
-    pub fn with_unix_socket(mut self, is_unix_socket: bool) -> Self {
-        self.io.is_unix_socket = is_unix_socket;
+    pub fn over_unix_socket(mut self) -> Self {
+        self.io.is_over_unix_socket = true;
         self
     }
 

@@ -21,7 +21,7 @@ const READ_AHEAD: usize = 64 * 1024;
 pub(super) struct ClientIo<T> {
     pub(super) outlet: FlushingTransport<T>,
     pub(super) call: ClientExchange,
-    pub(super) is_unix_socket: bool,
+    pub(super) is_over_unix_socket: bool,
     /// Whether the last poll ended because its turn was over.
     pub(super) is_busy: bool,
     /// Why writing failed; reported if no response can be read either.
@@ -37,7 +37,7 @@ impl<T> ClientIo<T> {
         Self {
             outlet: FlushingTransport::new(transport),
             call,
-            is_unix_socket: false,
+            is_over_unix_socket: false,
             is_busy: false,
             write_error: None,
             read_error: None,
@@ -109,13 +109,17 @@ impl<T: Transport> ClientIo<T> {
         read_once(call, chunk_limit, |buf| transport.poll_read(cx, buf))
     }
 
+    fn is_unix_socket(&self) -> bool {
+        self.is_over_unix_socket || self.outlet.transport.is_unix_socket()
+    }
+
     /// No more can be read. What came before is handed out first; then the response is cut, unless
     /// this is how a Unix socket ends.
     fn handle_read_failed(&mut self, error: io::Error) {
         if error.kind() == ErrorKind::Interrupted {
             return;
         }
-        if !(self.is_unix_socket && error.kind() == ErrorKind::ConnectionReset) {
+        if !(error.kind() == ErrorKind::ConnectionReset && self.is_unix_socket()) {
             self.call.handle_reset();
         }
         self.call.receive_slice(&[]);
@@ -159,7 +163,7 @@ impl<T: Transport> ClientIo<T> {
 
     fn handle_write_failed(&mut self, error: io::Error) {
         self.call.handle_write_failed();
-        if self.write_error.is_none() && !self.is_unix_socket && !shows_clean_end(&error) {
+        if self.write_error.is_none() && !shows_clean_end(&error) && !self.is_unix_socket() {
             self.call.handle_reset();
         }
         self.write_error.get_or_insert(error);

@@ -13,6 +13,81 @@ use super::transport::Clock;
 use crate::error::Error;
 use crate::exchange::client_config::ClientConfig;
 use crate::exchange::timeout::Timeout;
+#[cfg(feature = "net")]
+use crate::net::{
+    address::{Address, ToAddress},
+    socket::{self, Reactor, StreamSocket},
+};
+
+/// How a runtime connects, and what it waits with.
+#[cfg(feature = "net")]
+pub trait Connector: Reactor {
+    /// Connects to one address of TCP.
+    fn connect_tcp(address: SocketAddr) -> impl Future<Output = io::Result<Self::Tcp>> + Send;
+
+    /// Looks up a host name, on a thread that may block.
+    fn look_up(name: &Address) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send;
+
+    /// Waits for a pause between two attempts.
+    fn delay(pause: Duration) -> impl Future + Send;
+}
+
+/// Connects to an address, which is looked up if it is a host name, within the deadlines of `config`
+/// for connecting and for the whole call. `clock` has begun at zero.
+///
+/// The addresses of a name are tried one beside the other, each 250 ms after the one before (RFC
+/// 8305). A look-up that is not done in time is left behind on its thread until the system ends it.
+/// While the queue of a Unix socket is full, it is tried again up to every 50 ms; systems other than
+/// Linux refuse the connection instead. On TCP, each piece of a request leaves at once (TCP_NODELAY).
+///
+/// # Errors
+/// [`Error::Io`] if that fails, of the kind [`Unsupported`](io::ErrorKind::Unsupported) for a
+/// Unix socket where there are none; [`Error::Timeout`] if it takes too long.
+///
+/// # Cancel safety
+/// Safe: the attempt is given up, and the server sees a connection without a byte at most.
+#[cfg(feature = "net")]
+pub async fn connect<R: Connector>(
+    address: impl ToAddress,
+    config: &ClientConfig,
+    clock: impl Clock,
+) -> Result<StreamSocket<R>, Error> {
+    let parsed;
+    let address = match address.as_address() {
+        Some(address) => address,
+        None => {
+            parsed = address.to_address()?;
+            &parsed
+        }
+    };
+    connect_in_time(clock, config, connect_unbounded(address)).await
+}
+
+#[cfg(feature = "net")]
+async fn connect_unbounded<R: Connector>(address: &Address) -> io::Result<StreamSocket<R>> {
+    match address {
+        Address::Tcp(_) => {
+            let stream = match address.socket_address() {
+                Some(address) => R::connect_tcp(address).await?,
+                None if address.is_host_name() => {
+                    connect_first(R::look_up(address).await?, R::connect_tcp, R::delay).await?
+                }
+                None => connect_first(address.resolve()?, R::connect_tcp, R::delay).await?,
+            };
+            socket::send_at_once(&stream);
+            Ok(StreamSocket::Tcp(stream))
+        }
+        #[cfg(unix)]
+        Address::Unix(path) => {
+            let socket = socket::connect::connect_unix_async(path, R::delay).await?;
+            Ok(StreamSocket::Unix(R::register_unix(socket.into())?))
+        }
+        // One that a server is given.
+        Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+        #[cfg(not(unix))]
+        Address::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
 
 /// How long one address has the network for itself: what RFC 8305 section 8 recommends.
 const STAGGER: Duration = Duration::from_millis(250);

@@ -83,6 +83,8 @@ mod client_io;
 mod connect;
 mod connection;
 pub(crate) mod counters;
+mod event_client;
+mod event_connection;
 mod in_flight;
 mod inline_future;
 mod pending_connection;
@@ -95,13 +97,17 @@ mod turn;
 mod waits;
 
 #[cfg(all(feature = "net", unix))]
-pub use crate::net::connect::connect_unix_async as connect_unix;
+pub use crate::net::socket::connect::connect_unix_async as connect_unix;
 pub use body::{Body, BodyWrapper, NextChunk, Source};
 pub use body_collector::BodyCollector;
 pub use client::Client;
+#[cfg(feature = "net")]
+pub use connect::{Connector, connect};
 pub use connect::{connect_first, connect_in_time};
 pub use connection::{Connection, NextEvent};
 pub use counters::{ConnectionGuard, Counters};
+pub use event_client::EventClient;
+pub use event_connection::EventConnection;
 pub use in_flight::InFlight;
 pub use inline_future::{InlineFuture, Unfinished};
 pub use pending_connection::{Admission, PendingConnection};

@@ -4,6 +4,9 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 
+#[cfg(feature = "net")]
+use crate::net::socket::{self, SocketRef};
+
 /// A stream of bytes in both directions, in the form that the drivers want of any runtime.
 ///
 /// A call that is interrupted by a signal ([`io::ErrorKind::Interrupted`]) is repeated.
@@ -26,8 +29,24 @@ pub trait Transport {
     /// Shuts down the write side: the peer sees the end, and can still send.
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
+    /// The socket, if the stream is one: for calls that never wait and that the runtime need not
+    /// know of. With it, the methods below do what their names say; without it, a broken response
+    /// ends with a plain close.
+    #[cfg(feature = "net")]
+    fn socket(&self) -> Option<SocketRef<'_>> {
+        None
+    }
+
     /// Tells the socket how its life continues; a stream without one ignores that.
     fn advise(&self, advice: Advice) {
+        #[cfg(feature = "net")]
+        if let Some(socket) = self.socket() {
+            match advice {
+                Advice::SendAtOnce => socket::send_at_once(socket),
+                Advice::ResetOnClose => socket::reset_on_close(socket),
+            }
+        }
+        #[cfg(not(feature = "net"))]
         let _ = advice;
     }
 
@@ -40,6 +59,10 @@ pub trait Transport {
     /// # Errors
     /// If the stream failed.
     fn try_read(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        #[cfg(all(feature = "net", unix))]
+        if let Some(socket) = self.socket() {
+            return socket::read_at_once(socket, buf);
+        }
         let _ = buf;
         Ok(None)
     }
@@ -52,6 +75,10 @@ pub trait Transport {
     /// # Errors
     /// If the stream failed.
     fn try_write(&mut self, first: &[u8], second: &[u8]) -> io::Result<Option<usize>> {
+        #[cfg(all(feature = "net", unix))]
+        if let Some(socket) = self.socket() {
+            return socket::write_at_once(socket, &[first, second].map(io::IoSlice::new));
+        }
         let _ = (first, second);
         Ok(None)
     }
@@ -59,6 +86,18 @@ pub trait Transport {
     /// Whether the peer has closed its side or broken the connection, although unread bytes wait
     /// in front of that. `false` where the system does not say.
     fn has_peer_left(&self) -> bool {
+        #[cfg(all(feature = "net", unix))]
+        return self.socket().is_some_and(socket::has_peer_left);
+        #[cfg(not(all(feature = "net", unix)))]
+        false
+    }
+
+    /// Whether the stream is a Unix socket. There a reset says only that the peer closed with bytes
+    /// unread, even after a complete response. A client asks this when it sees a reset.
+    fn is_unix_socket(&self) -> bool {
+        #[cfg(all(feature = "net", unix))]
+        return self.socket().is_some_and(socket::is_unix);
+        #[cfg(not(all(feature = "net", unix)))]
         false
     }
 }

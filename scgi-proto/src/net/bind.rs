@@ -110,9 +110,14 @@ fn bind_or_wait(address: &Address, options: &BindOptions, may_wait: bool) -> io:
 }
 
 #[cfg(not(unix))]
-fn bind_or_wait(address: &Address, _: &BindOptions, _: bool) -> io::Result<Bound> {
+fn bind_or_wait(address: &Address, options: &BindOptions, _: bool) -> io::Result<Bound> {
     match address {
-        Address::Tcp(_) => TcpListener::bind(&address.resolve()?[..]).map(Bound::Tcp),
+        Address::Tcp(_) => {
+            let listener = TcpListener::bind(&address.resolve()?[..])?;
+            // It listens already, with the short queue of `std`.
+            socket2::SockRef::from(&listener).listen(options.backlog())?;
+            Ok(Bound::Tcp(listener))
+        }
         Address::Unix(_) | Address::Fd(_) | Address::Systemd(_) => {
             Err(io::ErrorKind::Unsupported.into())
         }

@@ -3,8 +3,6 @@
 pub(crate) mod address;
 pub(crate) mod address_text;
 pub(crate) mod bind;
-#[cfg(unix)]
-pub(crate) mod connect;
 #[cfg(feature = "server")]
 pub(crate) mod descriptors;
 #[cfg(unix)]
@@ -13,7 +11,6 @@ pub(crate) mod options;
 #[cfg(all(feature = "systemd", unix))]
 mod passed;
 mod resolve;
-#[cfg(unix)]
 pub mod socket;
 #[cfg(all(feature = "systemd", unix))]
 pub mod systemd;

@@ -117,7 +117,10 @@ fn a_chunk_leaves_before_a_source_that_blocks_is_asked_again() {
 
 /// The chunks of the response to `request`, and how they end.
 fn chunks(script: &Script, is_unix: bool) -> (Vec<u8>, Result<(), Error>) {
-    let client = client(script).with_unix_socket(is_unix);
+    let mut client = client(script);
+    if is_unix {
+        client = client.over_unix_socket();
+    }
     let (body, _) = endless(10_000, false);
     let mut came = Vec::new();
     let result = finish(async {

@@ -262,7 +262,7 @@ async fn handle(
             drop(body);
             model.sleep(Duration::from_secs(3)).await;
         }
-        3 => while body.chunk().await.transpose()?.is_some() {},
+        3 => while body.chunk().await?.is_some() {},
         4 => {
             // Gives up on a chunk, works, and reads on.
             let mut sleep = pin!(model.sleep(Duration::from_millis(10)));

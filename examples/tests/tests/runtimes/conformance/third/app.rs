@@ -51,7 +51,7 @@ impl Body {
     }
 
     async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
-        self.0.chunk().await.transpose()
+        self.0.chunk().await
     }
 
     async fn collect(self, limit: usize) -> Result<Bytes, Error> {

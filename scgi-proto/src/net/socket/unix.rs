@@ -1,19 +1,16 @@
-//! Calls on sockets that never wait, and what else `std` lacks: for the adapters, in which they
-//! would stand three times.
-//!
-//! A runtime's own sockets are registered with its reactor first, which costs system calls. Most
-//! requests are there as soon as they are accepted, and are answered without that.
+//! The calls of Unix.
 
+use std::ffi::OsStr;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, Shutdown};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, Shutdown, SocketAddrUnix};
 
 use crate::exchange::peer::Peer;
-
-pub use super::connect::connect_unix;
+use crate::net::address::Address;
 
 /// A peer that is gone must give an error, not a signal.
 #[cfg(not(target_vendor = "apple"))]
@@ -253,6 +250,47 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
         Ok(address) => Ok(Peer::Tcp(address)),
         Err(_) => Ok(unix_peer(socket)),
     }
+}
+
+/// The address to which a socket is bound. An abstract name begins with `@`.
+///
+/// # Errors
+/// If the system does not say.
+///
+/// # Examples
+/// ```
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let address = scgi_proto::socket::local_address(&listener)?;
+/// assert_eq!(address.socket_address(), Some(listener.local_addr()?));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn local_address(socket: impl AsFd) -> io::Result<Address> {
+    let address = rustix::net::getsockname(socket)?;
+    if let Ok(address) = core::net::SocketAddr::try_from(address.clone()) {
+        return Ok(address.into());
+    }
+    let address = SocketAddrUnix::try_from(address)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.abstract_name() {
+        return Ok(Address::Unix(std::format!("@{}", name.escape_ascii()).into()));
+    }
+    let path = address.path_bytes().unwrap_or(b"(unnamed)");
+    Ok(Address::Unix(OsStr::from_bytes(path).into()))
+}
+
+/// Whether it is a Unix socket.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::socket::is_unix;
+/// let (near, _far) = std::os::unix::net::UnixStream::pair()?;
+/// assert!(is_unix(&near));
+/// assert!(!is_unix(&std::net::TcpListener::bind("127.0.0.1:0")?));
+/// # Ok::<(), std::io::Error>(())
+/// ```
+pub fn is_unix(socket: impl AsFd) -> bool {
+    rustix::net::getsockname(socket)
+        .is_ok_and(|address| address.address_family() == AddressFamily::UNIX)
 }
 
 /// The process at the other end of a Unix socket, where the system reports it.

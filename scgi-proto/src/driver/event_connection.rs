@@ -1,0 +1,110 @@
+//! The methods of an adapter's `Connection`, once for all asynchronous adapters.
+
+use core::future::poll_fn;
+use core::task::{Context, Poll};
+
+use super::connection::Connection;
+use super::transport::{Clock, Transport};
+use crate::error::Error;
+use crate::wire::event::{RequestEvent, ResponseEvent};
+use crate::wire::response::Status;
+
+/// The server side of one connection: request events come out, response events go in. An adapter
+/// makes it of a stream, and its `Connection` derefs to it.
+#[derive(Debug)]
+pub struct EventConnection<T, C> {
+    driver: Connection<T, C>,
+}
+
+impl<T, C> From<Connection<T, C>> for EventConnection<T, C> {
+    fn from(driver: Connection<T, C>) -> Self {
+        Self { driver }
+    }
+}
+
+impl<T: Transport, C: Clock> EventConnection<T, C> {
+    /// Waits for the next piece of the request.
+    ///
+    /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then
+    /// `None`. `None` at once means that the front server closed without sending anything, as
+    /// Apache does on some errors of its client.
+    ///
+    /// # Errors
+    /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
+    /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
+    ///
+    /// # Cancel safety
+    /// Safe: received bytes stay in the connection, and the deadline of the body ends.
+    pub async fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
+        self.driver.next_event().await
+    }
+
+    /// As [`next_event`](Self::next_event), to be polled.
+    pub fn poll_next_event(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<RequestEvent>, Error>> {
+        self.driver.poll_next_event(cx)
+    }
+
+    /// Sends a piece of the response. The head is held back until the first chunk, the end, or
+    /// [`flush`](Self::flush), so that they leave together.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
+    ///
+    /// # Cancel safety
+    /// The piece is taken at the first poll and stays in the connection: a later
+    /// [`flush`](Self::flush) or [`finish`](Self::finish) continues with it. Do not send it again.
+    pub async fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
+        self.driver.send(event)?;
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Writes everything that was sent.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
+    ///
+    /// # Cancel safety
+    /// Safe: what is not written stays in the connection.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        self.driver.flush();
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Writes what is to be written now.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.driver.poll_flush(cx)
+    }
+
+    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// by breaking the connection. [`finish`](Self::finish) then sends it.
+    pub fn fail(&mut self, status: Status) {
+        self.driver.fail(status);
+    }
+
+    /// Sends what is left of the reply and closes: at once after a wholly read request, else by
+    /// shutting down the write side and reading the rest away, within bounds, as the reply is
+    /// lost to a reset otherwise.
+    ///
+    /// A reply that was not ended is broken off.
+    ///
+    /// # Errors
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
+    ///
+    /// # Cancel safety
+    /// Safe: a later call continues.
+    pub async fn finish(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_finish(cx)).await
+    }
+
+    /// As [`finish`](Self::finish), to be polled.
+    pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.driver.poll_finish(cx)
+    }
+}
