@@ -8,7 +8,7 @@ use std::time::Duration;
 use scgi_proto::server::ServerConfig;
 #[cfg(all(feature = "systemd", unix))]
 use scgi_proto::systemd::Notifier;
-use scgi_proto::{AllowList, ConnectionConfig, Counters, Error, Limits, Summary};
+use scgi_proto::{Address, AllowList, ConnectionConfig, Counters, Error, Limits, Summary};
 
 use crate::answer::answer;
 use crate::connection::Connection;
@@ -71,6 +71,15 @@ impl<H, M> Serve<H, M> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.settings.counters.clone()
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0. A listener has it as
+    /// `local_address`.
+    ///
+    /// # Errors
+    /// If the system does not say.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.listener.local_address()
     }
 
     /// Replaces the bounds, rules and deadlines of each connection.

@@ -3,34 +3,59 @@
 //! `axum::extract::ConnectInfo<SocketAddr>` works too and is the browser's address, as the front
 //! server sends it; nothing has to be done for that.
 
+use std::convert::Infallible;
+use std::fmt;
+
 use ::http::StatusCode;
 use ::http::request::Parts;
+use ::http::uri;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
+use axum::response::{IntoResponse, Response};
 use scgi_proto::http::{ClientAddress, MountPoint};
 use scgi_proto::{Params, Peer, ShutdownSignal};
 
+/// Why an extractor of this module found nothing: a reply with status 500 and a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotSent {
+    text: &'static str,
+}
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text)
+    }
+}
+
+impl std::error::Error for NotSent {}
+
+impl IntoResponse for NotSent {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.text).into_response()
+    }
+}
+
 macro_rules! extractor {
-    ($(#[$doc:meta])* $name:ident($of:ty)) => {
+    ($(#[$doc:meta])* $name:ident($of:ty), $text:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
         pub struct $name(pub $of);
 
         impl<S: Sync> FromRequestParts<S> for $name {
-            type Rejection = StatusCode;
+            type Rejection = NotSent;
 
-            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+            async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotSent> {
                 let found = parts.extensions.get().cloned();
-                found.map(Self).ok_or(StatusCode::INTERNAL_SERVER_ERROR)
+                found.map(Self).ok_or(NotSent { text: $text })
             }
         }
 
         impl<S: Sync> OptionalFromRequestParts<S> for $name {
-            type Rejection = StatusCode;
+            type Rejection = Infallible;
 
             async fn from_request_parts(
                 parts: &mut Parts,
                 _: &S,
-            ) -> Result<Option<Self>, StatusCode> {
+            ) -> Result<Option<Self>, Infallible> {
                 Ok(parts.extensions.get().cloned().map(Self))
             }
         }
@@ -40,7 +65,7 @@ macro_rules! extractor {
 extractor! {
     /// All params of the request, as the front server sent them.
     ///
-    /// Rejects with 500 what did not come over SCGI; an `Option` of it does not.
+    /// Rejects with 500 and a text what did not come over SCGI; an `Option` of it does not.
     ///
     /// # Examples
     /// ```
@@ -50,13 +75,13 @@ extractor! {
     /// }
     /// # let _ = software;
     /// ```
-    ScgiParams(Params)
+    ScgiParams(Params), "this request did not come over SCGI"
 }
 
 extractor! {
     /// The browser's address: REMOTE_ADDR and REMOTE_PORT.
     ///
-    /// Rejects with 500 where the front server does not send it; an `Option` of it does not.
+    /// Rejects with 500 and a text where the front server does not send it; an `Option` of it does not.
     ///
     /// # Examples
     /// ```
@@ -66,30 +91,67 @@ extractor! {
     /// }
     /// # let _ = address;
     /// ```
-    Client(ClientAddress)
+    Client(ClientAddress), "the front server sent no REMOTE_ADDR with an address"
 }
 
-extractor! {
-    /// The path that leads to this program: SCRIPT_NAME.
-    ///
-    /// Rejects with 500 where the front server does not send it; an `Option` of it does not.
-    ///
-    /// # Examples
-    /// ```
-    /// use scgi_tokio::extract::Mount;
-    /// async fn home(Mount(mount): Mount) -> String {
-    ///     format!("{mount}/")
-    /// }
-    /// # let _ = home;
-    /// ```
-    Mount(MountPoint)
+/// The path that leads to this program: the prefix that [`Mounted`](crate::Mounted) took off,
+/// otherwise SCRIPT_NAME. Empty where there is none, and over plain HTTP.
+///
+/// # Examples
+/// ```
+/// use scgi_tokio::extract::Mount;
+/// async fn home(Mount(mount): Mount) -> String {
+///     format!("{mount}/")
+/// }
+/// # let _ = home;
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Mount(pub MountPoint);
+
+impl<S: Sync> FromRequestParts<S> for Mount {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().cloned().unwrap_or_default()))
+    }
+}
+
+impl<S: Sync> OptionalFromRequestParts<S> for Mount {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get().cloned().map(Self))
+    }
+}
+
+/// The scheme by which the browser came: `https` if the front server says so in HTTPS or
+/// REQUEST_SCHEME, otherwise `http`. Over plain HTTP it is `http`.
+///
+/// # Examples
+/// ```
+/// use axum::http::uri::Scheme as Uri;
+/// use scgi_tokio::extract::Scheme;
+/// async fn is_secure(Scheme(scheme): Scheme) -> String {
+///     (scheme == Uri::HTTPS).to_string()
+/// }
+/// # let _ = is_secure;
+/// ```
+#[derive(Debug, Clone)]
+pub struct Scheme(pub uri::Scheme);
+
+impl<S: Sync> FromRequestParts<S> for Scheme {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self(parts.extensions.get().cloned().unwrap_or(uri::Scheme::HTTP)))
+    }
 }
 
 extractor! {
     /// The program that connected: the front server's address, or on a Unix socket the user id
     /// and process id of it.
     ///
-    /// Rejects with 500 what did not come over SCGI; an `Option` of it does not.
+    /// Rejects with 500 and a text what did not come over SCGI; an `Option` of it does not.
     ///
     /// # Examples
     /// ```
@@ -99,7 +161,7 @@ extractor! {
     /// }
     /// # let _ = who;
     /// ```
-    FrontServer(Peer)
+    FrontServer(Peer), "this request did not come over SCGI"
 }
 
 extractor! {
@@ -107,7 +169,7 @@ extractor! {
     /// such as a stream of server-sent events. Otherwise a restart waits for it up to the shutdown
     /// deadline.
     ///
-    /// Rejects with 500 what did not come over SCGI; an `Option` of it does not.
+    /// Rejects with 500 and a text what did not come over SCGI; an `Option` of it does not.
     ///
     /// # Examples
     /// ```
@@ -118,5 +180,5 @@ extractor! {
     /// }
     /// # let _ = wait;
     /// ```
-    Shutdown(ShutdownSignal)
+    Shutdown(ShutdownSignal), "this request did not come from `scgi_tokio::serve`"
 }

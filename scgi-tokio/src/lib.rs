@@ -21,6 +21,7 @@
 //! - [`serve`] runs a [`Handler`] on a [`Listener`] and has settings for its bounds, deadlines and a
 //!   shutdown signal ([`Serve`]); [`serve_connection`] does so on one stream, a
 //!   `tokio::io::duplex` for example.
+//! - [`Listener`] is where it accepts connections; a program's own listener implements [`Accept`].
 //! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server.
 //! - [`Connection`] is one request and its reply, piece by piece.
@@ -30,9 +31,9 @@
 //! and its [`Params`], [`ResponseHead`] and its [`Status`], [`ConnectionConfig`] and [`Limits`], [`Error`].
 //!
 //! # Features
-//! - `tower`: [`serve`] takes any tower service, an axum `Router` for example, and `Backend` is a
-//!   service that calls an SCGI server.
-//! - `axum`: extractors for the params, the browser's address and the mount point.
+//! - `tower`: [`serve`] takes any tower service, and `Backend` is a service that calls an SCGI server.
+//! - `axum`: [`serve`] takes whatever `axum::serve` takes, as the guide `axum` shows. Extractors for the
+//!   params, the browser's address and scheme, the mount point, and the server's shutdown.
 //! - `simd`: decodes heads faster, with one more crate.
 //! - `tracing`: a span and an event for each request, warnings for what was refused.
 //! - `systemd`: addresses `systemd:NAME`, and `Serve::with_systemd`.
@@ -48,15 +49,22 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod accept;
 mod body;
 mod client;
 mod codec;
 mod connection;
 #[cfg(feature = "axum")]
 pub mod extract;
+#[cfg(feature = "axum")]
+pub mod guide;
 mod handler;
 mod listener;
+#[cfg(feature = "tower")]
+mod make_service;
 mod message;
+#[cfg(feature = "tower")]
+mod mounted;
 mod runtime;
 mod serve;
 #[cfg(feature = "tower")]
@@ -72,9 +80,8 @@ pub use scgi_proto::{
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
     ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress,
 };
-#[cfg(feature = "tower")]
-pub use service::{Backend, Mounted, Tower};
 pub use {
+    accept::{Accept, Listen, TapIo},
     body::Body,
     client::Client,
     codec::{ClientCodec, ServerCodec},
@@ -84,4 +91,11 @@ pub use {
     message::{Request, Response},
     serve::{Serve, serve, serve_connection},
     stream::Stream,
+};
+#[cfg(feature = "tower")]
+pub use {
+    axum_core::body::Body as AxumBody,
+    make_service::{IncomingRequest, Make},
+    mounted::Mounted,
+    service::{Backend, ScgiBody, Tower},
 };

@@ -1,20 +1,27 @@
 //! Serving: a listener, or one stream.
 
 use scgi_proto::driver::Connection;
+use scgi_proto::server::RequestHandler as _;
 use scgi_proto::{ConnectionConfig, Error, server};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
-use crate::handler::{Handler, Served};
+use crate::accept::Listen;
+use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::runtime::Tokio;
 use crate::transport::{Clock, Transport};
 
 /// A server about to run: set what differs from the defaults, then `.await` it.
-pub type Serve<H, M> = server::Serve<Tokio, Listener, Served<H, M>>;
+pub type Serve<H, M, L = Listener> =
+    server::Serve<Tokio, <L as Listen>::Acceptor, <H as Handler<M>>::Shared>;
 
 /// Serves every connection of `listener` with `handler`, until the shutdown signal if there is
 /// one.
+///
+/// The listener is a [`Listener`], one of tokio's, or the program's own ([`Accept`](crate::Accept)).
+/// The handler is an async function, a tower service, or a service that makes services
+/// ([`Handler`]).
 ///
 /// A malformed request is answered with 400, 413 or 431, a failed or panicked handler with 500;
 /// errors of single connections never end the server.
@@ -31,8 +38,8 @@ pub type Serve<H, M> = server::Serve<Tokio, Listener, Served<H, M>>;
 /// println!("{summary:?}");
 /// # Ok(()) }
 /// ```
-pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Serve<H, M> {
-    server::Serve::new(Tokio, listener.into(), Served::new(handler))
+pub fn serve<M, H: Handler<M>, L: Listen>(listener: L, handler: H) -> Serve<H, M, L> {
+    server::Serve::new(Tokio, listener.into_acceptor(), handler.into_shared())
 }
 
 /// Serves the one request of a stream that is not a socket of a [`Listener`]: a TLS stream, a pipe,
@@ -70,5 +77,6 @@ where
 {
     let clock = Clock::since(Instant::now());
     let mut connection = Connection::new(Transport(io), clock, config);
+    let handler = handler.into_shared();
     connection.answer(|request| handler.call(request)).await
 }

@@ -5,17 +5,19 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpResponse};
+use axum_core::body::Body as AxumBody;
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use pin_project_lite::pin_project;
 use scgi_proto::driver::{self, BodyWrapper, Source};
 use scgi_proto::http::{
-    ConvertError, RequestRules, request_to_http, response_from_http, response_to_http, strip_mount,
+    ConvertError, RequestRules, request_to_http, response_from_http, response_to_http,
 };
+use scgi_proto::server::RequestHandler;
 use scgi_proto::{Address, BoxError, ClientConfig, Error, IntoResponse, Peer, ToAddress};
 use tower_service::Service;
 
@@ -26,21 +28,29 @@ use crate::message::{Request, Response};
 
 /// The kind of [`Handler`] that tower services are; found by inference.
 ///
-/// A `Service<http::Request<Body>>` whose responses have any `http_body::Body` is a handler as it
-/// is: [`serve`](crate::serve()) takes a `Router` in the place where `axum::serve` does. Bodies
+/// A `Service<http::Request<AxumBody>>` whose responses have any `http_body::Body` is a handler as
+/// it is: [`serve`](crate::serve()) takes a `Router` in the place where `axum::serve` does. Each
+/// request has a clone of the service, so it need not be `Sync`. Bodies
 /// stream both ways. An error of the service is answered with status 500, a request that has no
 /// counterpart in HTTP with [`ConvertError::status_hint`].
+///
+/// A service for requests with any body, as a `Router` is one, would be two kinds of handler if
+/// services over [`Body`] were another kind. So there is one kind, and [`ScgiBody`] wraps those.
 ///
 /// # Examples
 /// ```
 /// use std::convert::Infallible;
-/// use scgi_tokio::{Body, Handler};
+/// use scgi_tokio::{AxumBody, Body, Handler, ScgiBody};
 ///
-/// let hello = tower::service_fn(async |_: http::Request<Body>| {
-///     Ok::<_, Infallible>(http::Response::new(Body::from("hello")))
+/// let hello = tower::service_fn(async |_: http::Request<AxumBody>| {
+///     Ok::<_, Infallible>(http::Response::new("hello".to_owned()))
 /// });
-/// fn is_handler<M>(_: &impl Handler<M>) {}
-/// is_handler(&hello);
+/// let echo = tower::service_fn(async |request: http::Request<Body>| {
+///     Ok::<_, Infallible>(http::Response::new(request.into_body()))
+/// });
+/// fn is_handler<M>(_: impl Handler<M>) {}
+/// is_handler(hello);
+/// is_handler(ScgiBody(echo));
 /// ```
 pub struct Tower<B> {
     body: PhantomData<fn() -> B>,
@@ -54,35 +64,130 @@ impl<B> fmt::Debug for Tower<B> {
 
 impl<S, B> Handler<Tower<B>> for S
 where
-    S: Service<HttpRequest<Body>, Response = HttpResponse<B>> + Clone + Send + Sync + 'static,
+    S: Service<HttpRequest<AxumBody>, Response = HttpResponse<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: HttpBody + Send + 'static,
     B::Error: Into<BoxError>,
 {
+    type Shared = SharedService<S>;
+
+    fn into_shared(self) -> SharedService<S> {
+        SharedService { service: Cloned::new(self) }
+    }
+}
+
+/// A service that answers requests, as a server calls it.
+#[derive(Debug)]
+pub struct SharedService<S> {
+    service: Cloned<S>,
+}
+
+impl<S, B> RequestHandler for SharedService<S>
+where
+    S: Service<HttpRequest<AxumBody>, Response = HttpResponse<B>> + Clone + Send + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Body = Body;
     // An extension of the request.
     const ASKS_PEER: bool = true;
 
-    fn call(&self, request: Request) -> impl Future<Output = impl IntoResponse<Body>> + Send {
+    fn call(&self, request: Request) -> impl Future<Output: IntoResponse<Body>> + Send {
         // A service is ready for the clone that was asked, so each request has its own.
-        let mut service = self.clone();
-        let (peer, shutdown) = (request.peer(), request.shutdown_signal());
-        let (head, body) = request.into_parts();
-        let request = request_to_http(head).map(|mut parts| {
-            extend(&mut parts.extensions, peer);
-            parts.extensions.insert(shutdown);
-            HttpRequest::from_parts(parts, body)
-        });
+        let service = self.service.get();
+        let request = request_to_service(request);
         async move {
-            let request = match request {
-                Ok(request) => request,
-                Err(error) => return Ok::<_, BoxError>(refuse(&error)),
-            };
-            let is_head = request.method() == Method::HEAD;
-            poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
-            let response = Service::call(&mut service, request).await.map_err(Into::into)?;
-            Ok(response_to_scgi(response, is_head))
+            match request {
+                Ok(request) => answer(service, request).await,
+                Err(error) => Ok(refuse(&error)),
+            }
         }
+    }
+}
+
+/// What each request has a clone of. A lock makes it `Sync`: it is held only while it is cloned.
+#[derive(Debug)]
+pub(crate) struct Cloned<S> {
+    original: Mutex<S>,
+}
+
+impl<S: Clone> Cloned<S> {
+    pub(crate) fn new(original: S) -> Self {
+        Self { original: Mutex::new(original) }
+    }
+
+    pub(crate) fn get(&self) -> S {
+        // A clone that panicked has changed nothing.
+        self.original.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The request that a service gets, with what the connection knows.
+pub(crate) fn request_to_service(request: Request) -> Result<HttpRequest<AxumBody>, ConvertError> {
+    let (peer, shutdown) = (request.peer(), request.shutdown_signal());
+    let (head, body) = request.into_parts();
+    let mut parts = request_to_http(head)?;
+    extend(&mut parts.extensions, peer);
+    parts.extensions.insert(shutdown);
+    // An empty body takes no allocation.
+    let body = if body.len() == Some(0) { AxumBody::empty() } else { AxumBody::new(body) };
+    Ok(HttpRequest::from_parts(parts, body))
+}
+
+/// Calls a service that is this request's own.
+pub(crate) async fn answer<S, B>(
+    mut service: S,
+    request: HttpRequest<AxumBody>,
+) -> Result<Response, BoxError>
+where
+    S: Service<HttpRequest<AxumBody>, Response = HttpResponse<B>>,
+    S::Error: Into<BoxError>,
+    B: HttpBody + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let is_head = request.method() == Method::HEAD;
+    poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
+    let response = service.call(request).await.map_err(Into::into)?;
+    Ok(response_to_scgi(response, is_head))
+}
+
+/// A service for requests with the [`Body`] of this crate, as one for requests with axum's body:
+/// for [`serve`](crate::serve()), or inside a `Router`.
+///
+/// # Examples
+/// ```
+/// use std::convert::Infallible;
+/// use scgi_tokio::{Body, ScgiBody};
+///
+/// let len = tower::service_fn(async |request: http::Request<Body>| {
+///     let bytes = request.into_body().collect(1 << 20).await.unwrap_or_default();
+///     Ok::<_, Infallible>(http::Response::new(bytes.len().to_string()))
+/// });
+/// let app: axum::Router = axum::Router::new().route_service("/len", ScgiBody(len));
+/// # let _ = app;
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct ScgiBody<S>(pub S);
+
+impl<S, B> Service<HttpRequest<B>> for ScgiBody<S>
+where
+    S: Service<HttpRequest<Body>>,
+    B: HttpBody + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.0.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: HttpRequest<B>) -> S::Future {
+        self.0.call(request.map(Body::from_http))
     }
 }
 
@@ -98,7 +203,7 @@ fn extend(extensions: &mut Extensions, peer: Option<Peer>) {
     }
 }
 
-fn refuse(error: &ConvertError) -> Response {
+pub(crate) fn refuse(error: &ConvertError) -> Response {
     Response::new(format!("{error}\n"))
         .with_status(error.status_hint())
         .with_field("Content-Type", "text/plain; charset=utf-8")
@@ -120,65 +225,7 @@ where
     Response::from_parts(head, body)
 }
 
-/// A service whose paths begin where the program is mounted: a `Router` written for `/` that
-/// runs under a prefix.
-///
-/// Front servers disagree about SCRIPT_NAME and PATH_INFO; this takes the prefix off the URI, and
-/// answers 404 outside it.
-///
-/// # Examples
-/// ```
-/// use std::convert::Infallible;
-/// use scgi_tokio::{Body, Mounted};
-///
-/// let app = tower::service_fn(async |request: http::Request<Body>| {
-///     Ok::<_, Infallible>(http::Response::new(request.uri().path().to_owned()))
-/// });
-/// let _under_app = Mounted::new("/app", app);
-/// ```
-#[derive(Debug, Clone)]
-pub struct Mounted<S> {
-    prefix: String,
-    service: S,
-}
-
-impl<S> Mounted<S> {
-    /// `service` under `prefix`, which is a path as in `/app`.
-    pub fn new(prefix: impl Into<String>, service: S) -> Self {
-        Self { prefix: prefix.into(), service }
-    }
-}
-
-impl<S, R, B> Service<HttpRequest<R>> for Mounted<S>
-where
-    S: Service<HttpRequest<R>, Response = HttpResponse<B>>,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    B: HttpBody + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Response = HttpResponse<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<Result<HttpResponse<Body>, S::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.service.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: HttpRequest<R>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
-        if let Err(error) = strip_mount(&mut parts, &self.prefix) {
-            let mut response = HttpResponse::new(Body::from(format!("{error}\n")));
-            let status = ::http::StatusCode::from_u16(error.status_hint().code());
-            *response.status_mut() = status.unwrap_or(::http::StatusCode::NOT_FOUND);
-            return Box::pin(std::future::ready(Ok(response)));
-        }
-        let response = self.service.call(HttpRequest::from_parts(parts, body));
-        Box::pin(async move { Ok(response.await?.map(Body::from_http)) })
-    }
-}
-
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A tower service that sends `http` requests to an SCGI server, each on a connection of its own.
 ///

@@ -18,9 +18,11 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// One that connected to a Unix socket; `None` where the system does not report who it is.
     Unix(Option<Credentials>),
+    /// One whose stream comes from a listener of the program's own and is neither.
+    Other,
 }
 
-/// `IP:PORT`, `uid 33, gid 33, pid 4000`, or `unix`.
+/// `IP:PORT`, `uid 33, gid 33, pid 4000`, `unix`, or `other`.
 impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -30,6 +32,7 @@ impl fmt::Display for Peer {
                 pid.map_or(Ok(()), |pid| write!(f, ", pid {pid}"))
             }
             Self::Unix(None) => f.write_str("unix"),
+            Self::Other => f.write_str("other"),
         }
     }
 }
@@ -65,6 +68,7 @@ mod tests {
             (Peer::Unix(Some(credentials)), "uid 33, gid 34, pid 35"),
             (Peer::Unix(Some(Credentials { pid: None, ..credentials })), "uid 33, gid 34"),
             (Peer::Unix(None), "unix"),
+            (Peer::Other, "other"),
         ] {
             assert_eq!(peer.to_string(), text);
         }

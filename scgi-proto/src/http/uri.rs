@@ -121,7 +121,7 @@ fn text(target: &Target<'_>) -> String {
 /// assert_eq!(strip_mount(&mut parts, "/app"), Err(ConvertError::OutsideMount));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn strip_mount(parts: &mut Parts, prefix: &str) -> Result<(), ConvertError> {
+pub fn strip_mount(parts: &mut Parts, prefix: impl AsRef<[u8]>) -> Result<(), ConvertError> {
     let mount = MountPoint::new(prefix);
     if parts.uri.path() != "*" {
         let rest = strip(parts.uri.path(), mount.as_bytes()).ok_or(ConvertError::OutsideMount)?;

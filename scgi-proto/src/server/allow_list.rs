@@ -8,7 +8,7 @@ use std::vec::Vec;
 use crate::exchange::peer::Peer;
 
 /// Who may connect: networks for TCP, user ids for Unix sockets. The default allows everyone;
-/// once there is an entry, only who matches one.
+/// once there is an entry, only who matches one. No entry matches [`Peer::Other`].
 ///
 /// SCGI has no authentication: whoever can connect can claim to be any user from any address.
 ///
@@ -59,7 +59,7 @@ impl AllowList {
                     self.networks.iter().any(|network| network.contains(address.ip()))
                 }
                 Peer::Unix(Some(credentials)) => self.uids.contains(&credentials.uid),
-                Peer::Unix(None) => false,
+                Peer::Unix(None) | Peer::Other => false,
             }
     }
 }

@@ -13,6 +13,7 @@ use super::config::{ServerConfig, Summary};
 use super::runtime::{Acceptor, RequestHandler, Runtime};
 use crate::driver::Counters;
 use crate::exchange::config::ConnectionConfig;
+use crate::net::address::Address;
 #[cfg(all(feature = "systemd", unix))]
 use crate::net::systemd::Notifier;
 use crate::wire::limits::Limits;
@@ -53,6 +54,18 @@ impl<R, L, H> Serve<R, L, H> {
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.config.counters.clone()
+    }
+
+    /// The address it listens on, with the port that was chosen for port 0. A listener
+    /// has it as `local_address`.
+    ///
+    /// # Errors
+    /// If the system does not say, or the listener has no address.
+    pub fn local_addr(&self) -> io::Result<Address>
+    where
+        L: Acceptor,
+    {
+        self.listener.address().ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
     }
 
     /// Replaces the bounds, rules and deadlines of each connection.

@@ -10,6 +10,7 @@ mod servers;
 #[path = "../shared/tool.rs"]
 mod tool;
 
+mod axum_forms;
 mod axum_fronts;
 mod axum_page;
 mod behind;

@@ -26,6 +26,7 @@ macro_rules! vocabulary {
             fn _server<H: Handler<M>, M>(listener: Listener, handler: H) -> Serve<H, M> {
                 let server: Serve<H, M> = $serve(listener, handler);
                 let counters: Counters = server.counters();
+                let _: io::Result<Address> = server.local_addr();
                 server
                     .with_config(ConnectionConfig::default())
                     .with_limits(Limits::default())
@@ -157,14 +158,21 @@ fn the_rest_is_known() {
     assert_eq!(only(&blocking, &tokio), ["Chunks", "Shutdown"]);
     assert_eq!(only(&futures, &tokio), ["Sleep", "Timer", "serve_connection_with_timer"]);
     let tokio_only = [
+        "Accept",
+        "AxumBody",
         "Backend",
         "ClientAddress",
         "ClientCodec",
         "ConvertError",
+        "IncomingRequest",
+        "Listen",
+        "Make",
         "MountPoint",
         "Mounted",
         "RequestRules",
+        "ScgiBody",
         "ServerCodec",
+        "TapIo",
         "Tower",
     ];
     assert_eq!(only(&tokio, &blocking), tokio_only);
