@@ -52,7 +52,7 @@ fn later_peer() -> Cursor<Vec<u8>> {
     peer()
 }
 
-#[library_benchmark(config = at_most(9190), setup = later_peer)]
+#[library_benchmark(config = at_most(7689), setup = later_peer)]
 #[bench::get()]
 fn request(peer: Cursor<Vec<u8>>) {
     serve(black_box(peer));

@@ -74,8 +74,8 @@ fn is_filled(buf: BytesMut) {
 }
 
 #[library_benchmark(setup = request, teardown = is_head)]
-#[bench::default(args = (Policy::default()), config = at_most(with_simd_or_not(2350, 2611)))]
-#[bench::strict(args = (Policy::strict()), config = at_most(with_simd_or_not(3280, 3575)))]
+#[bench::default(args = (Policy::default()), config = at_most(with_simd_or_not(2338, 2606)))]
+#[bench::strict(args = (Policy::strict()), config = at_most(with_simd_or_not(3267, 3535)))]
 fn request_decode(
     (mut decoder, mut buf): (RequestDecoder, BytesMut),
 ) -> (Option<RequestEvent>, BytesMut) {
@@ -99,7 +99,7 @@ fn response_decode(
     (event, buf)
 }
 
-#[library_benchmark(config = at_most(1996), setup = response_head, teardown = is_filled)]
+#[library_benchmark(config = at_most(1283), setup = response_head, teardown = is_filled)]
 #[bench::with_room()]
 fn response_encode((head, mut buf): (ResponseHead, BytesMut)) -> BytesMut {
     ResponseEncoder::default().head(black_box(&head), &mut buf).expect("a legal head");
@@ -112,9 +112,9 @@ fn browser_head(name: &'static str) -> (&'static RequestHead, &'static str) {
 }
 
 #[library_benchmark(setup = browser_head)]
-#[bench::first(args = ("CONTENT_LENGTH"), config = at_most(336))]
-#[bench::middle(args = ("REMOTE_ADDR"), config = at_most(285))]
-#[bench::absent(args = ("PATH_INFO"), config = at_most(285))]
+#[bench::first(args = ("CONTENT_LENGTH"), config = at_most(290))]
+#[bench::middle(args = ("REMOTE_ADDR"), config = at_most(278))]
+#[bench::absent(args = ("PATH_INFO"), config = at_most(244))]
 fn params_get((head, name): (&RequestHead, &str)) -> usize {
     head.params().get(black_box(name)).map_or(0, <[u8]>::len)
 }

@@ -46,7 +46,7 @@ fn later_peer() -> Cursor<Vec<u8>> {
     peer()
 }
 
-#[library_benchmark(config = at_most(9100), setup = later_peer)]
+#[library_benchmark(config = at_most(7659), setup = later_peer)]
 #[bench::get()]
 fn request(peer: Cursor<Vec<u8>>) {
     serve(black_box(peer));

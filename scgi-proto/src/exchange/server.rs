@@ -162,8 +162,10 @@ impl ServerExchange {
             let head_len = buffered - self.receiver.buffered();
             self.request_len = head.body_length().saturating_add(head_len as u64);
             self.deadlines.input = Nanos::NEVER;
-            self.is_head_request = head.method() == Some(b"HEAD");
-            self.expects_surplus = head.lengths_disagree();
+            // Noted while the head was decoded: no search for what few requests have.
+            let notes = self.receiver.decoder().notes();
+            self.is_head_request = notes.is_head_request;
+            self.expects_surplus = notes.has_http_content_length && head.lengths_disagree();
         }
         Ok(event)
     }

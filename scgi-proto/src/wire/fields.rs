@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use memchr::memchr;
 
 use crate::wire::escape::{Escaped, is_secret};
@@ -23,8 +23,8 @@ pub struct Fields {
 
 #[derive(Clone)]
 enum Block {
-    /// For each field the lengths of its name and value, as two `u32`, then both: one
-    /// allocation for a typical response.
+    /// For each field the lengths of its name and value, as two `u32`, then its line, which is
+    /// sent as it is: one allocation for a typical response.
     Built(Vec<u8>),
     /// The lines of a decoded head, shared with what was read beside it.
     Lines(Bytes),
@@ -81,10 +81,8 @@ impl Fields {
     /// # Panics
     /// If the name or the value has more than 4 GiB.
     pub fn append(&mut self, name: impl AsRef<[u8]>, value: impl AsRef<[u8]>) {
-        let len = self.len + 1;
-        let mut block = core::mem::take(self).into_built();
-        push_field(&mut block, name.as_ref(), value.as_ref());
-        *self = Self { block: Block::Built(block), len };
+        push_field(self.built_mut(), name.as_ref(), value.as_ref());
+        self.len += 1;
     }
 
     /// Replaces the fields of that name by this one, at the place of the first of them, or adds it
@@ -121,13 +119,31 @@ impl Fields {
         removed
     }
 
-    fn into_built(self) -> Vec<u8> {
-        match self.block {
+    /// The block to add to: fields of a decoded head are copied first.
+    fn built_mut(&mut self) -> &mut Vec<u8> {
+        if let Block::Lines(_) = self.block {
+            let mut built = Vec::new();
+            self.iter().for_each(|(name, value)| push_field(&mut built, name, value));
+            self.block = Block::Built(built);
+        }
+        match &mut self.block {
             Block::Built(block) => block,
-            Block::Lines(_) => {
-                let mut block = Vec::new();
-                self.iter().for_each(|(name, value)| push_field(&mut block, name, value));
-                block
+            Block::Lines(_) => unreachable!("the fields were copied above"),
+        }
+    }
+
+    /// Appends the lines of all fields to `dst`, each with CRLF.
+    pub(crate) fn put_lines(&self, dst: &mut BytesMut) {
+        if let Block::Built(block) = &self.block {
+            let mut rest = &block[..];
+            while let Some(field) = next_built(&mut rest) {
+                dst.put_slice(field.line);
+            }
+            return;
+        }
+        for (name, value) in self {
+            for part in [name, b": ", value, b"\r\n"] {
+                dst.put_slice(part);
             }
         }
     }
@@ -135,13 +151,16 @@ impl Fields {
 
 fn push_field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("at most 4 GiB").to_ne_bytes();
-    if block.is_empty() {
-        block.reserve(192);
-    }
-    block.extend_from_slice(&len(name));
-    block.extend_from_slice(&len(value));
+    let (name_len, value_len) = (len(name), len(value));
+    // Room for a typical response, and for all of this field, so that it grows once at most.
+    let min = if block.is_empty() { 192 } else { 0 };
+    block.reserve(min.max(8 + name.len() + value.len() + 4));
+    block.extend_from_slice(&name_len);
+    block.extend_from_slice(&value_len);
     block.extend_from_slice(name);
+    block.extend_from_slice(b": ");
     block.extend_from_slice(value);
+    block.extend_from_slice(b"\r\n");
 }
 
 /// The names and values of [`Fields`], in order.
@@ -167,7 +186,7 @@ impl<'a> Iterator for FieldIter<'a> {
             return None;
         }
         let field = match &mut self.source {
-            Source::Built(block) => next_built(block),
+            Source::Built(block) => next_built(block).map(|field| (field.name, field.value)),
             Source::Lines(lines) => next_line(lines),
         };
         if field.is_some() {
@@ -181,14 +200,24 @@ impl<'a> Iterator for FieldIter<'a> {
     }
 }
 
+/// A field that was added.
+struct Built<'a> {
+    name: &'a [u8],
+    value: &'a [u8],
+    /// Both, with CRLF.
+    line: &'a [u8],
+}
+
 #[inline]
-fn next_built<'a>(block: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let (name, rest) = block.split_first_chunk()?;
-    let (value, rest) = rest.split_first_chunk()?;
-    let (name, rest) = rest.split_at(u32::from_ne_bytes(*name) as usize);
-    let (value, rest) = rest.split_at(u32::from_ne_bytes(*value) as usize);
+fn next_built<'a>(block: &mut &'a [u8]) -> Option<Built<'a>> {
+    let (name_len, rest) = block.split_first_chunk()?;
+    let (value_len, rest) = rest.split_first_chunk()?;
+    let name_len = u32::from_ne_bytes(*name_len) as usize;
+    let value_at = name_len + 2;
+    let value_end = value_at + u32::from_ne_bytes(*value_len) as usize;
+    let (line, rest) = rest.split_at(value_end + 2);
     *block = rest;
-    Some((name, value))
+    Some(Built { name: &line[..name_len], value: &line[value_at..value_end], line })
 }
 
 fn next_line<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {

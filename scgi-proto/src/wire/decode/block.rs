@@ -15,6 +15,16 @@ pub(super) struct Block {
     pub(super) places: Vec<u32>,
     pub(super) content_length: u64,
     pub(super) body_length: u64,
+    pub(super) notes: Notes,
+}
+
+/// What a connection asks of each head, found while the block is parsed.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Notes {
+    /// REQUEST_METHOD is HEAD.
+    pub(crate) is_head_request: bool,
+    /// HTTP_CONTENT_LENGTH is present, so that it may disagree with CONTENT_LENGTH.
+    pub(crate) has_http_content_length: bool,
 }
 
 /// Parses a whole header block, which begins at offset `base` of the request.
@@ -33,15 +43,20 @@ pub(super) fn parse_block(
     let max = limits.params as usize;
     let places =
         nul_places(block, max.saturating_mul(2)).ok_or(DecodeError::TooManyParams { max })?;
+    // In most blocks no part can be too long.
+    let may_break = block.len() > limits.name.min(limits.value) as usize;
     let mut known = Known::default();
     let mut start = 0;
     let mut pairs = places.chunks_exact(2);
     for pair in &mut pairs {
         let span = Span { start, name_end: pair[0], value_end: pair[1] };
-        if span.breaks(limits) {
+        if may_break && span.breaks(limits) {
             return Err(refuse_lengths(span, base, limits));
         }
-        if span.may_be_known() {
+        if span.is_special() {
+            if span.name_len() == 0 {
+                return Err(refuse_lengths(span, base, limits));
+            }
             known.note(block, span, base, policy)?;
         }
         start = span.value_end + 1;
@@ -56,7 +71,11 @@ pub(super) fn parse_block(
     if body_length > limits.body {
         return Err(DecodeError::BodyTooLarge { len: body_length, max: limits.body });
     }
-    Ok(Block { places, content_length, body_length })
+    let notes = Notes {
+        is_head_request: known.is_head_request,
+        has_http_content_length: known.http_content_length.is_some(),
+    };
+    Ok(Block { places, content_length, body_length, notes })
 }
 
 /// The error of a param that breaks a limit.
@@ -82,9 +101,12 @@ struct Span {
     value_end: u32,
 }
 
-/// The lengths of the names that the protocol knows, one bit for each.
-const KNOWN_LENGTHS: u64 =
-    1 << b"SCGI".len() | 1 << b"CONTENT_LENGTH".len() | 1 << b"HTTP_CONTENT_LENGTH".len();
+/// The lengths of the names that the protocol knows and of an empty name, one bit for each.
+const SPECIAL_LENGTHS: u64 =
+    1 | 1 << b"SCGI".len() | 1 << b"CONTENT_LENGTH".len() | 1 << b"HTTP_CONTENT_LENGTH".len();
+
+/// As long as CONTENT_LENGTH.
+const REQUEST_METHOD: &[u8; b"CONTENT_LENGTH".len()] = b"REQUEST_METHOD";
 
 impl Span {
     fn name_len(self) -> u32 {
@@ -96,14 +118,13 @@ impl Span {
     }
 
     fn breaks(self, limits: &Limits) -> bool {
-        // An empty name wraps round and is too long as well: one comparison for both.
-        self.name_len().wrapping_sub(1) >= limits.name || self.value_len() > limits.value
+        self.name_len() > limits.name || self.value_len() > limits.value
     }
 
-    /// Whether the name is as long as one that the protocol knows, which few others are.
-    fn may_be_known(self) -> bool {
+    /// Whether the name is empty, or as long as one that the protocol knows: few others are.
+    fn is_special(self) -> bool {
         let len = self.name_len();
-        len < u64::BITS && KNOWN_LENGTHS >> len & 1 != 0
+        len < u64::BITS && SPECIAL_LENGTHS >> len & 1 != 0
     }
 }
 
@@ -117,6 +138,8 @@ struct Known {
     seen_content_length: bool,
     /// Where a name stands that means CONTENT_LENGTH and is not it.
     misspelled: Option<usize>,
+    /// Whether the last REQUEST_METHOD is HEAD.
+    is_head_request: bool,
 }
 
 /// HTTP_CONTENT_LENGTH: where it stands, and its value unless it is repeated or no number.
@@ -140,6 +163,11 @@ impl Known {
         match &block[start..name_end] {
             b"CONTENT_LENGTH" => self.note_content_length(value, offset, start == 0, policy),
             b"SCGI" => self.note_scgi(value, offset),
+            name if name == REQUEST_METHOD => {
+                // As `Params::get`, which returns the last value.
+                self.is_head_request = value == b"HEAD";
+                Ok(())
+            }
             b"HTTP_CONTENT_LENGTH" => {
                 let repeated = self.http_content_length.is_some();
                 let value = parse_length(value).ok().filter(|_| !repeated);
@@ -334,6 +362,28 @@ fn hash(name: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn notes_of_a_head() {
+        for (params, is_head_request, has_http_content_length) in [
+            ("", false, false),
+            ("REQUEST_METHOD\0HEAD\0", true, false),
+            ("REQUEST_METHOD\0head\0", false, false),
+            ("REQUEST_METHOD\0HEADS\0", false, false),
+            ("REQUEST_METHOX\0HEAD\0", false, false),
+            ("REQUEST_METHOD\0HEAD\0REQUEST_METHOD\0GET\0", false, false),
+            ("REQUEST_METHOD\0GET\0REQUEST_METHOD\0HEAD\0", true, false),
+            ("HTTP_CONTENT_LENGTH\x000\x00", false, true),
+            ("HTTP_CONTENT_LENGTH\x000\x00HTTP_CONTENT_LENGTH\x000\x00", false, true),
+        ] {
+            let block = alloc::format!("CONTENT_LENGTH\x000\x00SCGI\x001\x00{params}");
+            let policy = Policy::default().with_length_disagreement(true);
+            let parsed = parse_block(block.as_bytes(), 0, &Limits::default(), &policy);
+            let notes = parsed.expect("a legal head").notes;
+            assert_eq!(notes.is_head_request, is_head_request, "{params:?}");
+            assert_eq!(notes.has_http_content_length, has_http_content_length, "{params:?}");
+        }
+    }
 
     #[test]
     fn hashes_tell_names_apart_that_differ_where_they_look() {

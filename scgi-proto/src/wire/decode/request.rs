@@ -2,7 +2,7 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::block::parse_block;
+use super::block::{Notes, parse_block};
 use super::{BODY_READ, Decode, HEAD_READ, body_read};
 use crate::wire::error::{DecodeError, Part};
 use crate::wire::event::RequestEvent;
@@ -40,6 +40,7 @@ pub struct RequestDecoder {
     policy: Policy,
     state: State,
     surplus: u64,
+    notes: Notes,
 }
 
 #[derive(Debug)]
@@ -61,7 +62,8 @@ impl RequestDecoder {
     /// A decoder with these bounds and rules.
     #[must_use]
     pub fn new(limits: Limits, policy: Policy) -> Self {
-        Self { limits, policy, state: State::Length, surplus: 0 }
+        let notes = Notes::default();
+        Self { limits, policy, state: State::Length, surplus: 0, notes }
     }
 
     /// Bytes of body still to come; `None` before the head.
@@ -78,6 +80,11 @@ impl RequestDecoder {
     #[must_use]
     pub fn surplus(&self) -> u64 {
         self.surplus
+    }
+
+    /// What was noted of the head, once that is decoded.
+    pub(crate) fn notes(&self) -> Notes {
+        self.notes
     }
 
     /// Takes note of body bytes that the caller moved past the decoder, straight from the
@@ -132,6 +139,7 @@ impl RequestDecoder {
         // The comma stays: cutting it off could allocate.
         bytes.advance(start);
         self.state = State::Body { remaining: block.body_length };
+        self.notes = block.notes;
         let params = Params::new(bytes.freeze(), block.places);
         let (content_length, body_length) = (block.content_length, block.body_length);
         let head = RequestHead::new(params, content_length, body_length, &self.policy);

@@ -5,7 +5,6 @@ use bytes::{BufMut, BytesMut};
 use super::Progress;
 use crate::wire::error::EncodeError;
 use crate::wire::field::{is_hop_by_hop, is_token, is_value};
-use crate::wire::number::Decimal;
 use crate::wire::request::parse_length;
 use crate::wire::response::{ResponseHead, ResponseKind, Status};
 
@@ -62,18 +61,14 @@ impl ResponseEncoder {
         }
         // Without a local redirect's exception, see `ResponseHead::local_redirect`.
         if !local {
-            dst.put_slice(b"Status: ");
-            dst.put_slice(Decimal::new(u64::from(code)).as_bytes());
-            dst.put_u8(b' ');
+            let mut status = *b"Status: 200 ";
+            let digits = [code / 100, code / 10 % 10, code % 10];
+            status[8..11].copy_from_slice(&digits.map(|digit| b'0' + digit as u8));
+            dst.put_slice(&status);
             dst.put_slice(head.reason().as_bytes());
             dst.put_slice(b"\r\n");
         }
-        for (name, value) in head.fields() {
-            dst.put_slice(name);
-            dst.put_slice(b": ");
-            dst.put_slice(value);
-            dst.put_slice(b"\r\n");
-        }
+        head.fields().put_lines(dst);
         dst.put_slice(b"\r\n");
         // A 304 may state the length of the document it stands for (RFC 9110 section 8.6).
         let remaining = remaining.filter(|_| self.bodiless.is_none() && !self.head_request);
