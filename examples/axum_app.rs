@@ -1,7 +1,8 @@
 //! An axum app behind a front server, over SCGI instead of HTTP.
 //!
-//! Usage: `axum_app ADDR`. One page with a form, an upload with progress, a clock of
-//! Server-Sent Events, a download of 1 GiB, and a login cookie.
+//! Run: `cargo run -p scgi-examples --features axum --example axum_app -- 127.0.0.1:4000`
+//! One page with a form, an upload with progress, a clock of Server-Sent Events, a download of
+//! 1 GiB, and a login cookie.
 
 use std::convert::Infallible;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

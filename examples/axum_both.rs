@@ -1,6 +1,7 @@
 //! One Router, over HTTP or over SCGI: the address says which.
 //!
-//! Usage: `axum_both http:host:port | scgi:host:port | unix:PATH`
+//! Run: `cargo run -p scgi-examples --features axum --example axum_both -- scgi:127.0.0.1:4000`
+//! The address is `http:host:port`, `scgi:host:port` or `unix:PATH`.
 
 use axum::Router;
 use axum::routing::get;

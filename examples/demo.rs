@@ -48,8 +48,8 @@ fn indent(text: &str) -> String {
 async fn main() -> Result<(), BoxError> {
     #[cfg(unix)]
     {
-        let folder = tempfile::tempdir()?;
-        exchange(&Address::Unix(folder.path().join("demo.sock"))).await?;
+        let name = format!("scgi-demo-{}.sock", std::process::id());
+        exchange(&Address::Unix(std::env::temp_dir().join(name))).await?;
     }
     exchange(&Address::Tcp("127.0.0.1:0".into())).await
 }

@@ -1,6 +1,6 @@
 //! SCGI in an event loop of your own: `scgi-proto` on a bare mio, without a runtime.
 //!
-//! Usage: `event_loop HOST:PORT`
+//! Run: `cargo run -p scgi-examples --features event-loop --example event_loop -- 127.0.0.1:4000`
 
 use std::collections::HashMap;
 use std::env;

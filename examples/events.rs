@@ -1,6 +1,6 @@
 //! Server-Sent Events in axum: every browser sees the same counter.
 //!
-//! Run: `cargo run -p scgi-examples --example events -- 127.0.0.1:4000`
+//! Run: `cargo run -p scgi-examples --features axum --example events -- 127.0.0.1:4000`
 //! Look: `scgi request 127.0.0.1:4000 /events` prints one event each second until Ctrl-C.
 
 use std::convert::Infallible;

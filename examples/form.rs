@@ -1,7 +1,7 @@
 //! A form with state in axum: a guest book. The same app would run with `axum::serve`.
 //!
-//! Run: `cargo run -p scgi-examples --example form -- 127.0.0.1:4000`, behind a front server or
-//! `scgi gateway 127.0.0.1:8080 127.0.0.1:4000`.
+//! Run: `cargo run -p scgi-examples --features axum --example form -- 127.0.0.1:4000`,
+//! behind a front server or `scgi gateway 127.0.0.1:8080 127.0.0.1:4000`.
 
 use std::sync::{Arc, Mutex};
 

@@ -1,6 +1,6 @@
 //! An axum app under a prefix: nginx passes `/app/...` to it, and its routes begin at `/`.
 //!
-//! Run: `cargo run -p scgi-examples --example mounted -- 127.0.0.1:4000`
+//! Run: `cargo run -p scgi-examples --features axum --example mounted -- 127.0.0.1:4000`
 //!
 //! nginx:
 //! ```text
