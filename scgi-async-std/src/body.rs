@@ -11,7 +11,9 @@ use futures_core::Stream;
 use futures_io::AsyncRead;
 use pin_project_lite::pin_project;
 use scgi_proto::driver::{self, BodyWrapper, Source};
-use scgi_proto::{BoxError, Error, KnownLength};
+use scgi_proto::{BoxError, Error, KnownLength, UpgradeBody};
+
+use crate::upgraded::Upgraded;
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
@@ -125,6 +127,14 @@ impl BodyWrapper for Body {
 
     fn into_inner(self) -> driver::Body {
         self.driver
+    }
+}
+
+impl UpgradeBody for Body {
+    type Upgraded = Upgraded;
+
+    fn take_upgraded(&mut self) -> Option<Upgraded> {
+        self.driver.take_upgraded().map(Upgraded::from)
     }
 }
 

@@ -8,6 +8,7 @@ use scgi_proto::ConnectionConfig;
 use scgi_proto::driver::{self, EventConnection};
 
 use crate::transport::{Clock, Timer, Transport};
+use crate::upgraded::Upgraded;
 
 /// The server side of one connection: request events come out, response events go in.
 ///
@@ -57,6 +58,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
 
     fn on(clock: Clock, io: IO, config: &ConnectionConfig) -> Self {
         Self { inner: driver::Connection::new(Transport(io), clock, config).into() }
+    }
+
+    /// The connection after the head of a 101 was sent: it belongs to the program, from the first byte
+    /// that came behind the request.
+    ///
+    /// # Errors
+    /// The connection itself, if it has not been upgraded.
+    #[allow(clippy::result_large_err, reason = "it is what the caller had")]
+    pub fn into_upgraded(self) -> Result<Upgraded, Self>
+    where
+        IO: Send,
+    {
+        self.inner.into_upgraded().map(Upgraded::from).map_err(|inner| Self { inner })
     }
 }
 

@@ -70,6 +70,7 @@ mod serve_connection;
 #[cfg(feature = "net")]
 mod stream;
 mod transport;
+mod upgraded;
 
 #[cfg(feature = "async-std")]
 pub mod async_std;
@@ -84,6 +85,7 @@ pub use scgi_proto::{
     BoxError, ClientConfig, ConnectionConfig, Counters, Credentials, DecodeError, EncodeError,
     Error, Fields, IntoResponse, Limits, Params, PathSource, Peer, Policy, RequestEvent,
     RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, ShutdownSignal, Status, Timeout,
+    UpgradeOffer, UpgradeRefusal, Upgrades,
 };
 pub use {
     body::Body,
@@ -93,6 +95,7 @@ pub use {
     message::{Request, Response},
     serve_connection::serve_connection_with_timer,
     transport::{Sleep, Timer},
+    upgraded::Upgraded,
 };
 #[cfg(feature = "net")]
 pub use {listener::Listener, serve::Serve, serve_connection::serve_connection, stream::Stream};

@@ -89,6 +89,6 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler<M>,
 {
-    let mut connection = Connection::new(Transport(io), clock, config);
-    connection.answer(|request| handler.call(request)).await
+    let connection = Connection::new(Transport(io), clock, config);
+    connection.answer_upgraded(|request| handler.call(request)).await
 }

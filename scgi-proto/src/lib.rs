@@ -130,7 +130,9 @@ pub use {
     exchange::peer::{Credentials, Peer},
     exchange::server::ServerExchange,
     exchange::timeout::Timeout,
-    message::{IntoResponse, KnownLength, Request, Response},
+    message::{
+        FromUpgrade, IntoResponse, KnownLength, Request, Response, UpgradeBody, UpgradeOutcome,
+    },
     wire::decode::{Decode, RequestDecoder, ResponseDecoder},
     wire::encode::{RequestEncoder, ResponseEncoder},
     wire::error::{DecodeError, EncodeError, Part, Protocol},
@@ -139,7 +141,8 @@ pub use {
     wire::fields::{FieldIter, Fields},
     wire::limits::Limits,
     wire::params::{ParamIter, Params},
-    wire::policy::{PathSource, Policy},
+    wire::policy::{PathSource, Policy, Upgrades},
     wire::request::{RequestHead, RequestHeadBuilder},
     wire::response::{InvalidStatus, ResponseHead, ResponseKind, Status},
+    wire::upgrade::{UpgradeOffer, UpgradeRefusal},
 };

@@ -13,6 +13,7 @@ use crate::shutdown::{Shutdown, ShutdownSignal};
 use crate::wire::fields::Fields;
 use crate::wire::request::RequestHead;
 use crate::wire::response::{ResponseHead, Status};
+use crate::wire::upgrade::UpgradeOffer;
 
 /// A body that may know its length before it is sent.
 pub trait KnownLength {
@@ -23,6 +24,44 @@ pub trait KnownLength {
 impl KnownLength for Bytes {
     fn known_length(&self) -> Option<u64> {
         Some(self.len() as u64)
+    }
+}
+
+/// A body of an adapter whose connections can be upgraded, to a WebSocket for example.
+pub trait UpgradeBody {
+    /// A connection after a 101.
+    type Upgraded;
+
+    /// Takes the connection out, if a client has got a 101.
+    fn take_upgraded(&mut self) -> Option<Self::Upgraded>;
+}
+
+/// A body that can hold what a program does with an upgraded connection, where that returns `R`;
+/// see [`Response::with_upgrade`].
+pub trait FromUpgrade<R>: UpgradeBody {
+    /// No body, and `program` instead.
+    fn from_upgrade(program: impl FnOnce(Self::Upgraded) -> R + Send + 'static) -> Self;
+}
+
+/// What the program of an upgraded connection may come to: nothing, or a `Result`, whose error is
+/// logged.
+pub trait UpgradeOutcome {
+    /// Why the program has failed, if it has.
+    ///
+    /// # Errors
+    /// The program's own.
+    fn into_result(self) -> Result<(), BoxError>;
+}
+
+impl UpgradeOutcome for () {
+    fn into_result(self) -> Result<(), BoxError> {
+        Ok(())
+    }
+}
+
+impl<E: Into<BoxError>> UpgradeOutcome for Result<(), E> {
+    fn into_result(self) -> Result<(), BoxError> {
+        self.map_err(Into::into)
     }
 }
 
@@ -109,6 +148,13 @@ impl<B> Request<B> {
         &self.head
     }
 
+    /// The protocols that the client offers to change to, if the upgrade is valid; see
+    /// [`RequestHead::upgrade`].
+    #[must_use]
+    pub fn upgrade(&self) -> Option<UpgradeOffer<'_>> {
+        self.head.upgrade()
+    }
+
     /// The head, to change it.
     pub fn head_mut(&mut self) -> &mut RequestHead {
         &mut self.head
@@ -162,6 +208,43 @@ impl<B> Request<B> {
 pub struct Response<B> {
     head: ResponseHead,
     body: B,
+}
+
+impl<B: Default> Response<B> {
+    /// A response with status 101, which changes the connection to `protocol`: to `websocket`, for
+    /// example. [`with_upgrade`](Self::with_upgrade) says what follows.
+    ///
+    /// It can be sent only if the request has a valid [upgrade](Request::upgrade). Otherwise the
+    /// program has failed, and the client gets 500.
+    pub fn switching_protocols(protocol: impl AsRef<[u8]>) -> Self {
+        let head = ResponseHead::new(Status::SWITCHING_PROTOCOLS).with_field("Upgrade", protocol);
+        Self { head, body: B::default() }
+    }
+}
+
+impl<B: UpgradeBody> Response<B> {
+    /// Lets `program` take the connection once the head of this response, a 101, has been sent. It
+    /// takes the place of the body. A response with another status drops the program.
+    ///
+    /// With an asynchronous adapter, `program` returns a future, which a server runs as a task of its
+    /// own, at most until its shutdown deadline. With the blocking adapter it is an ordinary function.
+    /// What it returns is nothing or a `Result`, whose error is logged.
+    #[must_use]
+    pub fn with_upgrade<R, F>(self, program: F) -> Self
+    where
+        B: FromUpgrade<R>,
+        F: FnOnce(B::Upgraded) -> R + Send + 'static,
+    {
+        Self { head: self.head, body: B::from_upgrade(program) }
+    }
+
+    /// The connection behind the head of a 101 that a client has got.
+    ///
+    /// # Errors
+    /// The response itself, if it is another one.
+    pub fn into_upgraded(mut self) -> Result<B::Upgraded, Self> {
+        self.body.take_upgraded().ok_or(self)
+    }
 }
 
 impl<B> Response<B> {

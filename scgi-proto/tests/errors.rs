@@ -78,6 +78,8 @@ fn encode_errors() -> Vec<EncodeError> {
         EncodeError::StatusInLocalRedirect { code: 108 },
         EncodeError::InvalidResponseLength { index },
         EncodeError::InvalidStatus { code: 108 },
+        EncodeError::UpgradeNotOffered,
+        EncodeError::UpgradeNotTaken,
         EncodeError::InvalidReason,
         EncodeError::BodyNotAllowed { code: 108 },
         EncodeError::BodyTooLong { excess: 107 },

@@ -238,7 +238,7 @@ fn what_the_encoder_refuses() {
     #[rustfmt::skip]
     let mut rows = vec![
         (status(100), InvalidStatus { code: 100 }),
-        (status(101), InvalidStatus { code: 101 }),
+        (status(101), UpgradeNotOffered),
         (status(199), InvalidStatus { code: 199 }),
         (ok().with_reason("a\r\nb"), InvalidReason),
         (ok().with_reason("a\0"), InvalidReason),

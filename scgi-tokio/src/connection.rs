@@ -8,6 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use crate::transport::{Clock, Transport};
+use crate::upgraded::Upgraded;
 
 /// The server side of one connection: request events come out, response events go in.
 ///
@@ -41,6 +42,43 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Connection<IO> {
     pub fn new(io: IO, config: &ConnectionConfig) -> Self {
         let clock = Clock::since(Instant::now());
         Self { inner: driver::Connection::new(Transport(io), clock, config).into() }
+    }
+
+    /// The connection after the head of a 101 was sent: it belongs to the program, from the first byte
+    /// that came behind the request.
+    ///
+    /// # Errors
+    /// The connection itself, if it has not been upgraded.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_tokio::{Connection, ConnectionConfig, RequestEvent, ResponseEvent, ResponseHead, Status};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (mut near, far) = tokio::io::duplex(1024);
+    /// near.write_all(
+    ///     b"91:CONTENT_LENGTH\x000\0SCGI\x001\0SERVER_PROTOCOL\0HTTP/1.1\0\
+    ///     HTTP_CONNECTION\0Upgrade\0HTTP_UPGRADE\0echo\0,first",
+    /// ).await?;
+    /// let mut connection = Connection::new(far, &ConnectionConfig::default());
+    /// let Some(RequestEvent::Head(head)) = connection.next_event().await? else { panic!() };
+    /// assert!(head.upgrade().is_some());
+    /// let head = ResponseHead::new(Status::SWITCHING_PROTOCOLS).with_field("Upgrade", "echo");
+    /// connection.send(ResponseEvent::Head(head)).await?;
+    /// let mut io = connection.into_upgraded().expect("it is upgraded");
+    /// let mut first = [0; 5];
+    /// io.read_exact(&mut first).await?;
+    /// assert_eq!(&first, b"first");
+    /// # Ok(()) }
+    /// ```
+    #[allow(clippy::result_large_err, reason = "it is what the caller had")]
+    pub fn into_upgraded(self) -> Result<Upgraded, Self>
+    where
+        IO: Send,
+    {
+        self.inner.into_upgraded().map(Upgraded::from).map_err(|inner| Self { inner })
     }
 }
 

@@ -24,6 +24,7 @@
 //! - [`Listener`] is where it accepts connections; a program's own listener implements [`Accept`].
 //! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server.
+//! - [`Upgraded`] is a connection after a 101: a WebSocket, for example.
 //! - [`Connection`] is one request and its reply, piece by piece.
 //! - [`ServerCodec`] and [`ClientCodec`] are for [`tokio_util::codec::Framed`].
 //!
@@ -71,6 +72,7 @@ mod serve;
 mod service;
 mod stream;
 mod transport;
+mod upgraded;
 
 #[cfg(feature = "tower")]
 pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint, RequestRules};
@@ -78,7 +80,8 @@ pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
     Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
-    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress,
+    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress, UpgradeOffer,
+    UpgradeRefusal, Upgrades,
 };
 pub use {
     accept::{Accept, Listen, TapIo},
@@ -91,6 +94,7 @@ pub use {
     message::{Request, Response},
     serve::{Serve, serve, serve_connection},
     stream::Stream,
+    upgraded::Upgraded,
 };
 #[cfg(feature = "tower")]
 pub use {

@@ -76,7 +76,7 @@ where
     H: Handler<M>,
 {
     let clock = Clock::since(Instant::now());
-    let mut connection = Connection::new(Transport(io), clock, config);
+    let connection = Connection::new(Transport(io), clock, config);
     let handler = handler.into_shared();
-    connection.answer(|request| handler.call(request)).await
+    connection.answer_upgraded(|request| handler.call(request)).await
 }

@@ -14,10 +14,13 @@ use super::body::{Body, BodyWrapper};
 use super::body_feed::BodyFeed;
 use super::connection::Connection;
 use super::transport::{Clock, Transport};
+use super::upgrade::UpgradeProgram;
 use crate::error::Error;
 use crate::message::{IntoResponse, Request, Response};
+use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::request::RequestHead;
+use crate::wire::response::Status;
 
 impl<T: Transport, C: Clock> Connection<T, C> {
     /// Reads the request, runs the handler `call`, sends its response, closes.
@@ -25,19 +28,26 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// The body of the request is read as the handler asks for it; one that fails or panics, and
     /// a response that cannot be sent, are answered with 500. `B` is the body of the adapter.
     ///
+    /// Returns what the program does with the connection if the response was a 101; then
+    /// [`into_upgraded`](Self::into_upgraded) returns that. See also
+    /// [`answer_upgraded`](Self::answer_upgraded).
+    ///
     /// # Errors
     /// What went wrong with the connection, after the peer got a response where that was possible.
     ///
     /// # Cancel safety
     /// Dropping the future cancels the handler; the request is lost.
-    pub async fn answer<B, F>(&mut self, call: impl FnOnce(Request<B>) -> F) -> Result<(), Error>
+    pub async fn answer<B, F>(
+        &mut self,
+        call: impl FnOnce(Request<B>) -> F,
+    ) -> Result<Option<Box<UpgradeProgram>>, Error>
     where
         B: BodyWrapper,
         F: Future<Output: IntoResponse<B>>,
     {
         // Each step is a future of its own: what one keeps then takes no room while another
         // waits, above all while the handler does.
-        let Some(head) = self.head().await? else { return Ok(()) };
+        let Some(head) = self.head().await? else { return Ok(None) };
         let (request, mut upload) = self.begin_request(head);
         let body = match self.begin_call(call, request) {
             Some(call) => {
@@ -46,7 +56,19 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             }
             None => None,
         };
-        self.reply(upload, body).await
+        if self.exchange.is_upgrade_granted() {
+            drop(upload);
+            return self.switch(body).await;
+        }
+        self.reply(upload, body).await.map(|()| None)
+    }
+
+    /// Sends the head of a 101, which is queued, and returns what the program does then.
+    async fn switch(&mut self, body: Option<Body>) -> Result<Option<Box<UpgradeProgram>>, Error> {
+        let program = body.and_then(Body::into_program);
+        poll_fn(|cx| self.poll_flush(cx)).await?;
+        self.note_upgraded();
+        Ok(program.map(|program| program.with_trace(self.trace())))
     }
 
     /// Calls the handler, which returns its future; `None` if it panicked.
@@ -193,8 +215,25 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     fn begin_reply<B: BodyWrapper>(&mut self, response: Response<B>) -> Option<Body> {
         let (mut head, body) = response.into_parts();
         let body = body.into_inner();
+        if head.status() == Status::SWITCHING_PROTOCOLS && !self.may_switch(&body) {
+            return None;
+        }
         head.set_content_length_if_absent(body.len());
         self.send_or_fail(ResponseEvent::Head(head)).then_some(body)
+    }
+
+    /// Whether a 101 can be sent; otherwise the program has failed.
+    #[cold]
+    fn may_switch(&mut self, body: &Body) -> bool {
+        let error = if !self.exchange.is_upgrade_offered() {
+            EncodeError::UpgradeNotOffered
+        } else if !body.has_program() {
+            EncodeError::UpgradeNotTaken
+        } else {
+            return true;
+        };
+        self.program_failed(&error);
+        false
     }
 
     /// Sends the body of a response, and serves its demand for the request's body between.

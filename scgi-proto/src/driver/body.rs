@@ -11,8 +11,10 @@ use bytes::{Buf, Bytes};
 
 use super::body_collector::BodyCollector;
 use super::pipe::PipeReader;
+use super::upgrade::UpgradeProgram;
+use super::upgraded::Upgraded;
 use crate::error::Error;
-use crate::message::KnownLength;
+use crate::message::{KnownLength, UpgradeBody};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
@@ -49,6 +51,10 @@ enum More {
     Nowhere,
     Pipe(PipeReader),
     Source(Pin<Box<dyn Source>>),
+    /// Nowhere: the connection changes its protocol.
+    Program(Box<UpgradeProgram>),
+    /// Nowhere: the connection has changed its protocol.
+    Upgraded(Box<Upgraded>),
     /// An error was reported.
     Failed,
 }
@@ -131,6 +137,29 @@ impl Body {
         Self { chunk: first, more: More::Pipe(pipe), len: Length::new(len), read: 0 }
     }
 
+    /// No body, and the program that takes the connection instead.
+    pub(super) fn from_program(program: Box<UpgradeProgram>) -> Self {
+        Self { more: More::Program(program), ..Self::empty() }
+    }
+
+    /// No body, and the connection behind the head of a 101.
+    pub(super) fn from_upgraded(upgraded: Upgraded) -> Self {
+        Self { more: More::Upgraded(Box::new(upgraded)), ..Self::empty() }
+    }
+
+    /// Whether it has a program that takes the connection.
+    pub(super) fn has_program(&self) -> bool {
+        matches!(self.more, More::Program(_))
+    }
+
+    /// The program that takes the connection, if it has one.
+    pub(super) fn into_program(self) -> Option<Box<UpgradeProgram>> {
+        match self.more {
+            More::Program(program) => Some(program),
+            _ => None,
+        }
+    }
+
     /// States the length in bytes of a streamed body. `u64::MAX` states none.
     #[must_use]
     pub fn with_len(mut self, bytes: u64) -> Self {
@@ -147,7 +176,7 @@ impl Body {
 
     /// Whether its chunks have to be waited for.
     pub fn is_streamed(&self) -> bool {
-        !matches!(self.more, More::Nowhere)
+        matches!(self.more, More::Pipe(_) | More::Source(_) | More::Failed)
     }
 
     /// Whether its source may wait by itself; see [`Source::blocks`].
@@ -208,7 +237,7 @@ impl Body {
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         for _ in 0..EMPTY_CHUNKS {
             let chunk = match &mut self.more {
-                More::Nowhere => None,
+                More::Nowhere | More::Program(_) | More::Upgraded(_) => None,
                 More::Pipe(pipe) => ready!(pipe.poll_chunk(cx)),
                 More::Source(source) => ready!(source.as_mut().poll_chunk(cx)),
                 More::Failed => Some(Err(Error::Closed)),
@@ -294,6 +323,20 @@ impl BodyWrapper for Body {
 
     fn into_inner(self) -> Body {
         self
+    }
+}
+
+impl UpgradeBody for Body {
+    type Upgraded = Upgraded;
+
+    fn take_upgraded(&mut self) -> Option<Upgraded> {
+        match core::mem::take(&mut self.more) {
+            More::Upgraded(upgraded) => Some(*upgraded),
+            more => {
+                self.more = more;
+                None
+            }
+        }
     }
 }
 

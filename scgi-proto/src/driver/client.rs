@@ -69,6 +69,8 @@ impl<T: Transport, C: Clock> Client<T, C> {
     /// [`Error::Timeout`] if a deadline passed, [`Error::Body`] if the source of the request's body
     /// failed.
     ///
+    /// After a 101 that the request has asked for, [`Response::into_upgraded`] returns the connection.
+    ///
     /// # Cancel safety
     /// Dropping the future drops the connection.
     pub async fn request<B>(

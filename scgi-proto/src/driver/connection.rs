@@ -22,6 +22,7 @@ use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
 use crate::exchange::server::ServerExchange;
 use crate::message::Request;
+use crate::shutdown::ShutdownSignal;
 use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::request::RequestHead;
@@ -84,6 +85,20 @@ impl<T, C> Connection<T, C> {
     pub fn request<B>(&self, head: RequestHead, body: B) -> Request<B> {
         let shutdown = self.counted.as_ref().map(|counted| counted.shutdown().clone());
         Request::from_parts(head, body).with_peer(self.peer()).with_shutdown(shutdown)
+    }
+
+    /// Completes when the server of this connection begins to stop.
+    pub(super) fn shutdown_signal(&self) -> ShutdownSignal {
+        let counted = self.counted.as_ref();
+        counted.map(|counted| counted.shutdown().signal()).unwrap_or_default()
+    }
+
+    /// Takes note that the head of a 101 has left.
+    pub(super) fn note_upgraded(&self) {
+        if let Some(counted) = &self.counted {
+            counted.upgraded();
+        }
+        self.in_scope(Trace::upgraded);
     }
 
     /// The span of the request, once its head has come.
@@ -268,6 +283,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         if let Some(counted) = &mut self.counted {
             counted.keep();
         }
+        if self.exchange.has_upgrade() {
+            self.in_scope(|| Trace::upgrade_refused(head));
+        }
     }
 
     /// One read: to the event of a chunk of the body, or into the exchange.
@@ -400,7 +418,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         self.exchange.handle_body_unwanted();
         ready!(self.poll_flush(cx))?;
         loop {
-            if self.exchange.is_closed() {
+            if self.exchange.is_closed() || self.exchange.is_upgraded() {
                 return Poll::Ready(Ok(()));
             }
             if self.exchange.wants_shutdown() {

@@ -37,6 +37,7 @@ struct Inner {
     active: AtomicU64,
     denied: AtomicU64,
     evicted: AtomicU64,
+    upgraded: AtomicU64,
     refused: [AtomicU64; REFUSALS.len()],
     received: AtomicU64,
     sent: AtomicU64,
@@ -178,6 +179,13 @@ impl Counters {
         self.inner.evicted.load(Relaxed)
     }
 
+    /// Connections that were upgraded, to a WebSocket for example. They stay
+    /// [active](Self::active) until they are closed.
+    #[must_use]
+    pub fn upgraded(&self) -> u64 {
+        self.inner.upgraded.load(Relaxed)
+    }
+
     /// Requests answered by the server itself with this status: 400, 408, 413, 431 (by the
     /// peer's fault), 500 (the handler failed or panicked), 503 (it took too long); 0 for others.
     #[must_use]
@@ -204,6 +212,7 @@ impl fmt::Debug for Counters {
         let mut debug = f.debug_struct("Counters");
         debug.field("accepted", &self.accepted()).field("active", &self.active());
         debug.field("denied", &self.denied()).field("evicted", &self.evicted());
+        debug.field("upgraded", &self.upgraded());
         for status in REFUSALS {
             debug.field(&alloc::format!("refused_{}", status.code()), &self.refused(status));
         }
@@ -260,6 +269,11 @@ impl ConnectionGuard {
     /// What tells the handler that the server stops.
     pub(super) fn shutdown(&self) -> &Shutdown {
         &self.inner.shutdown
+    }
+
+    /// The head of a 101 has left.
+    pub(super) fn upgraded(&self) {
+        self.inner.upgraded.fetch_add(1, Relaxed);
     }
 
     /// The head has come: this connection stays.

@@ -5,6 +5,7 @@ use core::task::{Context, Poll};
 
 use super::connection::Connection;
 use super::transport::{Clock, Transport};
+use super::upgraded::Upgraded;
 use crate::error::Error;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::response::Status;
@@ -19,6 +20,21 @@ pub struct EventConnection<T, C> {
 impl<T, C> From<Connection<T, C>> for EventConnection<T, C> {
     fn from(driver: Connection<T, C>) -> Self {
         Self { driver }
+    }
+}
+
+impl<T, C> EventConnection<T, C>
+where
+    T: Transport + Send + 'static,
+    C: Clock + Send + 'static,
+{
+    /// See [`Connection::into_upgraded`].
+    ///
+    /// # Errors
+    /// The connection itself, if it has not been upgraded.
+    #[allow(clippy::result_large_err, reason = "it is what the caller had")]
+    pub fn into_upgraded(self) -> Result<Upgraded, Self> {
+        self.driver.into_upgraded().map_err(Self::from)
     }
 }
 

@@ -166,6 +166,9 @@ impl<T: Transport + Send + Unpin + 'static, C: Clock + Send + Unpin + 'static> I
     /// The body of the response: bytes at hand if they are all of it, and the connection closes;
     /// else it is read from there.
     pub(super) fn into_body(mut self) -> Body {
+        if self.client.io.call.is_upgraded() {
+            return Body::from_upgraded(self.client.into_tunnel());
+        }
         if let Some(body) = self.take_whole_body() {
             return Body::from(body);
         }

@@ -69,7 +69,7 @@
 //!     let mut connection = Connection::new(memory, Timeless, &ConnectionConfig::default());
 //!     let mut answer = pin!(connection.answer(upper));
 //!     let mut cx = Context::from_waker(Waker::noop());
-//!     assert!(matches!(answer.as_mut().poll(&mut cx), Poll::Ready(Ok(()))));
+//!     assert!(matches!(answer.as_mut().poll(&mut cx), Poll::Ready(Ok(None))));
 //! }
 //! assert_eq!(output, b"Status: 200 OK\r\nContent-Length: 2\r\n\r\nHI");
 //! ```
@@ -80,6 +80,7 @@ mod body_collector;
 mod body_feed;
 mod client;
 mod client_io;
+mod client_tunnel;
 mod connect;
 mod connection;
 pub(crate) mod counters;
@@ -94,6 +95,8 @@ mod read_target;
 pub mod trace;
 mod transport;
 mod turn;
+mod upgrade;
+mod upgraded;
 mod waits;
 
 #[cfg(all(feature = "net", unix))]
@@ -115,3 +118,6 @@ pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};
 pub use read_buffer::with_read_buffer;
 pub use read_target::{ReadTarget, read_once};
 pub use transport::{Advice, Clock, Transport};
+pub use upgrade::UpgradeProgram;
+pub(crate) use upgraded::Lease;
+pub use upgraded::Upgraded;

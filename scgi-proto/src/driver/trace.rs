@@ -147,6 +147,9 @@ mod with {
                 None if !exchange.is_reply_written() => {
                     warn!(target: "scgi", status, received, sent, seconds, "broken off");
                 }
+                None if exchange.is_upgrade_granted() => {
+                    debug!(target: "scgi", status, received, sent, seconds, "closed after an upgrade");
+                }
                 None => debug!(target: "scgi", status, received, sent, seconds, "answered"),
             });
         }
@@ -170,10 +173,40 @@ mod with {
             if exchange.refusal().is_some() || exchange.is_closed() {
                 return;
             }
-            let sources = core::iter::successors(error.source(), |error| error.source());
-            let reason = sources.fold(error.to_string(), |text, error| format!("{text}: {error}"));
+            let reason = Self::reason(error);
             let reason = Bounded { bytes: reason.as_bytes(), max: SHOWN_REASON };
             warn!(target: "scgi", %reason, "the program failed");
+        }
+
+        /// Says that the connection has changed its protocol.
+        pub fn upgraded() {
+            debug!(target: "scgi", "upgraded");
+        }
+
+        /// Reports that a request asks for an upgrade and cannot have it. Only of a WebSocket the
+        /// program or the configuration has to know: `curl --http2` asks with every request.
+        pub fn upgrade_refused(head: &RequestHead) {
+            let Some(refusal) = head.upgrade_refusal() else { return };
+            let protocols = head.params().get("HTTP_UPGRADE").unwrap_or_default();
+            let protocols = Bounded { bytes: protocols, max: SHOWN };
+            if protocols.bytes.eq_ignore_ascii_case(b"websocket") {
+                warn!(target: "scgi", %protocols, "the upgrade is refused: {refusal}");
+            } else {
+                debug!(target: "scgi", %protocols, "the upgrade is refused: {refusal}");
+            }
+        }
+
+        /// Reports why the program gave up an upgraded connection.
+        pub fn upgraded_failed(error: &(dyn core::error::Error + 'static)) {
+            let reason = Self::reason(error);
+            let reason = Bounded { bytes: reason.as_bytes(), max: SHOWN_REASON };
+            debug!(target: "scgi", %reason, "the program has given up an upgraded connection");
+        }
+
+        /// An error with its sources.
+        fn reason(error: &(dyn core::error::Error + 'static)) -> String {
+            let sources = core::iter::successors(error.source(), |error| error.source());
+            sources.fold(error.to_string(), |text, error| format!("{text}: {error}"))
         }
 
         /// Reports a panic of the program, as returned by [`catch_unwind`](std::panic::catch_unwind).
@@ -198,7 +231,8 @@ mod with {
         /// Says that a server which stops has waited for this request, and for how long.
         pub fn waited_for(&self, exchange: &ServerExchange, waited: Duration) {
             let seconds = waited.as_secs_f64();
-            self.in_scope(|| match exchange.is_reply_written() || exchange.has_peer_left() {
+            let is_over = exchange.is_reply_written() || exchange.has_peer_left();
+            self.in_scope(|| match is_over && !exchange.wants_reset() {
                 true => info!(target: "scgi", seconds, "the shutdown has waited for this request"),
                 false => warn!(target: "scgi", seconds, "aborted by the shutdown"),
             });
@@ -272,6 +306,15 @@ mod without {
 
         /// Reports why the program did not answer.
         pub fn program_failed(_: &ServerExchange, _: &(dyn core::error::Error + 'static)) {}
+
+        /// Says that the connection has changed its protocol.
+        pub fn upgraded() {}
+
+        /// Reports that a request asks for an upgrade and cannot have it.
+        pub fn upgrade_refused(_: &RequestHead) {}
+
+        /// Reports why the program gave up an upgraded connection.
+        pub fn upgraded_failed(_: &(dyn core::error::Error + 'static)) {}
 
         /// Reports a panic of the program.
         pub fn panicked(_: &(dyn Any + Send)) {}

@@ -30,6 +30,11 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
                     Poll::Pending => return Poll::Pending,
                 },
+                ReadPlan::Keep => match self.poll_keep(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    Poll::Ready(Err(error)) => return Poll::Ready(error.into()),
+                    Poll::Pending => return Poll::Pending,
+                },
                 ReadPlan::Watch => {
                     let Self { exchange, clock, .. } = self;
                     exchange.handle_watching(|| clock.now());
@@ -62,6 +67,27 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// One read of what belongs to the protocol that the program may change to.
+    #[cold]
+    fn poll_keep(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Self { outlet, exchange, .. } = self;
+        let read = with_read_buffer(|buf| {
+            let room = exchange.keep_limit().min(buf.len());
+            let read = outlet.transport.poll_read(cx, &mut buf[..room]);
+            read.map_ok(|count| exchange.receive_slice(&buf[..count]))
+        });
+        match read {
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(error)) => {
+                exchange.close();
+                Poll::Ready(Err(error))
+            }
+            read => read,
+        }
     }
 
     /// Acts on deadlines that have passed, where nothing has to wait and no timer reports them.

@@ -112,6 +112,9 @@ impl ClientExchange {
                 if head.method() == Some(b"HEAD") {
                     let decoder = ResponseDecoder::new(self.limits).without_body();
                     self.receiver = DecodeBuffer::new(decoder);
+                } else if self.encoder.has_upgrade() && head.upgrade().is_some() {
+                    let decoder = ResponseDecoder::new(self.limits).with_upgrade();
+                    self.receiver = DecodeBuffer::new(decoder);
                 }
             }
             RequestEvent::Body(chunk) => {
@@ -223,6 +226,10 @@ impl ClientExchange {
                 Err(DecodeError::ResponseCut)
             }
             Ok(event) => {
+                if self.is_upgraded() {
+                    self.begin_tunnel()?;
+                    return Ok(event);
+                }
                 match &event {
                     Some(ResponseEvent::End) => self.deadlines.clear(),
                     Some(event) => {
@@ -238,6 +245,35 @@ impl ClientExchange {
                 Err(error)
             }
         }
+    }
+
+    /// Whether the response is a 101, which the request asked for: nothing follows its head. The
+    /// connection belongs to the program, raw and in both directions, beginning with what
+    /// [`read_kept`](Self::read_kept) returns. Only the write timeout still holds.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        !self.closed && self.receiver.decoder().is_upgraded()
+    }
+
+    /// The deadlines end. The buffers are freed, because such a connection may last.
+    #[cold]
+    fn begin_tunnel(&mut self) -> Result<(), DecodeError> {
+        if !self.is_request_written() {
+            // The server answers what it has not read.
+            self.close();
+            return Err(DecodeError::InvalidStatus { offset: 0 });
+        }
+        self.head_seen = true;
+        self.deadlines.clear();
+        self.receiver.shrink();
+        self.write_buffer.release();
+        Ok(())
+    }
+
+    /// Moves bytes that came behind the head of a 101 to `dst` and returns how many; 0 if none is
+    /// left, and then the stream itself is to be read.
+    pub fn read_kept(&mut self, dst: &mut [u8]) -> usize {
+        if self.is_upgraded() { self.receiver.take(dst) } else { 0 }
     }
 
     /// Whether no event will follow: the response ended, or the input did, or the call.

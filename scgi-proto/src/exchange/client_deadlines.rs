@@ -75,6 +75,20 @@ impl ClientExchange {
         self.deadlines.wait = waits_for.map(|wait| (wait, self.timeout(wait).after(now)));
     }
 
+    /// Reports that a write after a 101 has to wait, which starts its deadline.
+    pub fn handle_upgraded_blocked(&mut self, now: Duration) {
+        if self.deadlines.wait.is_none() {
+            let until = self.timeout(Timeout::RequestWrite).after(now);
+            self.deadlines.wait = Some((Timeout::RequestWrite, until));
+        }
+    }
+
+    /// Reports that bytes were written after a 101, or that what the stream held back has left.
+    /// This ends the deadline of the write.
+    pub fn handle_upgraded_written(&mut self) {
+        self.deadlines.handle_taken();
+    }
+
     fn waits_for(&self) -> Option<Timeout> {
         if self.is_response_over() {
             // A program may go on sending, piece by piece.

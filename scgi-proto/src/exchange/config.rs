@@ -32,6 +32,7 @@ pub struct ConnectionConfig {
     pub(super) rate_grace: Nanos,
     pub(super) timeouts: Timeouts,
     pub(crate) ignore_client_abort: bool,
+    pub(super) upgraded_writes_may_wait: bool,
 }
 
 impl ConnectionConfig {
@@ -99,6 +100,15 @@ impl ConnectionConfig {
     #[must_use]
     pub const fn with_write_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.write = Nanos::new(timeout);
+        self
+    }
+
+    /// Whether the [write timeout](Self::with_write_timeout) holds after an upgrade, to a WebSocket
+    /// for example: yes by default, so that a peer that never reads does not keep a place. It counts
+    /// only while the program waits to write. No other deadline holds after an upgrade.
+    #[must_use]
+    pub const fn with_upgraded_write_timeout(mut self, holds: bool) -> Self {
+        self.upgraded_writes_may_wait = !holds;
         self
     }
 
@@ -202,6 +212,7 @@ impl Default for ConnectionConfig {
                 write_per_byte: PerByte::at(MIN_RATE),
             },
             ignore_client_abort: false,
+            upgraded_writes_may_wait: false,
         }
     }
 }

@@ -201,7 +201,7 @@ impl ServerExchange {
             }
             Phase::Drain => input,
             // A stream may still hold back the end of the response.
-            Phase::Shutdown | Phase::Closed { .. } => write,
+            Phase::Shutdown | Phase::Upgraded | Phase::Closed { .. } => write,
         }
     }
 

@@ -177,9 +177,26 @@ impl<D: Decode> DecodeBuffer<D> {
         core::mem::take(&mut self.buf)
     }
 
+    /// Moves bytes that were read and not decoded to `dst`, and returns how many. The memory is freed
+    /// with the last of them.
+    pub(crate) fn take(&mut self, dst: &mut [u8]) -> usize {
+        self.buf.truncate(self.filled);
+        let count = self.filled.min(dst.len());
+        self.buf.copy_to_slice(&mut dst[..count]);
+        self.filled = self.buf.len();
+        self.release();
+        count
+    }
+
     /// Whether nothing was read yet, and there is no buffer.
     pub(crate) fn is_unused(&self) -> bool {
         self.buf.capacity() == 0 && !self.eof
+    }
+
+    /// Frees the room behind what is in the buffer, for one that stays as it is for long.
+    pub(crate) fn shrink(&mut self) {
+        self.buf.truncate(self.filled);
+        self.buf = self.buf[..].into();
     }
 
     /// Frees the buffer if nothing is in it.
@@ -212,6 +229,11 @@ impl<D: Decode> DecodeBuffer<D> {
 }
 
 impl DecodeBuffer<RequestDecoder> {
+    /// Whether what follows the request stays in the buffer.
+    pub(crate) fn set_keeps_rest(&mut self, keeps_rest: bool) {
+        self.decoder.set_keeps_rest(keeps_rest);
+    }
+
     /// Takes note of bytes of the request that were read past this receiver and thrown away.
     pub(crate) fn skip(&mut self, count: u64) {
         self.decoder.skip(count);

@@ -7,6 +7,7 @@ use core::time::Duration;
 
 use super::server::{Phase, ServerExchange};
 use crate::exchange::deadlines::Nanos;
+use crate::exchange::upgrade::Upgrade;
 
 /// What to do with the input of a connection now; see [`ServerExchange::read_plan`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +17,9 @@ pub enum ReadPlan {
     /// Read, and throw away what comes ([`ServerExchange::handle_discarded`]): no one can ask
     /// for it any more, and to read it shows whether the peer leaves, or lets it read in turn.
     Discard,
+    /// Read, at most [`ServerExchange::keep_limit`] bytes, and keep what comes: it belongs to the
+    /// protocol that the program may change to.
+    Keep,
     /// Do not read. Ask the system once a second whether the peer has left, and report
     /// [`ServerExchange::handle_watching`] while waiting.
     Watch,
@@ -44,7 +48,7 @@ impl ServerExchange {
     pub fn read_plan(&self) -> ReadPlan {
         match self.phase {
             Phase::Drain => ReadPlan::Discard,
-            Phase::Shutdown | Phase::Closed { .. } => ReadPlan::Nothing,
+            Phase::Shutdown | Phase::Upgraded | Phase::Closed { .. } => ReadPlan::Nothing,
             Phase::Open if self.receiver.is_eof() => ReadPlan::Nothing,
             Phase::Open => self.open_plan(),
         }
@@ -60,11 +64,24 @@ impl ServerExchange {
                 _ => ReadPlan::Watch,
             };
         }
+        if self.upgrade != Upgrade::None {
+            return self.offer_plan();
+        }
         match (waits_for_peer, self.ignore_client_abort) {
             (true, _) if self.timeouts.drain_limit > 0 => ReadPlan::Discard,
             (true, _) | (false, true) => ReadPlan::Nothing,
             (false, false) if self.discard_limit > 0 => ReadPlan::Discard,
             (false, false) => ReadPlan::Watch,
+        }
+    }
+
+    /// While an upgrade is offered, or its 101 waits for the peer.
+    fn offer_plan(&self) -> ReadPlan {
+        match self.upgrade {
+            Upgrade::Granted => ReadPlan::Nothing,
+            _ if self.keep_limit() > 0 => ReadPlan::Keep,
+            _ if self.ignore_client_abort => ReadPlan::Nothing,
+            _ => ReadPlan::Watch,
         }
     }
 
@@ -79,7 +96,7 @@ impl ServerExchange {
         match self.read_plan() {
             ReadPlan::Deliver => true,
             ReadPlan::Discard => self.phase == Phase::Drain || self.wants_write(),
-            ReadPlan::Watch | ReadPlan::Nothing => false,
+            ReadPlan::Keep | ReadPlan::Watch | ReadPlan::Nothing => false,
         }
     }
 

@@ -14,4 +14,5 @@ pub(crate) mod peer;
 pub(crate) mod reply;
 pub(crate) mod server;
 pub(crate) mod timeout;
+mod upgrade;
 pub(crate) mod write_buffer;

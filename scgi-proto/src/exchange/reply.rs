@@ -7,6 +7,7 @@ use bytes::Bytes;
 
 use super::deadlines::Nanos;
 use super::server::{Phase, Reply, ServerExchange};
+use super::upgrade::Upgrade;
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::error::{DecodeError, EncodeError, Protocol};
 use crate::wire::event::ResponseEvent;
@@ -40,12 +41,15 @@ impl ServerExchange {
             return Err(EncodeError::AlreadySent);
         }
         if self.is_head_request {
-            self.encoder = ResponseEncoder::default().for_head_request();
+            self.encoder = core::mem::take(&mut self.encoder).for_head_request();
         }
         self.write_buffer.out.reserve(512);
         self.encoder.head(head, &mut self.write_buffer.out)?;
         self.status = Some(head.status());
         self.reply = Reply::Open;
+        if self.upgrade != Upgrade::None {
+            self.decide_offer(head.status());
+        }
         Ok(())
     }
 
@@ -141,6 +145,9 @@ impl ServerExchange {
         self.refusal = Some(status);
         self.status = Some(status);
         self.write_buffer.clear();
+        if self.upgrade != Upgrade::None {
+            self.decline_offer();
+        }
         self.reply = Reply::Ended;
         self.flush = true;
         true

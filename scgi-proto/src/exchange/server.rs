@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::deadlines::{Deadlines, Nanos, Timeouts};
 use super::flow::{BodyUse, ReadPlan};
 use super::pace::Pace;
+use super::upgrade::Upgrade;
 use crate::exchange::buffers::Buffers;
 use crate::exchange::config::ConnectionConfig;
 use crate::exchange::decode_buffer::DecodeBuffer;
@@ -85,6 +86,9 @@ pub struct ServerExchange {
     /// The program continues although the peer is gone.
     pub(super) ignore_client_abort: bool,
     pub(super) flush: bool,
+    pub(super) upgrade: Upgrade,
+    /// Whether the write timeout ends with an upgrade.
+    pub(super) upgraded_writes_may_wait: bool,
     /// Bytes of the head and the body, once the head is there.
     pub(super) request_len: u64,
     pub(super) received: u64,
@@ -97,6 +101,8 @@ pub(super) enum Phase {
     /// The reply is written; the write side has to be shut down, then input is drained.
     Shutdown,
     Drain,
+    /// The head of a 101 is written: the connection belongs to the program.
+    Upgraded,
     Closed {
         reset: bool,
     },
@@ -135,6 +141,8 @@ impl ServerExchange {
             expects_surplus: false,
             ignore_client_abort: config.ignore_client_abort,
             flush: false,
+            upgrade: Upgrade::None,
+            upgraded_writes_may_wait: config.upgraded_writes_may_wait,
             request_len: u64::MAX,
             received: 0,
             sent: 0,
@@ -166,6 +174,9 @@ impl ServerExchange {
             let notes = self.receiver.decoder().notes();
             self.is_head_request = notes.is_head_request;
             self.expects_surplus = notes.has_http_content_length && head.lengths_disagree();
+            if notes.has_upgrade {
+                self.note_offer(head);
+            }
         }
         Ok(event)
     }
@@ -293,7 +304,13 @@ impl ServerExchange {
         {
             return;
         }
-        if self.is_wholly_read() { self.close() } else { self.phase = Phase::Shutdown }
+        if self.upgrade == Upgrade::Granted {
+            self.begin_tunnel();
+        } else if self.is_wholly_read() {
+            self.close();
+        } else {
+            self.phase = Phase::Shutdown;
+        }
     }
 
     /// Whether no byte of the request can be unread: then closing cannot reset the connection.
@@ -356,7 +373,7 @@ impl ServerExchange {
         match self.phase {
             Phase::Closed { reset } => reset,
             Phase::Open => self.sent > 0,
-            Phase::Shutdown | Phase::Drain => false,
+            Phase::Shutdown | Phase::Drain | Phase::Upgraded => false,
         }
     }
 
@@ -364,6 +381,9 @@ impl ServerExchange {
     /// Only those are counted that were read, which is not waited for.
     #[must_use]
     pub fn surplus(&self) -> u64 {
+        if self.is_upgrade_granted() {
+            return 0;
+        }
         self.received.saturating_sub(self.request_len)
     }
 

@@ -45,8 +45,8 @@ where
     let Serve { runtime, listener, handler, mut config, signal } = serve;
     config.asks_peer |= H::ASKS_PEER;
     let max = config.max_connections(descriptors::limit(), 1);
-    let server = Server { runtime, handler, config };
-    let connections = Connections::new(server, max, answer::<L::Stream, R, H>);
+    let answer = answer::<L::Stream, R, H>;
+    let connections = Connections::new(runtime, handler, config, max, answer);
     let mut accepting = Accepting::new(connections, listener, signal);
     poll_fn(|cx| accepting.poll_signal(cx)).await;
     let Accepting { connections, listener, .. } = accepting;

@@ -15,7 +15,8 @@ use bytes::BytesMut;
 
 use super::config::ServerConfig;
 use super::runtime::{AcceptedStream, RequestHandler, Runtime};
-use super::task_set::{Member, Task, TaskSet};
+use super::task_set::{Member, Places, Task, TaskSet};
+use super::upgraded;
 use crate::driver::{Connection, InlineFuture, PendingConnection};
 
 /// What all connections of a server share.
@@ -23,6 +24,7 @@ pub(super) struct Server<R, H> {
     pub(super) runtime: R,
     pub(super) handler: H,
     pub(super) config: ServerConfig,
+    pub(super) places: Places,
 }
 
 /// The connections of a server. `A` is [`answer`], and `F` is its future, which has no name.
@@ -41,11 +43,11 @@ pub(super) struct Connections<R: Runtime, H, A, F> {
 }
 
 impl<R: Runtime, H: RequestHandler, A, F: Future<Output = ()>> Connections<R, H, A, F> {
-    pub(super) fn new(server: Server<R, H>, max: usize, answer: A) -> Self {
-        let place = (!server.runtime.is_multi_threaded()).then(InlineFuture::new);
-        let clock = server.runtime.clock();
-        let server = Arc::new(server);
-        Self { server, tasks: TaskSet::new(), max, started: 0, place, answer, clock }
+    pub(super) fn new(runtime: R, handler: H, config: ServerConfig, max: usize, answer: A) -> Self {
+        let place = (!runtime.is_multi_threaded()).then(InlineFuture::new);
+        let (clock, tasks) = (runtime.clock(), TaskSet::new());
+        let server = Arc::new(Server { runtime, handler, config, places: tasks.places() });
+        Self { server, tasks, max, started: 0, place, answer, clock }
     }
 
     /// Ready when one more may start: there is room, or another one can make room.
@@ -139,6 +141,11 @@ pub(super) fn answer<S: AcceptedStream, R: Runtime, H: RequestHandler>(
     let mut connection = Connection::received(pending, &server.config.config, bytes);
     async move {
         // An error of one connection concerns no other; its peer got a response where possible.
-        let _ = connection.answer(|request| server.handler.call(request)).await;
+        let answered = connection.answer(|request| server.handler.call(request)).await;
+        if let Ok(Some(program)) = answered {
+            if let Some(task) = upgraded::run(connection, program, &server.places) {
+                server.runtime.spawn(task);
+            }
+        }
     }
 }

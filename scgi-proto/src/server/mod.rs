@@ -13,6 +13,7 @@ mod runtime;
 mod serve;
 mod stop;
 mod task_set;
+mod upgraded;
 #[cfg(all(feature = "systemd", unix))]
 mod watchdog;
 

@@ -8,6 +8,8 @@ use core::task::{Context, Poll, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
+use crate::shutdown::Shutdown;
+
 /// Tasks that are counted and can be stopped together. Those that run when it is dropped are
 /// stopped.
 pub(super) struct TaskSet {
@@ -17,6 +19,8 @@ pub(super) struct TaskSet {
 #[derive(Default)]
 struct Shared {
     is_aborted: AtomicBool,
+    /// What upgraded connections wait for, which may be in any task.
+    cut: Shutdown,
     state: Mutex<State>,
 }
 
@@ -45,13 +49,12 @@ impl TaskSet {
 
     /// Counts a task, which runs until the value is dropped.
     pub(super) fn enter(&self) -> Member {
-        let mut state = self.shared.state();
-        state.running += 1;
-        let place = state.free.pop().unwrap_or_else(|| {
-            state.wakers.push(None);
-            state.wakers.len() - 1
-        });
-        Member { place, waker: None, shared: Arc::clone(&self.shared) }
+        enter(&self.shared)
+    }
+
+    /// The places of this set, for what is not a task of it.
+    pub(super) fn places(&self) -> Places {
+        Places { shared: Arc::clone(&self.shared) }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -78,6 +81,34 @@ impl TaskSet {
             state.wakers.iter_mut().filter_map(Option::take).collect()
         };
         wakers.into_iter().for_each(Waker::wake);
+        let _ = self.shared.cut.begin();
+    }
+}
+
+fn enter(shared: &Arc<Shared>) -> Member {
+    let mut state = shared.state();
+    state.running += 1;
+    let place = state.free.pop().unwrap_or_else(|| {
+        state.wakers.push(None);
+        state.wakers.len() - 1
+    });
+    Member { place, waker: None, shared: Arc::clone(shared) }
+}
+
+/// The places of a [`TaskSet`], which may outlive it.
+pub(super) struct Places {
+    shared: Arc<Shared>,
+}
+
+impl Places {
+    /// Takes a place, which is given up when the value is dropped.
+    pub(super) fn enter(&self) -> Member {
+        enter(&self.shared)
+    }
+
+    /// Begins when the tasks are stopped.
+    pub(super) fn cut(&self) -> &Shutdown {
+        &self.shared.cut
     }
 }
 

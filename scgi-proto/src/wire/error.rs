@@ -325,6 +325,12 @@ pub enum EncodeError {
     InvalidResponseLength { index: usize },
     /// A status below 200 or above 999: a CGI response is final.
     InvalidStatus { code: u16 },
+    /// Status 101 in answer to a request that has no [valid upgrade](crate::RequestHead::upgrade).
+    /// A front server would pass it on, and the client would take what follows for the next response.
+    UpgradeNotOffered,
+    /// Status 101 without a program that takes the connection
+    /// ([`Response::with_upgrade`](crate::Response)).
+    UpgradeNotTaken,
     /// The reason phrase holds a control byte other than a tab.
     InvalidReason,
     /// A body for a status that has none (204, 205, 304), or for a local redirect.
@@ -385,6 +391,12 @@ impl fmt::Display for EncodeError {
             }
             Self::InvalidStatus { code } => {
                 write!(f, "status {code} cannot end a request: it must be from 200 to 999")
+            }
+            Self::UpgradeNotOffered => {
+                f.write_str("the response switches protocols, but the request has no valid upgrade")
+            }
+            Self::UpgradeNotTaken => {
+                f.write_str("the response switches protocols, but no program takes the connection")
             }
             Self::InvalidReason => f.write_str("the reason phrase holds a control byte"),
             Self::BodyNotAllowed { code } => {

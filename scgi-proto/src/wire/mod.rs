@@ -15,3 +15,4 @@ pub(crate) mod path;
 pub(crate) mod policy;
 pub(crate) mod request;
 pub(crate) mod response;
+pub(crate) mod upgrade;

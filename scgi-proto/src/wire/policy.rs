@@ -31,6 +31,27 @@ pub enum PathSource {
     Mapped,
 }
 
+/// Which requests may be upgraded, if they ask for it as [`RequestHead::upgrade`] says.
+///
+/// Apache (`mod_proxy_scgi`) passes a 101 on, but nothing after it, and takes what the client then
+/// sends for further requests. lighttpd before 1.4.74 does not carry an upgrade either. A program
+/// behind one of them must not answer 101.
+///
+/// [`RequestHead::upgrade`]: crate::RequestHead::upgrade
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Upgrades {
+    /// Unless the params show a front server that cannot carry it: a SERVER_SOFTWARE that names
+    /// Apache or an old lighttpd, or the SCRIPT_FILENAME of Apache, which begins with `proxy:`. A
+    /// browser cannot set these.
+    #[default]
+    Detect,
+    /// None.
+    Never,
+    /// Whatever the front server is: for one whose name misleads.
+    Always,
+}
+
 /// What the request decoder accepts where real front servers differ from the specification.
 ///
 /// [`Policy::default`] takes everything that nginx, Apache and lighttpd send; [`Policy::strict`]
@@ -55,6 +76,7 @@ pub struct Policy {
     pub(crate) body_from_http_content_length: bool,
     pub(crate) path_source: PathSource,
     pub(crate) dot_segments: bool,
+    pub(crate) upgrades: Upgrades,
 }
 
 impl Policy {
@@ -71,6 +93,7 @@ impl Policy {
             body_from_http_content_length: false,
             path_source: PathSource::RequestUri,
             dot_segments: false,
+            upgrades: Upgrades::Detect,
         }
     }
 
@@ -135,6 +158,14 @@ impl Policy {
         self
     }
 
+    /// Which requests may be upgraded, to a WebSocket for example. Default and strict:
+    /// [`Upgrades::Detect`].
+    #[must_use]
+    pub const fn with_upgrades(mut self, upgrades: Upgrades) -> Self {
+        self.upgrades = upgrades;
+        self
+    }
+
     /// Whether the conversion to an `http` request accepts a path with a segment `.` or `..`, plain
     /// or percent-encoded. Default and strict: no.
     ///
@@ -160,6 +191,7 @@ impl Default for Policy {
             body_from_http_content_length: false,
             path_source: PathSource::RequestUri,
             dot_segments: false,
+            upgrades: Upgrades::Detect,
         }
     }
 }

@@ -6,7 +6,8 @@ use core::fmt;
 
 use crate::wire::params::{Params, name_start};
 use crate::wire::path::{self, PathParams, Target};
-use crate::wire::policy::{PathSource, Policy};
+use crate::wire::policy::{PathSource, Policy, Upgrades};
+use crate::wire::upgrade::{self, UpgradeOffer, UpgradeRefusal};
 
 /// The head of a request: its params and the length of its body.
 ///
@@ -31,6 +32,7 @@ pub struct RequestHead {
     body_length: u64,
     path_source: PathSource,
     allows_dot_segments: bool,
+    upgrades: Upgrades,
 }
 
 impl RequestHead {
@@ -40,8 +42,8 @@ impl RequestHead {
         body_length: u64,
         policy: &Policy,
     ) -> Self {
-        let Policy { path_source, dot_segments: allows_dot_segments, .. } = *policy;
-        Self { params, content_length, body_length, path_source, allows_dot_segments }
+        let Policy { path_source, dot_segments: allows_dot_segments, upgrades, .. } = *policy;
+        Self { params, content_length, body_length, path_source, allows_dot_segments, upgrades }
     }
 
     /// Starts a request to a backend: `method` as in `"GET"`, `uri` as in `"/path?query"`.
@@ -100,6 +102,14 @@ impl RequestHead {
     #[must_use]
     pub fn with_dot_segments(mut self, allow: bool) -> Self {
         self.allows_dot_segments = allow;
+        self
+    }
+
+    /// The same head under another rule for upgrades; a server sets
+    /// [`Policy::with_upgrades`](crate::Policy::with_upgrades).
+    #[must_use]
+    pub fn with_upgrades(mut self, upgrades: Upgrades) -> Self {
+        self.upgrades = upgrades;
         self
     }
 
@@ -207,6 +217,39 @@ impl RequestHead {
     #[must_use]
     pub fn content_type(&self) -> Option<&[u8]> {
         self.params.get("CONTENT_TYPE")
+    }
+
+    /// The protocols that the client offers to change to, if the upgrade is valid: only then the
+    /// program may answer 101.
+    ///
+    /// It is valid if SERVER_PROTOCOL is HTTP/1.1, HTTP_CONNECTION names `upgrade`, HTTP_UPGRADE is
+    /// not empty, the request has no body, and the front server can carry it
+    /// ([`Upgrades`](crate::Upgrades)). [`upgrade_refusal`](Self::upgrade_refusal) says why it is not.
+    ///
+    /// `curl --http2` offers `h2c` on ordinary requests: ask for the protocol that is meant.
+    ///
+    /// # Examples
+    /// ```
+    /// use scgi_proto::{RequestHead, UpgradeRefusal};
+    /// let head = RequestHead::builder("GET", "/chat")
+    ///     .param("HTTP_CONNECTION", "Upgrade")
+    ///     .param("HTTP_UPGRADE", "websocket");
+    /// assert!(head.clone().build().upgrade().is_some_and(|offer| offer.offers("websocket")));
+    ///
+    /// let head = head.param("SERVER_SOFTWARE", "Apache/2.4.62").build();
+    /// assert_eq!(head.upgrade(), None);
+    /// assert_eq!(head.upgrade_refusal(), Some(UpgradeRefusal::Apache));
+    /// ```
+    #[must_use]
+    pub fn upgrade(&self) -> Option<UpgradeOffer<'_>> {
+        upgrade::offer(self, self.upgrades)?.ok()
+    }
+
+    /// Why a request that has HTTP_UPGRADE cannot be upgraded; `None` if it can, and if it does not
+    /// ask for it.
+    #[must_use]
+    pub fn upgrade_refusal(&self) -> Option<UpgradeRefusal> {
+        upgrade::offer(self, self.upgrades)?.err()
     }
 
     /// REMOTE_ADDR: the client's IP address.

@@ -33,7 +33,6 @@ macro_rules! statuses {
                 match self.0 {
                     $($code => $reason,)*
                     100 => "Continue",
-                    101 => "Switching Protocols",
                     203 => "Non-Authoritative Information",
                     300 => "Multiple Choices",
                     305 => "Use Proxy",
@@ -45,7 +44,6 @@ macro_rules! statuses {
                     418 => "I'm a teapot",
                     421 => "Misdirected Request",
                     423 => "Locked",
-                    426 => "Upgrade Required",
                     451 => "Unavailable For Legal Reasons",
                     505 => "HTTP Version Not Supported",
                     507 => "Insufficient Storage",
@@ -57,6 +55,7 @@ macro_rules! statuses {
 }
 
 statuses! {
+    SWITCHING_PROTOCOLS 101 "Switching Protocols"
     OK 200 "OK"
     CREATED 201 "Created"
     ACCEPTED 202 "Accepted"
@@ -83,6 +82,7 @@ statuses! {
     UNSUPPORTED_MEDIA_TYPE 415 "Unsupported Media Type"
     RANGE_NOT_SATISFIABLE 416 "Range Not Satisfiable"
     UNPROCESSABLE_CONTENT 422 "Unprocessable Content"
+    UPGRADE_REQUIRED 426 "Upgrade Required"
     TOO_MANY_REQUESTS 429 "Too Many Requests"
     REQUEST_HEADER_FIELDS_TOO_LARGE 431 "Request Header Fields Too Large"
     INTERNAL_SERVER_ERROR 500 "Internal Server Error"

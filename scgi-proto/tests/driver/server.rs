@@ -4,6 +4,7 @@ mod arrivals;
 mod deadlines;
 mod replies;
 mod requests;
+mod upgrades;
 
 use std::future::pending;
 use std::time::Duration;

@@ -193,6 +193,8 @@ impl Case<'_> {
                     peer.read_exact(&mut vec![0; LARGE / 2]).expect(name);
                 }
             }
+            // Upgrades have tests of their own.
+            ReadPlan::Keep => panic!("{name}: the table has no such state"),
             ReadPlan::Discard | ReadPlan::Watch | ReadPlan::Nothing => {
                 let taken = flood(&mut peer, MUCH, Duration::from_secs(1));
                 let taken = taken.unwrap_or_else(|()| panic!("{name}: surplus ends nothing"));

@@ -25,6 +25,8 @@ pub(crate) struct Notes {
     pub(crate) is_head_request: bool,
     /// HTTP_CONTENT_LENGTH is present, so that it may disagree with CONTENT_LENGTH.
     pub(crate) has_http_content_length: bool,
+    /// HTTP_UPGRADE is present, so that the request may be upgraded.
+    pub(crate) has_upgrade: bool,
 }
 
 /// Parses a whole header block, which begins at offset `base` of the request.
@@ -57,7 +59,12 @@ pub(super) fn parse_block(
             if span.name_len() == 0 {
                 return Err(refuse_lengths(span, base, limits));
             }
-            known.note(block, span, base, policy)?;
+            if span.name_len() == HTTP_UPGRADE.len() as u32 {
+                let name = &block[start as usize..];
+                known.has_upgrade |= name[0] == b'H' && name.starts_with(HTTP_UPGRADE);
+            } else {
+                known.note(block, span, base, policy)?;
+            }
         }
         start = span.value_end + 1;
     }
@@ -74,6 +81,7 @@ pub(super) fn parse_block(
     let notes = Notes {
         is_head_request: known.is_head_request,
         has_http_content_length: known.http_content_length.is_some(),
+        has_upgrade: known.has_upgrade,
     };
     Ok(Block { places, content_length, body_length, notes })
 }
@@ -102,11 +110,17 @@ struct Span {
 }
 
 /// The lengths of the names that the protocol knows and of an empty name, one bit for each.
-const SPECIAL_LENGTHS: u64 =
-    1 | 1 << b"SCGI".len() | 1 << b"CONTENT_LENGTH".len() | 1 << b"HTTP_CONTENT_LENGTH".len();
+const SPECIAL_LENGTHS: u64 = 1
+    | 1 << b"SCGI".len()
+    | 1 << HTTP_UPGRADE.len()
+    | 1 << b"CONTENT_LENGTH".len()
+    | 1 << b"HTTP_CONTENT_LENGTH".len();
 
 /// As long as CONTENT_LENGTH.
 const REQUEST_METHOD: &[u8; b"CONTENT_LENGTH".len()] = b"REQUEST_METHOD";
+
+/// As long as CONTENT_TYPE and QUERY_STRING, which most heads have.
+const HTTP_UPGRADE: &[u8; 12] = b"HTTP_UPGRADE";
 
 impl Span {
     fn name_len(self) -> u32 {
@@ -134,6 +148,7 @@ struct Known {
     content_length: Option<u64>,
     scgi: bool,
     http_content_length: Option<HttpLength>,
+    has_upgrade: bool,
     /// Whether CONTENT_LENGTH stood there, though perhaps empty.
     seen_content_length: bool,
     /// Where a name stands that means CONTENT_LENGTH and is not it.

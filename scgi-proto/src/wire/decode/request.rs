@@ -41,6 +41,8 @@ pub struct RequestDecoder {
     state: State,
     surplus: u64,
     notes: Notes,
+    /// Whether what follows the request stays in the buffer.
+    keeps_rest: bool,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,7 @@ impl RequestDecoder {
     #[must_use]
     pub fn new(limits: Limits, policy: Policy) -> Self {
         let notes = Notes::default();
-        Self { limits, policy, state: State::Length, surplus: 0, notes }
+        Self { limits, policy, state: State::Length, surplus: 0, notes, keeps_rest: false }
     }
 
     /// Bytes of body still to come; `None` before the head.
@@ -85,6 +87,12 @@ impl RequestDecoder {
     /// What was noted of the head, once that is decoded.
     pub(crate) fn notes(&self) -> Notes {
         self.notes
+    }
+
+    /// Whether what follows the request stays in the buffer: it belongs to the protocol that the
+    /// connection may change to.
+    pub(crate) fn set_keeps_rest(&mut self, keeps_rest: bool) {
+        self.keeps_rest = keeps_rest;
     }
 
     /// Takes note of body bytes that the caller moved past the decoder, straight from the
@@ -180,6 +188,9 @@ impl RequestDecoder {
     }
 
     fn discard(&mut self, src: &mut BytesMut) {
+        if self.keeps_rest {
+            return;
+        }
         self.surplus = self.surplus.saturating_add(src.len() as u64);
         src.clear();
     }

@@ -43,15 +43,21 @@ pub struct ResponseDecoder {
     state: State,
     head: Head,
     no_body: bool,
+    /// Whether the request has a valid upgrade.
+    upgrade: bool,
     surplus: u64,
 }
 
 #[derive(Debug)]
 enum State {
     Head,
-    Body { remaining: u64 },
+    Body {
+        remaining: u64,
+    },
     BodyToEnd,
     Finished,
+    /// Behind the head of a 101: what comes is not part of a response.
+    Upgraded,
     Done,
     Failed(DecodeError),
 }
@@ -87,7 +93,7 @@ impl ResponseDecoder {
     #[must_use]
     pub fn new(limits: Limits) -> Self {
         let head = Head { first: true, ..Head::default() };
-        Self { limits, state: State::Head, head, no_body: false, surplus: 0 }
+        Self { limits, state: State::Head, head, no_body: false, upgrade: false, surplus: 0 }
     }
 
     /// For the response to a HEAD request: whatever Content-Length says, no body follows, and
@@ -96,6 +102,20 @@ impl ResponseDecoder {
     pub fn without_body(mut self) -> Self {
         self.no_body = true;
         self
+    }
+
+    /// For the response to a request with a valid [upgrade](crate::RequestHead::upgrade): it may be
+    /// 101. What follows its head stays in the buffer.
+    #[must_use]
+    pub fn with_upgrade(mut self) -> Self {
+        self.upgrade = true;
+        self
+    }
+
+    /// Whether the response is a 101.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        matches!(self.state, State::Upgraded)
     }
 
     /// Bytes that came after the response and were thrown away.
@@ -109,7 +129,9 @@ impl ResponseDecoder {
         match self.state {
             State::Body { remaining } => Some(remaining),
             State::Finished => Some(0),
-            State::Head | State::BodyToEnd | State::Done | State::Failed(_) => None,
+            State::Head | State::BodyToEnd | State::Upgraded | State::Done | State::Failed(_) => {
+                None
+            }
         }
     }
 
@@ -140,7 +162,7 @@ impl ResponseDecoder {
             if line.is_empty() {
                 return Ok(Some(self.finish_head(src.split_to(end + 1).freeze())));
             }
-            self.head.line(line, start, self.limits.fields as usize)?;
+            self.head.line(line, start, self.limits.fields as usize, self.upgrade)?;
         }
     }
 
@@ -148,7 +170,9 @@ impl ResponseDecoder {
         let head = core::mem::take(&mut self.head);
         let content_length = head.content_length;
         let head = head.finish(lines);
-        self.state = if self.no_body || head.status().has_no_body() {
+        self.state = if head.status() == Status::SWITCHING_PROTOCOLS {
+            State::Upgraded
+        } else if self.no_body || head.status().has_no_body() {
             State::Finished
         } else {
             content_length.map_or(State::BodyToEnd, |remaining| State::Body { remaining })
@@ -170,11 +194,17 @@ impl ResponseDecoder {
 
 impl Head {
     /// Takes one line of the head, which begins at `offset` and is not empty.
-    fn line(&mut self, line: &[u8], offset: usize, max_fields: usize) -> Result<(), DecodeError> {
+    fn line(
+        &mut self,
+        line: &[u8],
+        offset: usize,
+        max_fields: usize,
+        upgrade: bool,
+    ) -> Result<(), DecodeError> {
         let first = core::mem::take(&mut self.first);
         if first && line.starts_with(b"HTTP/1.") {
             let rest = memchr(b' ', line).map_or(&[][..], |space| &line[space..]);
-            self.status_line = Some(parse_status(rest, offset)?);
+            self.status_line = Some(parse_status(rest, offset, upgrade)?);
             self.fields_start = self.line;
             return Ok(());
         }
@@ -187,7 +217,7 @@ impl Head {
             if self.status.is_some() {
                 return Err(DecodeError::DuplicateStatus { offset });
             }
-            self.status = Some(parse_status(value, offset)?);
+            self.status = Some(parse_status(value, offset, upgrade)?);
             return Ok(());
         }
         if name.eq_ignore_ascii_case(b"Content-Length") {
@@ -257,7 +287,11 @@ fn is_absolute_url(url: &[u8]) -> bool {
 }
 
 /// Parses `404 Not Found`: the status, and its reason if that is not the usual one.
-fn parse_status(value: &[u8], offset: usize) -> Result<(Status, Option<String>), DecodeError> {
+fn parse_status(
+    value: &[u8],
+    offset: usize,
+    upgrade: bool,
+) -> Result<(Status, Option<String>), DecodeError> {
     let invalid = DecodeError::InvalidStatus { offset };
     let value = trim(value);
     let (code, reason) = value.split_at(value.len().min(3));
@@ -270,7 +304,10 @@ fn parse_status(value: &[u8], offset: usize) -> Result<(Status, Option<String>),
     }
     let code = code.iter().fold(0, |sum, digit| sum * 10 + u16::from(digit - b'0'));
     // A CGI response is final: web servers take a 1xx head as the answer (wire observation).
-    let status = Status::new(code).filter(|status| status.code() >= 200).ok_or(invalid)?;
+    let is_final = |status: &Status| {
+        status.code() >= 200 || (upgrade && *status == Status::SWITCHING_PROTOCOLS)
+    };
+    let status = Status::new(code).filter(is_final).ok_or(invalid)?;
     // The usual phrase is known from the status.
     let reason = trim(reason);
     let own = !reason.is_empty() && reason != status.reason().as_bytes();
@@ -304,6 +341,7 @@ impl Decode for ResponseDecoder {
                 *remaining -= len as u64;
                 Ok(Some(ResponseEvent::Body(src.split_to(len).freeze())))
             }
+            State::Upgraded => Ok(None),
             State::BodyToEnd if src.is_empty() => Ok(None),
             State::BodyToEnd => Ok(Some(ResponseEvent::Body(src.split().freeze()))),
             State::Done => {
@@ -326,7 +364,7 @@ impl Decode for ResponseDecoder {
                 DecodeError::UnexpectedEnd { part: Part::ResponseBody, missing: *remaining }
             }
             State::BodyToEnd => return Ok(Some(self.end(src))),
-            State::Finished | State::Done | State::Failed(_) => return Ok(None),
+            State::Finished | State::Upgraded | State::Done | State::Failed(_) => return Ok(None),
         };
         self.state = State::Failed(error.clone());
         Err(error)
@@ -361,6 +399,6 @@ impl Decode for ResponseDecoder {
     }
 
     fn is_done(&self) -> bool {
-        matches!(self.state, State::Done)
+        matches!(self.state, State::Done | State::Upgraded)
     }
 }

@@ -27,6 +27,7 @@ use crate::wire::request::{RequestHead, parse_length};
 #[derive(Debug, Default)]
 pub struct RequestEncoder {
     progress: Progress,
+    has_upgrade: bool,
 }
 
 impl RequestEncoder {
@@ -70,6 +71,7 @@ impl RequestEncoder {
             dst.put_u8(0);
         }
         dst.put_u8(b',');
+        self.has_upgrade = checked.has_upgrade;
         self.progress = Progress::Body { remaining: Some(head.content_length()) };
         Ok(())
     }
@@ -80,6 +82,11 @@ impl RequestEncoder {
     /// If the body gets longer than CONTENT_LENGTH, or the head is missing.
     pub fn body(&mut self, len: usize) -> Result<(), EncodeError> {
         self.progress.body(len)
+    }
+
+    /// Whether the head had HTTP_UPGRADE.
+    pub(crate) fn has_upgrade(&self) -> bool {
+        self.has_upgrade
     }
 
     /// Whether [`finish`](Self::finish) was called with success.
@@ -102,10 +109,11 @@ struct Checked<'a> {
     content_length: Option<&'a [u8]>,
     /// Bytes of all params that are not framing, with their NULs.
     others: usize,
+    has_upgrade: bool,
 }
 
 fn check(head: &RequestHead) -> Result<Checked<'_>, EncodeError> {
-    let mut checked = Checked { content_length: None, others: 0 };
+    let mut checked = Checked { content_length: None, others: 0, has_upgrade: false };
     let mut scgi = false;
     for (index, (name, value)) in head.params().iter().enumerate() {
         if name.is_empty() {
@@ -128,7 +136,10 @@ fn check(head: &RequestHead) -> Result<Checked<'_>, EncodeError> {
             b"SCGI" if scgi => return Err(EncodeError::DuplicateScgi { index }),
             b"SCGI" if value != b"1" => return Err(EncodeError::UnsupportedVersion { index }),
             b"SCGI" => scgi = true,
-            _ => checked.others += name.len() + value.len() + 2,
+            name => {
+                checked.has_upgrade |= name == b"HTTP_UPGRADE";
+                checked.others += name.len() + value.len() + 2;
+            }
         }
     }
     Ok(checked)

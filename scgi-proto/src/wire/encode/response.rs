@@ -33,6 +33,8 @@ pub struct ResponseEncoder {
     /// The code of a response that can have no body.
     bodiless: Option<u16>,
     head_request: bool,
+    /// Whether the request has a valid upgrade.
+    upgrade: bool,
 }
 
 impl ResponseEncoder {
@@ -44,7 +46,15 @@ impl ResponseEncoder {
         self
     }
 
-    /// Appends the head to `dst`.
+    /// For the response to a request with a valid [upgrade](crate::RequestHead::upgrade): it may be
+    /// 101. The connection then changes its protocol behind the head, and there is no body.
+    #[must_use]
+    pub fn for_upgrade(mut self) -> Self {
+        self.upgrade = true;
+        self
+    }
+
+    /// Appends the head to `dst`. A 101 leaves without a Content-Length.
     ///
     /// # Errors
     /// If the status is not final, a field cannot be sent, or the head was already encoded.
@@ -53,7 +63,7 @@ impl ResponseEncoder {
         if self.progress != Progress::Head {
             return Err(EncodeError::AlreadySent);
         }
-        let remaining = check(head)?;
+        let remaining = check(head, self.upgrade)?;
         let code = head.status().code();
         let local = head.kind() == ResponseKind::LocalRedirect;
         if local || head.status().has_no_body() {
@@ -68,7 +78,14 @@ impl ResponseEncoder {
             dst.put_slice(head.reason().as_bytes());
             dst.put_slice(b"\r\n");
         }
-        head.fields().put_lines(dst);
+        if code == 101 {
+            // nginx would pass it on.
+            let mut fields = head.fields().clone();
+            fields.remove("Content-Length");
+            fields.put_lines(dst);
+        } else {
+            head.fields().put_lines(dst);
+        }
         dst.put_slice(b"\r\n");
         // A 304 may state the length of the document it stands for (RFC 9110 section 8.6).
         let remaining = remaining.filter(|_| self.bodiless.is_none() && !self.head_request);
@@ -118,10 +135,26 @@ fn check_local_redirect(head: &ResponseHead) -> Result<(), EncodeError> {
     }
 }
 
+/// Of the statuses that are not final, only 101 can be sent, to those who asked for it.
+#[cold]
+fn check_interim(status: Status, upgrade: bool) -> Result<(), EncodeError> {
+    match (status, upgrade) {
+        (Status::SWITCHING_PROTOCOLS, true) => Ok(()),
+        (Status::SWITCHING_PROTOCOLS, false) => Err(EncodeError::UpgradeNotOffered),
+        _ => Err(EncodeError::InvalidStatus { code: status.code() }),
+    }
+}
+
+/// Whether it is an Upgrade field that the response has to have.
+fn is_upgrade(name: &[u8], status: Status) -> bool {
+    matches!(status, Status::SWITCHING_PROTOCOLS | Status::UPGRADE_REQUIRED)
+        && name.eq_ignore_ascii_case(b"Upgrade")
+}
+
 /// Checks everything, and returns the stated Content-Length.
-fn check(head: &ResponseHead) -> Result<Option<u64>, EncodeError> {
+fn check(head: &ResponseHead, upgrade: bool) -> Result<Option<u64>, EncodeError> {
     if head.status().code() < 200 {
-        return Err(EncodeError::InvalidStatus { code: head.status().code() });
+        check_interim(head.status(), upgrade)?;
     }
     if !is_value(head.reason().as_bytes()) {
         return Err(EncodeError::InvalidReason);
@@ -136,7 +169,9 @@ fn check(head: &ResponseHead) -> Result<Option<u64>, EncodeError> {
         if !is_value(value) {
             return Err(EncodeError::InvalidFieldValue { index });
         }
-        if is_hop_by_hop(name) || name.eq_ignore_ascii_case(b"Status") {
+        if (is_hop_by_hop(name) && !is_upgrade(name, head.status()))
+            || name.eq_ignore_ascii_case(b"Status")
+        {
             return Err(EncodeError::ForbiddenField { index });
         }
         if name.eq_ignore_ascii_case(b"Content-Length") {

@@ -90,7 +90,7 @@ fn failed_handlers() {
     async fn too_few(_: Request<Body>) -> Result<Response<Body>, BoxError> {
         Ok(Response::new("hello").with_field("Content-Length", "9"))
     }
-    fn outcome(answer: impl Future<Output = Result<(), Error>>, script: &Script) {
+    fn outcome<R>(answer: impl Future<Output = Result<R, Error>>, script: &Script) {
         assert!(finish(answer).is_ok());
         assert!(script.written().starts_with("Status: 500 Internal Server Error\r\n"));
     }

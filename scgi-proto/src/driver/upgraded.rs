@@ -1,0 +1,317 @@
+//! A connection after a 101: raw bytes in both directions, with what still holds of a connection.
+
+use core::any::Any;
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker, ready};
+use std::boxed::Box;
+use std::io;
+use std::sync::Arc;
+
+use super::connection::Connection;
+use super::transport::{Clock, Transport};
+use crate::error::Error;
+use crate::shutdown::{Shutdown, ShutdownSignal};
+
+/// A connection that has changed its protocol, for a WebSocket for example; to be polled. An adapter
+/// adds the traits of its runtime.
+///
+/// What the client sent before the 101 is read first. One task may read while another writes. Of a
+/// server's connection, the write timeout still holds (see
+/// [`ConnectionConfig::with_upgraded_write_timeout`](crate::ConnectionConfig::with_upgraded_write_timeout)),
+/// it keeps its place among the server's connections, and after the shutdown deadline both
+/// directions fail. Dropped, it closes the connection.
+pub struct Upgraded {
+    tunnel: Box<dyn Tunnel>,
+}
+
+/// The stream of an upgraded connection, on either end of it.
+pub(super) trait Tunnel: Send {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>>;
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>>;
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// See [`Upgraded::shutdown_signal`].
+    fn shutdown_signal(&self) -> ShutdownSignal {
+        ShutdownSignal::default()
+    }
+}
+
+impl Upgraded {
+    pub(super) fn new(tunnel: impl Tunnel + 'static) -> Self {
+        Self { tunnel: Box::new(tunnel) }
+    }
+
+    /// Reads into `buf` and returns how much; 0 is the end of input, if `buf` is not empty.
+    ///
+    /// # Errors
+    /// If the stream failed, or the server gave up the connection.
+    pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        self.tunnel.poll_read(cx, buf)
+    }
+
+    /// Writes some of `first` and then of `second`, in one call of the system if that is possible.
+    /// Returns how much.
+    ///
+    /// # Errors
+    /// If the stream failed, the peer takes nothing for as long as the write timeout, or the server
+    /// gave up the connection.
+    pub fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match (first, second) {
+            ([], []) => Poll::Ready(Ok(0)),
+            ([], _) => self.tunnel.poll_write(cx, second, first),
+            _ => self.tunnel.poll_write(cx, first, second),
+        }
+    }
+
+    /// Passes on what the stream itself may hold back.
+    ///
+    /// # Errors
+    /// As [`poll_write`](Self::poll_write).
+    pub fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tunnel.poll_flush(cx)
+    }
+
+    /// Shuts down the write side: the peer sees the end, and can still send.
+    ///
+    /// # Errors
+    /// If the stream failed.
+    pub fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tunnel.poll_shutdown(cx)
+    }
+
+    /// Completes when the server of the connection begins to stop, as
+    /// [`Request::shutdown_signal`](crate::Request::shutdown_signal) does.
+    #[must_use]
+    pub fn shutdown_signal(&self) -> ShutdownSignal {
+        self.tunnel.shutdown_signal()
+    }
+}
+
+impl fmt::Debug for Upgraded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Upgraded").finish_non_exhaustive()
+    }
+}
+
+/// What a server adds to an upgraded connection.
+#[derive(Default)]
+pub(crate) struct Lease {
+    /// Set when the server gives up what still runs.
+    pub(crate) cut: Option<Shutdown>,
+    /// The place among the server's connections, given up when this is dropped.
+    pub(crate) place: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// The server's end.
+struct ServerTunnel<T: Transport, C: Clock> {
+    // Dropped before the place is given up.
+    connection: Connection<T, C>,
+    reader: Cut,
+    writer: Cut,
+    _place: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// What ends the wait of one direction.
+#[derive(Default)]
+struct Cut {
+    signal: ShutdownSignal,
+    /// The one that the signal has, to see without its lock whether that is up to date.
+    waker: Option<Waker>,
+}
+
+impl Cut {
+    fn new(cut: Option<&Shutdown>) -> Self {
+        Self { signal: cut.map(Shutdown::signal).unwrap_or_default(), waker: None }
+    }
+
+    /// Ready when the server gives up the connection.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            // Whoever sets it has that waker.
+            return if self.signal.is_set() { Poll::Ready(()) } else { Poll::Pending };
+        }
+        self.waker = Some(cx.waker().clone());
+        Pin::new(&mut self.signal).poll(cx)
+    }
+}
+
+impl<T: Transport, C: Clock> Connection<T, C> {
+    /// The connection after the head of a 101 was written: it belongs to the program, from the first
+    /// byte that came behind the request. Otherwise the connection as it is.
+    ///
+    /// # Errors
+    /// The connection itself, if it has not been upgraded.
+    #[allow(clippy::result_large_err, reason = "it is what the caller had")]
+    pub fn into_upgraded(self) -> Result<Upgraded, Self>
+    where
+        T: Send + 'static,
+        C: Send + 'static,
+    {
+        self.into_leased(Lease::default())
+    }
+
+    /// As [`into_upgraded`](Self::into_upgraded), of a server.
+    #[allow(clippy::result_large_err, reason = "it is what the caller had")]
+    pub(crate) fn into_leased(self, lease: Lease) -> Result<Upgraded, Self>
+    where
+        T: Send + 'static,
+        C: Send + 'static,
+    {
+        if !self.exchange.is_upgraded() {
+            return Err(self);
+        }
+        let cut = lease.cut.as_ref();
+        let (reader, writer) = (Cut::new(cut), Cut::new(cut));
+        let tunnel = ServerTunnel { connection: self, reader, writer, _place: lease.place };
+        Ok(Upgraded::new(tunnel))
+    }
+}
+
+impl<T: Transport, C: Clock> ServerTunnel<T, C> {
+    /// Fails if the connection is over.
+    fn check_open(&mut self) -> io::Result<()> {
+        if self.reader.signal.is_set() {
+            return Err(self.cut_off());
+        }
+        if self.connection.exchange.is_closed() {
+            return Err(Error::Closed.into());
+        }
+        Ok(())
+    }
+
+    fn cut_off(&mut self) -> io::Error {
+        self.connection.abort();
+        io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped")
+    }
+
+    /// What a write or a flush that has to wait comes to: pending, or why it failed. `retry` is the
+    /// last try before a deadline is judged.
+    fn poll_blocked<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        retry: impl FnOnce(&mut Connection<T, C>) -> io::Result<Option<R>>,
+    ) -> Poll<io::Result<R>> {
+        if self.writer.poll(cx).is_ready() {
+            return Poll::Ready(Err(self.cut_off()));
+        }
+        let Connection { exchange, clock, .. } = &mut self.connection;
+        exchange.handle_write_blocked(clock.now());
+        let now = loop {
+            let Some(at) = exchange.poll_timeout() else { return Poll::Pending };
+            ready!(clock.poll_until(cx, at));
+            // It may be early.
+            if let Some(now) = exchange.time_if_due(|| clock.now()) {
+                break now;
+            }
+        };
+        if let Some(done) = retry(&mut self.connection)? {
+            return Poll::Ready(Ok(done));
+        }
+        let Some(late) = self.connection.exchange.handle_timeout(now) else {
+            return Poll::Pending;
+        };
+        let error = Error::from(late);
+        self.connection.report(&error);
+        if let Some(reader) = &self.reader.waker {
+            // It has nothing to wait for any more.
+            reader.wake_by_ref();
+        }
+        Poll::Ready(Err(error.into()))
+    }
+}
+
+impl<T: Transport + Send, C: Clock + Send> Tunnel for ServerTunnel<T, C> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.check_open()?;
+        let Connection { exchange, outlet, .. } = &mut self.connection;
+        let kept = exchange.read_kept(buf);
+        if kept > 0 {
+            return Poll::Ready(Ok(kept));
+        }
+        loop {
+            match outlet.transport.poll_read(cx, buf) {
+                Poll::Ready(Ok(count)) => {
+                    exchange.handle_upgraded_read(count);
+                    return Poll::Ready(Ok(count));
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break,
+            }
+        }
+        ready!(self.reader.poll(cx));
+        Poll::Ready(Err(self.cut_off()))
+    }
+
+    fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check_open()?;
+        let written = self.connection.outlet.poll_write(cx, (first, second));
+        let written = match written {
+            Poll::Pending => {
+                self.poll_blocked(cx, |connection| connection.outlet.try_write((first, second)))
+            }
+            done => done,
+        };
+        let count = ready!(written)?;
+        self.connection.exchange.handle_upgraded_written(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_open()?;
+        let flushed = match self.connection.outlet.poll_flush(cx) {
+            Poll::Pending => self.poll_blocked(cx, |_| Ok(None)),
+            done => done,
+        };
+        ready!(flushed)?;
+        self.connection.exchange.handle_upgraded_written(0);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_open()?;
+        let shut = match self.connection.outlet.transport.poll_shutdown(cx) {
+            Poll::Pending => self.poll_blocked(cx, |_| Ok(None)),
+            done => done,
+        };
+        ready!(shut)?;
+        self.connection.exchange.handle_upgraded_written(0);
+        Poll::Ready(Ok(()))
+    }
+
+    fn shutdown_signal(&self) -> ShutdownSignal {
+        self.connection.shutdown_signal()
+    }
+}
+
+impl<T: Transport, C: Clock> Drop for ServerTunnel<T, C> {
+    fn drop(&mut self) {
+        if self.reader.signal.is_set() {
+            // The peer sees that it was cut, and so does the log.
+            self.connection.abort();
+        }
+    }
+}
