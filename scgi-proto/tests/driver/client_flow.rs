@@ -5,8 +5,8 @@ use std::future::{pending, poll_fn, ready};
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -272,28 +272,35 @@ fn each_wait_has_its_deadline_and_its_error() {
     assert_eq!(late(&held_back, "hello".into(), 60), Timeout::RequestWrite);
 }
 
-/// A source that has a byte whenever the flag is set.
-struct Slow(Arc<AtomicBool>);
+/// A source that has a byte whenever the flag is set, and keeps the waker of whoever waits for it.
+struct Slow(Arc<Mutex<(bool, Option<Waker>)>>);
 
 impl Source for Slow {
-    fn poll_chunk(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
-        match self.0.swap(false, Ordering::SeqCst) {
-            true => Poll::Ready(Some(Ok("x".into()))),
-            false => Poll::Pending,
+    fn poll_chunk(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Error>>> {
+        let (has_byte, waker) = &mut *self.0.lock().expect("no panic");
+        if std::mem::take(has_byte) {
+            return Poll::Ready(Some(Ok("x".into())));
         }
+        *waker = Some(cx.waker().clone());
+        Poll::Pending
     }
 }
 
 #[test]
 fn an_upload_may_take_as_long_as_its_source() {
     let script = Script::new([]);
-    let has_byte = Arc::<AtomicBool>::default();
-    let body = Body::from_source(Slow(Arc::clone(&has_byte)), Some(1000));
+    let slow = Arc::<Mutex<(bool, Option<Waker>)>>::default();
+    let body = Body::from_source(Slow(Arc::clone(&slow)), Some(1000));
     let mut call = pin!(client(&script).request(request(body), script.clone()));
     for _ in 0..10 {
         assert!(poll(call.as_mut()).is_pending());
         script.pass(1000);
-        has_byte.store(true, Ordering::SeqCst);
+        let mut slow = slow.lock().expect("no panic");
+        slow.0 = true;
+        slow.1.take().expect("it is waited for").wake();
     }
     // The server takes no more.
     script.take_at_most(None);

@@ -1,11 +1,16 @@
-//! A stream that does what a script says and notes what is done to it, and a clock.
+//! A stream that does what a script says and notes what is done to it, and a clock. Both keep the
+//! waker of whoever waits for them. A future is polled again only after it was woken, so that a
+//! lost wake-up fails a test.
 
-use std::collections::VecDeque;
+use std::any::type_name;
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io::{self, ErrorKind};
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use scgi_proto::driver::{Advice, Clock, Transport};
@@ -14,7 +19,7 @@ use scgi_proto::driver::{Advice, Clock, Transport};
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Read {
     Bytes(&'static [u8]),
-    /// Nothing yet, once.
+    /// Nothing yet, once: what comes next is there after the wait.
     Wait,
     End,
     Fails(ErrorKind),
@@ -44,6 +49,17 @@ struct State {
     read_room: usize,
     done: Vec<Done>,
     now: Duration,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+    timers: Vec<(Duration, Waker)>,
+}
+
+impl State {
+    fn wake_writer(&mut self) {
+        if let Some(writer) = self.writer.take() {
+            writer.wake();
+        }
+    }
 }
 
 /// The stream and the clock; clones are the same ones.
@@ -53,6 +69,8 @@ pub(crate) struct Script(Arc<Mutex<State>>);
 impl Script {
     /// A stream that gives `reads` and then waits, and takes all that is written.
     pub(crate) fn new(reads: impl IntoIterator<Item = Read>) -> Self {
+        // The futures of an earlier script are gone.
+        POLLED.with_borrow_mut(HashMap::clear);
         let script = Self::default();
         script.then(reads);
         script.take_at_most(Some(usize::MAX));
@@ -64,7 +82,14 @@ impl Script {
     }
 
     pub(crate) fn then(&self, reads: impl IntoIterator<Item = Read>) {
-        self.state().reads.extend(reads);
+        let mut state = self.state();
+        state.reads.extend(reads);
+        if state.reads.is_empty() {
+            return;
+        }
+        if let Some(reader) = state.reader.take() {
+            reader.wake();
+        }
     }
 
     /// The peer sends this, which the runtime has not noticed.
@@ -73,11 +98,17 @@ impl Script {
     }
 
     pub(crate) fn take_at_most(&self, room: Option<usize>) {
-        self.state().room = room;
+        let mut state = self.state();
+        state.room = room;
+        if room.is_some() {
+            state.wake_writer();
+        }
     }
 
     pub(crate) fn fail_next_write(&self, kind: ErrorKind) {
-        self.state().write_error = Some(kind);
+        let mut state = self.state();
+        state.write_error = Some(kind);
+        state.wake_writer();
     }
 
     pub(crate) fn fail_next_flush(&self, kind: ErrorKind) {
@@ -86,12 +117,20 @@ impl Script {
 
     /// Whether it cannot pass on what it holds back.
     pub(crate) fn let_flush_wait(&self, waits: bool) {
-        self.state().flush_waits = waits;
+        let mut state = self.state();
+        state.flush_waits = waits;
+        if !waits {
+            state.wake_writer();
+        }
     }
 
     /// Whether it cannot end its write side, as a TLS stream whose peer reads nothing.
     pub(crate) fn let_shutdown_wait(&self, waits: bool) {
-        self.state().shutdown_waits = waits;
+        let mut state = self.state();
+        state.shutdown_waits = waits;
+        if !waits {
+            state.wake_writer();
+        }
     }
 
     /// How often it was told to pass on what it holds back.
@@ -100,7 +139,15 @@ impl Script {
     }
 
     pub(crate) fn pass(&self, seconds: u64) {
-        self.state().now += Duration::from_secs(seconds);
+        let mut state = self.state();
+        state.now += Duration::from_secs(seconds);
+        let now = state.now;
+        for (at, timer) in std::mem::take(&mut state.timers) {
+            match at <= now {
+                true => timer.wake(),
+                false => state.timers.push((at, timer)),
+            }
+        }
     }
 
     pub(crate) fn read_room(&self) -> usize {
@@ -134,7 +181,7 @@ impl Script {
 }
 
 impl Transport for Script {
-    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut state = self.state();
         state.read_room = buf.len();
         // What must not be taken for input.
@@ -150,13 +197,20 @@ impl Transport for Script {
             }
             Some(Read::End) => Poll::Ready(Ok(0)),
             Some(Read::Fails(kind)) => Poll::Ready(Err(kind.into())),
-            Some(Read::Wait) | None => Poll::Pending,
+            Some(Read::Wait) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                state.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
         }
     }
 
     fn poll_write(
         &mut self,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
@@ -165,25 +219,30 @@ impl Transport for Script {
         if let Some(kind) = state.write_error.take() {
             return Poll::Ready(Err(kind.into()));
         }
-        let Some(room) = state.room else { return Poll::Pending };
+        let Some(room) = state.room else {
+            state.writer = Some(cx.waker().clone());
+            return Poll::Pending;
+        };
         let mut bytes = [first, second].concat();
         bytes.truncate(room);
         state.done.push(Done::Wrote(String::from_utf8_lossy(&bytes).into_owned()));
         Poll::Ready(Ok(bytes.len()))
     }
 
-    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if state.flush_waits {
+            state.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
         state.flushed += 1;
         Poll::Ready(state.flush_error.take().map_or(Ok(()), |kind| Err(kind.into())))
     }
 
-    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         if state.shutdown_waits {
+            state.writer = Some(cx.waker().clone());
             return Poll::Pending;
         }
         state.done.push(Done::ShutDown);
@@ -209,19 +268,57 @@ impl Clock for Script {
         self.state().now
     }
 
-    fn poll_until(&mut self, _: &mut Context<'_>, at: Duration) -> Poll<()> {
-        if self.now() < at { Poll::Pending } else { Poll::Ready(()) }
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
+        let mut state = self.state();
+        if state.now < at {
+            let is_set = |(other, waker): &(_, Waker)| *other == at && waker.will_wake(cx.waker());
+            if !state.timers.iter().any(is_set) {
+                state.timers.push((at, cx.waker().clone()));
+            }
+            return Poll::Pending;
+        }
+        Poll::Ready(())
     }
 }
 
-/// Polls a future once.
-pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
-    future.poll(&mut Context::from_waker(Waker::noop()))
+/// Whether a future was woken since it was polled.
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
-/// The result of a future that has to be ready after a few polls.
+thread_local! {
+    /// The futures of this test that are pending, by address and type.
+    static POLLED: RefCell<HashMap<(usize, &'static str), Arc<Woken>>> = RefCell::default();
+}
+
+/// Polls a future once, if it is new or was woken since it was last polled.
+pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    let key = ((&raw const *future).addr(), type_name::<F>());
+    let woken = POLLED.with_borrow_mut(|polled| {
+        let new = || Arc::new(Woken(AtomicBool::new(true)));
+        Arc::clone(polled.entry(key).or_insert_with(new))
+    });
+    if !woken.0.swap(false, Ordering::SeqCst) {
+        return Poll::Pending;
+    }
+    let polled = future.poll(&mut Context::from_waker(&woken.into()));
+    if polled.is_ready() {
+        POLLED.with_borrow_mut(|polled| polled.remove(&key));
+    }
+    polled
+}
+
+/// The result of a future that has to be ready after a few polls, each after a wake-up.
 pub(crate) fn finish<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
+    finish_polled(pin!(future))
+}
+
+/// As [`finish`], for a future that may have been polled before.
+pub(crate) fn finish_polled<F: Future>(mut future: Pin<&mut F>) -> F::Output {
     for _ in 0..20 {
         if let Poll::Ready(output) = poll(future.as_mut()) {
             return output;

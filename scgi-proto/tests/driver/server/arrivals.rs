@@ -171,8 +171,9 @@ fn a_future_that_has_to_wait_goes_on_where_it_was() {
     let mut cx = Context::from_waker(Waker::noop());
     let mut place = InlineFuture::default();
     let mut left = 3;
-    place.begin(poll_fn(move |_| {
+    place.begin(poll_fn(move |cx| {
         left -= 1;
+        cx.waker().wake_by_ref();
         if left == 0 { Poll::Ready(()) } else { Poll::Pending }
     }));
     assert_eq!(format!("{place:?}"), "InlineFuture { .. }");

@@ -13,7 +13,7 @@ use scgi_proto::{
 };
 
 use super::{GET, POST, connection, echo, hello, never};
-use crate::script::{Read, Script, finish, poll};
+use crate::script::{Read, Script, finish, finish_polled, poll};
 
 /// Polls `answer` until it waits, lets time pass, and gives its result.
 fn late<R: std::fmt::Debug>(
@@ -31,7 +31,7 @@ fn late<R: std::fmt::Debug>(
         Poll::Pending => {
             // The reply was sent; the peer closes.
             script.then([Read::End]);
-            finish(answer)
+            finish_polled(answer)
         }
     };
     match result {
@@ -52,7 +52,7 @@ fn a_body_timeout_of_zero_does_not_wait() {
     let mut answer = pin!(connection.answer(echo));
     assert!(poll(answer.as_mut()).is_pending(), "the peer may still send what is drained");
     script.then([Read::Bytes(b"cdefghi"), Read::End]);
-    let _ = finish(answer);
+    let _ = finish_polled(answer);
     assert!(script.written().starts_with("Status: 408 Request Timeout\r\n"));
 }
 
@@ -129,7 +129,7 @@ fn a_late_body_is_answered_although_the_handler_fails_on_it() {
     script.pass(60);
     assert!(poll(answer.as_mut()).is_pending());
     script.then([Read::End]);
-    assert!(finish(answer).is_ok());
+    assert!(finish_polled(answer).is_ok());
     assert!(script.written().starts_with("Status: 408 Request Timeout\r\n"));
 }
 
@@ -146,7 +146,7 @@ fn each_chunk_gives_the_body_its_time_again() {
     assert!(poll(answer.as_mut()).is_pending());
     script.pass(59);
     script.then([Read::Bytes(b"hi")]);
-    assert!(finish(answer).is_ok());
+    assert!(finish_polled(answer).is_ok());
     assert!(script.written().ends_with("\r\n\r\nabcdefghi"), "{}", script.written());
 }
 
@@ -202,7 +202,7 @@ fn what_flows_has_an_end_all_the_same() {
     assert!(script.written().starts_with("Status: 503 Service Unavailable\r\n"));
     assert_eq!(script.reads_left(), 0);
     script.then([Read::End]);
-    assert!(finish(answer).is_ok());
+    assert!(finish_polled(answer).is_ok());
 
     let endless = async |len| {
         let script = Script::new([GET]);
@@ -246,7 +246,7 @@ fn a_reply_of_which_nothing_was_taken_in_time_is_replaced() {
     script.pass(10);
     assert!(poll(answer.as_mut()).is_pending(), "nobody takes the other one either");
     script.take_at_most(Some(usize::MAX));
-    let result = finish(answer);
+    let result = finish_polled(answer);
     assert!(matches!(result, Err(Error::Timeout(Timeout::Request))), "{result:?}");
     assert!(script.written().starts_with("Status: 503 Service Unavailable\r\n"));
 }
@@ -267,6 +267,6 @@ fn a_handler_that_takes_too_long() {
     let mut answer = pin!(connection.answer(never));
     assert!(poll(answer.as_mut()).is_pending());
     script.pass(600);
-    assert!(finish(answer).is_ok());
+    assert!(finish_polled(answer).is_ok());
     assert!(script.written().starts_with("Status: 503 Service Unavailable\r\n"));
 }

@@ -13,7 +13,7 @@ use scgi_proto::{
 };
 
 use super::{GET, HELLO, POST, connection, hello, wrote};
-use crate::script::{Done, Read, Script, finish, poll};
+use crate::script::{Done, Read, Script, finish, finish_polled, poll};
 
 #[test]
 fn a_request_takes_one_write_and_closes() {
@@ -113,12 +113,15 @@ struct Halting {
 impl Source for Halting {
     fn poll_chunk(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
         self.polls += 1;
         match self.polls {
             1 => Poll::Ready(Some(Ok("one".into()))),
-            2 => Poll::Pending,
+            2 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             _ if self.fails => Poll::Ready(Some(Err(Error::Body("no more".into())))),
             _ => Poll::Ready(None),
         }
@@ -185,9 +188,13 @@ struct Steps(std::vec::IntoIter<Poll<&'static str>>);
 impl Source for Steps {
     fn poll_chunk(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
         match self.0.next() {
+            Some(Poll::Pending) => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Some(chunk) => chunk.map(|chunk| Some(Ok(chunk.into()))),
             None => Poll::Ready(None),
         }
@@ -236,7 +243,7 @@ fn a_stream_that_holds_back_what_it_took_is_flushed_for_each_piece() {
     let mut answer = pin!(connection.answer(streams));
     assert!(poll(answer.as_mut()).is_pending());
     assert_eq!((&*script.written(), script.flushed()), ("Status: 200 OK\r\n\r\none", 1));
-    assert!(finish(answer).is_ok());
+    assert!(finish_polled(answer).is_ok());
     assert_eq!(script.flushed(), 1, "nothing came after it");
 }
 
