@@ -1,13 +1,14 @@
 //! Bodies: what they know of their length, and reading them whole, in chunks and in parts.
 
-use std::pin::Pin;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use scgi_proto::driver::{Body, BodyWrapper as _, Source};
+use scgi_proto::driver::{Body, BodyWrapper as _, Demand, Source, body_pipe};
 use scgi_proto::{Error, KnownLength as _};
 
-use crate::script::finish;
+use crate::script::{Script, finish, poll};
 
 /// Chunks that are all there.
 struct Chunks(Vec<&'static str>);
@@ -107,4 +108,22 @@ impl Source for Untouched {
     fn poll_chunk(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Bytes, Error>>> {
         panic!("it is known to be too long")
     }
+}
+
+#[test]
+fn each_end_of_a_pipe_wakes_the_task_of_the_other() {
+    let _ = Script::new([]);
+    let (mut writer, mut reader) = body_pipe();
+    let mut chunk = pin!(poll_fn(|cx| reader.poll_chunk(cx)));
+    {
+        let mut demand = pin!(poll_fn(|cx| writer.poll_demand(cx)));
+        assert!(poll(demand.as_mut()).is_pending(), "no one reads");
+        assert!(poll(chunk.as_mut()).is_pending(), "there is nothing to read");
+        assert_eq!(poll(demand.as_mut()), Poll::Ready(Demand::Chunk));
+    }
+    writer.send("x".into());
+    assert!(matches!(poll(chunk.as_mut()), Poll::Ready(Some(Ok(x))) if x == "x"));
+    assert!(poll(chunk.as_mut()).is_pending(), "there is no more");
+    writer.end(Ok(()));
+    assert!(matches!(poll(chunk.as_mut()), Poll::Ready(None)));
 }
