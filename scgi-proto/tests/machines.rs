@@ -421,6 +421,16 @@ fn the_oldest_without_a_head_makes_room() {
     second.keep();
     drop(third);
     assert!(counters.poll_evictable(&full).is_pending(), "nobody is left to evict");
+    assert_eq!(counters.evicted(), 0, "it is not closed yet");
+    drop(first);
     assert_eq!(counters.evicted(), 1);
     assert_eq!(woken(&server), 1);
+
+    // One whose head came just then is not closed.
+    let mut kept = counters.accept();
+    assert!(kept.poll_evicted(&noop).is_pending());
+    assert!(counters.evict_oldest());
+    kept.keep();
+    drop(kept);
+    assert_eq!(counters.evicted(), 1);
 }

@@ -139,8 +139,6 @@ impl Counters {
     #[must_use]
     pub fn evict_oldest(&self) -> bool {
         let Some((_, oldest)) = self.inner.waiting().places.pop_first() else { return false };
-        self.inner.evicted.fetch_add(1, Relaxed);
-        Trace::evicted();
         oldest.waker.wake();
         true
     }
@@ -276,11 +274,15 @@ impl ConnectionGuard {
         self.inner.upgraded.fetch_add(1, Relaxed);
     }
 
-    /// The head has come: this connection stays.
+    /// The head has come: this connection stays, although it may have been chosen to close.
     pub fn keep(&mut self) {
-        if let Some(place) = self.place.take() {
-            self.inner.waiting().places.remove(&place);
-        }
+        self.leave_place();
+    }
+
+    /// Waits for no head any more. Returns whether this connection was chosen to make room.
+    fn leave_place(&mut self) -> bool {
+        let place = self.place.take();
+        place.is_some_and(|place| self.inner.waiting().places.remove(&place).is_none())
     }
 
     /// Adds up what became of the connection.
@@ -297,7 +299,10 @@ impl ConnectionGuard {
 
 impl Drop for ConnectionGuard {
     fn drop(&mut self) {
-        self.keep();
+        if self.leave_place() {
+            self.inner.evicted.fetch_add(1, Relaxed);
+            Trace::evicted();
+        }
         self.inner.active.fetch_sub(1, Relaxed);
     }
 }

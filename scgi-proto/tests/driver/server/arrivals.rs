@@ -153,6 +153,8 @@ fn a_connection_with_unread_input_is_not_closed_to_make_room() {
         assert_eq!(answered.is_ok(), is_answered, "{rest:?}");
         assert_eq!(script.written(), if is_answered { HELLO } else { "" }, "{rest:?}");
     }
+    // Only those that were closed count.
+    assert_eq!(settings.counters.evicted(), 2);
 }
 
 #[test]
