@@ -3,8 +3,8 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::{Child, Command, Stdio};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread::sleep;
 use std::time::Instant;
 
@@ -23,11 +23,17 @@ fn server_with_limits() {
         sleep(200 * MS);
         Response::new("done")
     };
-    serve(listener, handler).with_max_connections(32).run().expect("a summary");
+    // It stops when the test closes its input.
+    let signal = || drop(io::copy(&mut io::stdin(), &mut io::sink()));
+    let server = serve(listener, handler).with_max_connections(32).with_graceful_shutdown(signal);
+    let summary = server.run().expect("a summary");
+    assert_eq!((summary.aborted, summary.without_place), (0, 0), "{summary:?}");
 }
 
 struct Server {
     child: Child,
+    /// Open as long as the server may print something.
+    _output: BufReader<ChildStdout>,
     address: Address,
 }
 
@@ -35,16 +41,16 @@ impl Server {
     fn start() -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this test"));
         command.args(["--ignored", "--exact", "limits::server_with_limits", "--nocapture"]);
-        command.stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("started");
-        let lines = BufReader::new(child.stdout.take().expect("its output")).lines();
-        let mut lines = lines.map(|line| line.expect("text"));
+        let mut output = BufReader::new(child.stdout.take().expect("its output"));
+        let mut lines = (&mut output).lines().map(|line| line.expect("text"));
         // The harness may print its own words on the same line.
         let address = lines.find_map(|line| {
             line.split_once("address ").map(|(_, address)| address.trim().to_owned())
         });
         let address = address.expect("an address").parse().expect("an address");
-        Self { child, address }
+        Self { child, _output: output, address }
     }
 
     fn limit(&self, resource: Resource, current: Option<u64>) {
@@ -72,15 +78,35 @@ impl Server {
 
     /// Sends so many requests at the same time, and reads their answers.
     fn ask(&self, count: usize) {
+        self.send(count).iter_mut().for_each(read_answer);
+    }
+
+    fn send(&self, count: usize) -> Vec<Stream> {
         let connect = |_| Stream::connect(&self.address).expect("connected");
         let mut streams: Vec<_> = (0..count).map(connect).collect();
         for stream in &mut streams {
             stream.write_all(b"0:,").expect("written");
         }
-        for stream in &mut streams {
-            assert!(read_all(stream).ends_with("done"));
-        }
+        streams
     }
+
+    /// Lets it stop, which must not take long.
+    fn stop(&mut self) {
+        drop(self.child.stdin.take());
+        let begun = Instant::now();
+        let status = loop {
+            match self.child.try_wait().expect("a child") {
+                Some(status) => break status,
+                None => assert!(begun.elapsed() < 10_000 * MS, "it does not end"),
+            }
+            sleep(MS);
+        };
+        assert!(status.success(), "{status}");
+    }
+}
+
+fn read_answer(stream: &mut Stream) {
+    assert!(read_all(stream).ends_with("done"));
 }
 
 impl Drop for Server {
@@ -111,6 +137,20 @@ fn threads_that_cannot_be_made_are_made_later() {
         assert!(begun.elapsed() < 2000 * MS, "{:?}", begun.elapsed());
     }
     assert!(server.count("task") > 8, "{}", server.count("task"));
+}
+
+#[test]
+fn a_stop_while_threads_cannot_be_made_answers_all() {
+    let mut server = Server::start();
+    server.ask(2);
+    let before = server.count("task");
+    server.limit(Resource::As, Some(server.size() + (1 << 20)));
+    let mut waiting = server.send(8);
+    // Some wait in the queue, as spawns fail.
+    sleep(100 * MS);
+    assert_eq!(server.count("task"), before, "a thread was made");
+    server.stop();
+    waiting.iter_mut().for_each(read_answer);
 }
 
 #[test]

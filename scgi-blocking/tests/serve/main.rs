@@ -1,5 +1,6 @@
 //! `serve` over real sockets.
 
+mod bad_stops;
 mod deadlines;
 mod harness;
 mod limits;
