@@ -1,6 +1,7 @@
 //! The clients.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -62,15 +63,23 @@ pub(crate) async fn closed(
     Ok(Closed { rate: count / took.as_secs_f64(), cpu: cpu.as_secs_f64() * 1e6 / count.max(1.0) })
 }
 
-/// The latencies of an open loop, in the order in which the requests were due, in milliseconds, and
-/// how many requests failed. A server that is full closes connections whose head is late.
-pub(crate) async fn open(server: &Server, rate: f64, uri: &str, time: Duration) -> (Vec<f64>, u64) {
-    let latencies = Rc::new(RefCell::new(Vec::new()));
-    let failed = Rc::new(Cell::new(0));
+/// What an open loop has measured.
+#[derive(Debug, Default)]
+pub(crate) struct Open {
+    /// In milliseconds, in the order in which the requests were due.
+    pub(crate) latencies: Vec<f64>,
+    /// Requests that connected and got no whole answer, and why.
+    pub(crate) failed: BTreeMap<String, u64>,
+}
+
+/// Clients that ask at a fixed rate, also while others wait. A server that is full closes
+/// connections whose head is late.
+pub(crate) async fn open(server: &Server, rate: f64, uri: &str, time: Duration) -> Open {
+    let all = Rc::new(RefCell::new(Open::default()));
     let request = Rc::new(request(uri));
     let set = LocalSet::new();
     let count = (rate * time.as_secs_f64()) as usize;
-    latencies.borrow_mut().resize(count, f64::INFINITY);
+    all.borrow_mut().latencies.resize(count, f64::INFINITY);
     let run = async {
         let begun = Instant::now();
         let mut next = 0;
@@ -78,16 +87,21 @@ pub(crate) async fn open(server: &Server, rate: f64, uri: &str, time: Duration) 
             // As many as are due by now. Those of one moment come together, as a timer has steps.
             let due = (begun.elapsed().as_secs_f64() * rate) as usize + 1;
             while next < due.min(count) {
-                let (latencies, failed) = (latencies.clone(), failed.clone());
+                let all = all.clone();
                 let (address, request) = (server.address.clone(), request.clone());
                 let place = next;
                 let start = Instant::now();
                 tokio::task::spawn_local(async move {
                     let outcome = ask(&address, &request, &mut Vec::with_capacity(1024)).await;
-                    if !matches!(outcome, Outcome::Answered) {
-                        failed.set(failed.get() + 1);
+                    let mut all = all.borrow_mut();
+                    match outcome {
+                        Outcome::Answered => {}
+                        Outcome::NotConnected => {
+                            *all.failed.entry("not connected".into()).or_default() += 1;
+                        }
+                        Outcome::Failed(reason) => *all.failed.entry(reason).or_default() += 1,
                     }
-                    latencies.borrow_mut()[place] = start.elapsed().as_secs_f64() * 1e3;
+                    all.latencies[place] = start.elapsed().as_secs_f64() * 1e3;
                 });
                 next += 1;
             }
@@ -96,7 +110,7 @@ pub(crate) async fn open(server: &Server, rate: f64, uri: &str, time: Duration) 
     };
     set.run_until(run).await;
     set.await;
-    (latencies.take(), failed.get())
+    all.take()
 }
 
 /// What happened to the requests of a server that was stopped.

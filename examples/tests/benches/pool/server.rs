@@ -5,6 +5,7 @@ use std::env;
 use std::fs;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -30,7 +31,7 @@ pub(crate) enum Kind {
     Floor,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Transport {
     Unix,
     Tcp,
@@ -48,7 +49,31 @@ const THREADS: usize = 256;
 pub(crate) struct Server {
     pub(crate) address: Address,
     running: Running,
-    _dir: TempDir,
+    dir: TempDir,
+}
+
+/// What a server of the libraries has counted when it has stopped.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Report {
+    /// Connections that it has accepted, and let in.
+    pub(crate) served: u64,
+    /// Connections that it has closed to make room, as their heads were late.
+    pub(crate) evicted: u64,
+}
+
+/// The connection that finds out whether a server is ready.
+const PROBES: u64 = 1;
+
+impl Report {
+    pub(crate) fn write(self, path: &Path) -> io::Result<()> {
+        fs::write(path, format!("{} {}", self.served, self.evicted))
+    }
+
+    fn read(path: &Path) -> Result<Self, BoxError> {
+        let text = fs::read_to_string(path)?;
+        let (served, evicted) = text.split_once(' ').ok_or("not a report")?;
+        Ok(Self { served: served.parse::<u64>()? - PROBES, evicted: evicted.parse()? })
+    }
 }
 
 impl Server {
@@ -61,6 +86,7 @@ impl Server {
         let kind = kind.to_possible_value().map(|value| value.get_name().to_owned());
         let mut command = Command::new(env::current_exe()?);
         command.args(["--serve", &kind.unwrap_or_default(), &address]);
+        command.arg("--report").arg(dir.path().join("report"));
         let address: Address = address.parse()?;
         let mut running = Running::spawn(&mut command)?;
         let probe = |address: &Address| match address {
@@ -69,7 +95,7 @@ impl Server {
             _ => false,
         };
         running.wait_until(|| probe(&address))?;
-        Ok(Self { address, running, _dir: dir })
+        Ok(Self { address, running, dir })
     }
 
     /// Processor time of all its threads so far.
@@ -93,10 +119,19 @@ impl Server {
         let pid = Pid::from_raw(i32::try_from(self.running.id())?).ok_or("no process")?;
         Ok(kill_process(pid, Signal::TERM)?)
     }
+
+    /// Stops it, if that was not asked yet, and returns what it has counted.
+    pub(crate) fn finish(self) -> Result<Report, BoxError> {
+        let status = self.running.stop()?;
+        if !status.success() {
+            return Err(format!("a server has failed: {status}").into());
+        }
+        Report::read(&self.dir.path().join("report"))
+    }
 }
 
 /// Serves until a signal.
-pub(crate) fn run(kind: Kind, address: &Address) -> Result<(), BoxError> {
+pub(crate) fn run(kind: Kind, address: &Address) -> Result<Report, BoxError> {
     let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     match kind {
         Kind::Tokio => runtime()?.block_on(async {
@@ -104,26 +139,28 @@ pub(crate) fn run(kind: Kind, address: &Address) -> Result<(), BoxError> {
             let mut signals =
                 tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
             let server = scgi_tokio::serve(listener, answer);
-            server
-                .with_graceful_shutdown(async move {
-                    _ = signals.recv().await;
-                })
-                .await?;
-            Ok(())
+            let counters = server.counters();
+            let signal = async move { _ = signals.recv().await };
+            let summary = server.with_graceful_shutdown(signal).await?;
+            Ok(Report { served: summary.served, evicted: counters.evicted() })
         }),
         Kind::Blocking => {
             let listener = scgi_blocking::Listener::bind(address)?;
             let mut signals = signal_hook::iterator::Signals::new([15])?;
             let signal = move || _ = signals.forever().next();
             let server = scgi_blocking::serve(listener, answer_blocking);
+            let counters = server.counters();
             let summary = server.with_graceful_shutdown(signal).run()?;
-            if env::var_os("POOL_SUMMARY").is_some() {
-                eprintln!("{summary:?}");
-            }
-            Ok(())
+            Ok(Report { served: summary.served, evicted: counters.evicted() })
         }
-        Kind::BarePool => bare_pool(&bind_long(address)?),
-        Kind::Floor => runtime()?.block_on(floor(bind_long(address)?)),
+        Kind::BarePool => {
+            bare_pool(&bind_long(address)?);
+            Ok(Report::default())
+        }
+        Kind::Floor => {
+            runtime()?.block_on(floor(bind_long(address)?))?;
+            Ok(Report::default())
+        }
     }
 }
 
@@ -208,7 +245,7 @@ fn reply() -> &'static [u8] {
     [head.as_bytes(), &hello(b"/wait/0")].concat().leak()
 }
 
-fn bare_pool(bound: &Bound) -> Result<(), BoxError> {
+fn bare_pool(bound: &Bound) {
     let reply = reply();
     thread::scope(|scope| {
         for _ in 0..THREADS {
@@ -225,7 +262,6 @@ fn bare_pool(bound: &Bound) -> Result<(), BoxError> {
             });
         }
     });
-    Ok(())
 }
 
 fn bare_unix(listener: &UnixListener, reply: &[u8]) -> io::Result<()> {
