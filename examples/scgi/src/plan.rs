@@ -4,11 +4,11 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use indicatif::{ProgressBar, ProgressStyle};
 use scgi_proto::{
-    Address, BoxError, ClientConfig, DecodeBuffer, Error, RequestDecoder, RequestEvent,
-    RequestHead, Timeout,
+    Address, BoxError, ClientConfig, DecodeBuffer, Error, RequestDecoder, RequestEncoder,
+    RequestEvent, RequestHead, Timeout,
 };
 
 use crate::failure::{Context as _, cannot_connect};
@@ -53,6 +53,14 @@ impl Upload {
         }
         Ok(Self::File(path.clone(), metadata.len()))
     }
+
+    /// In bytes.
+    fn len(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File(_, len) => *len,
+        }
+    }
 }
 
 impl Plan {
@@ -64,6 +72,28 @@ impl Plan {
     /// Whether a reset and a close look the same there.
     pub(crate) fn is_unix(&self) -> bool {
         matches!(self.address, Address::Unix(_))
+    }
+
+    /// The request as a server reads it.
+    ///
+    /// # Errors
+    /// If the request cannot be sent, or the bytes of --raw are not a request.
+    pub(crate) fn as_received(&self) -> Result<Decoded, BoxError> {
+        let (head, upload) = match &self.message {
+            Message::Request(head, upload) => (head, upload),
+            Message::Raw(bytes) => return decode(bytes),
+        };
+        let mut bytes = BytesMut::new();
+        let head = head.clone().with_content_length(upload.len());
+        RequestEncoder::default().head(&head, &mut bytes)?;
+        Ok(Decoded { body_length: upload.len(), ..decode(&bytes)? })
+    }
+
+    /// Whether the request changes nothing on the server (RFC 9110, 9.2.1).
+    pub(crate) fn is_safe(&self) -> bool {
+        let decoded = self.as_received();
+        let method = decoded.as_ref().ok().and_then(|decoded| decoded.head.method());
+        matches!(method, Some(b"GET" | b"HEAD" | b"OPTIONS"))
     }
 
     /// Why the server could not be reached.
@@ -94,15 +124,35 @@ pub(crate) fn progress(len: u64) -> ProgressBar {
     }
 }
 
+/// A request that was decoded.
+#[derive(Debug)]
+pub(crate) struct Decoded {
+    pub(crate) head: RequestHead,
+    pub(crate) body_length: u64,
+    /// Bytes after the request.
+    pub(crate) surplus: u64,
+}
+
+/// Decodes bytes that begin with a request; its body may be cut.
+fn decode(bytes: &[u8]) -> Result<Decoded, BoxError> {
+    let mut receiver = DecodeBuffer::new(RequestDecoder::default());
+    receiver.buffer_mut().extend_from_slice(bytes);
+    receiver.advance(bytes.len());
+    let (mut head, mut body_length) = (None, 0);
+    while let Some(event) = receiver.next_event()? {
+        match event {
+            RequestEvent::Head(decoded) => head = Some(decoded),
+            RequestEvent::Body(chunk) => body_length += chunk.len() as u64,
+            RequestEvent::End => {}
+        }
+    }
+    let head = head.ok_or("the bytes end before the head of a request is complete")?;
+    Ok(Decoded { head, body_length, surplus: receiver.decoder().surplus() })
+}
+
 /// Whether the captured request is a HEAD, whose response has no body.
 pub(crate) fn is_head_request(raw: &[u8]) -> bool {
-    let mut receiver = DecodeBuffer::new(RequestDecoder::default());
-    receiver.buffer_mut().extend_from_slice(raw);
-    receiver.advance(raw.len());
-    match receiver.next_event() {
-        Ok(Some(RequestEvent::Head(head))) => head.method() == Some(b"HEAD"),
-        _ => false,
-    }
+    decode(raw).is_ok_and(|decoded| decoded.head.method() == Some(b"HEAD"))
 }
 
 #[cfg(test)]

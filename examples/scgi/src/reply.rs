@@ -10,6 +10,8 @@ use scgi_proto::BoxError;
 use scgi_proto::ResponseHead;
 
 use crate::failure::Context as _;
+use crate::retry;
+use crate::verbose::Verbose;
 
 /// Where the body of a response goes.
 #[derive(Debug, Clone)]
@@ -61,9 +63,21 @@ pub(crate) struct Reply {
     include_head: bool,
     out: Option<Box<dyn Write + Send>>,
     started: Instant,
+    progress: Progress,
     head: Option<ResponseHead>,
     kept: Vec<u8>,
     figures: Figures,
+    verbose: Option<Verbose>,
+    /// Whether a response that is tried again goes nowhere.
+    holds_back: bool,
+}
+
+/// How far a request has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    New,
+    Connecting,
+    Connected,
 }
 
 impl Reply {
@@ -73,20 +87,58 @@ impl Reply {
             include_head,
             out: None,
             started: Instant::now(),
+            progress: Progress::New,
             head: None,
             kept: Vec::new(),
             figures: Figures::default(),
+            verbose: None,
+            holds_back: false,
         }
+    }
+
+    /// Reports the exchange on standard error.
+    pub(crate) fn with_verbose(mut self, verbose: Option<Verbose>) -> Self {
+        self.verbose = verbose;
+        self
+    }
+
+    /// Writes no response that will be tried again.
+    pub(crate) fn with_held_back(mut self, holds_back: bool) -> Self {
+        self.holds_back = holds_back;
+        self
     }
 
     /// The request begins.
     pub(crate) fn start(&mut self) {
         self.started = Instant::now();
+        self.progress = Progress::Connecting;
+        if let Some(verbose) = &self.verbose {
+            verbose.start();
+        }
     }
 
     /// The server is connected.
     pub(crate) fn connected(&mut self) {
         self.figures.connect = self.started.elapsed();
+        self.progress = Progress::Connected;
+        if let Some(verbose) = &self.verbose {
+            verbose.connected(&self.figures);
+        }
+    }
+
+    /// Whether it failed before anything was sent.
+    pub(crate) fn was_not_connected(&self) -> bool {
+        self.progress == Progress::Connecting
+    }
+
+    /// Whether the head of a response came.
+    pub(crate) fn has_head(&self) -> bool {
+        self.head.is_some()
+    }
+
+    /// Whether the response was not written, as it will be tried again.
+    pub(crate) fn is_held_back(&self) -> bool {
+        self.holds_back && retry::is_temporary(self.figures.status)
     }
 
     /// The head has come.
@@ -94,6 +146,12 @@ impl Reply {
         self.figures.head = self.started.elapsed();
         self.figures.status = head.status().code();
         self.head = Some(head.clone());
+        if self.verbose.is_some() {
+            Verbose::head(&String::from_utf8_lossy(&for_terminal(&head_text(head))));
+        }
+        if self.is_held_back() {
+            return Ok(());
+        }
         self.out = Some(self.output.open()?);
         if !self.include_head {
             return Ok(());
@@ -128,6 +186,9 @@ impl Reply {
     /// The response is complete.
     pub(crate) fn end(&mut self) {
         self.figures.total = self.started.elapsed();
+        if self.verbose.is_some() {
+            Verbose::end(&self.figures);
+        }
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), BoxError> {

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,14 +13,17 @@ use scgi_proto::Address;
 use scgi_proto::BoxError;
 
 use crate::capture::Capture;
-use crate::failure::Context as _;
+use crate::describe::Received;
+use crate::failure::{Context as _, chain};
 use crate::message::{FORM, MessageArgs};
 use crate::output::print;
 use crate::plan::{Message, Plan, Upload, progress};
 use crate::repeat;
 use crate::reply::{Output, Reply};
+use crate::retry;
 use crate::runtime::Runtime;
 use crate::units::duration;
+use crate::verbose::Verbose;
 use crate::write_out::WriteOut;
 use crate::xml_rpc::{self, Arg, Outcome};
 
@@ -73,6 +77,20 @@ pub(crate) struct RequestArgs {
     /// Write the response to the file
     #[arg(short = 'o', long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Show on standard error what is sent (>) and what comes (<)
+    #[arg(short = 'v', long, conflicts_with = "repeat")]
+    verbose: bool,
+    /// Print what would be sent, as `scgi decode` does, and do not connect
+    #[arg(long, conflicts_with_all = ["include", "output", "save", "repeat", "retry", "verbose"])]
+    offline: bool,
+    /// Try again up to N times, after 1 s, 2 s, 4 s ... 60 s
+    ///
+    /// Any request is sent again if the server could not be connected, as nothing was sent then. A
+    /// GET, HEAD or OPTIONS request is also sent again if no response came, or if its status is
+    /// 408, 429, 502, 503 or 504. A response that was cut is not tried again. --timeout is for each
+    /// attempt.
+    #[arg(long, value_name = "N", conflicts_with = "repeat", default_value_t = 0)]
+    retry: u32,
     /// End with status 22 when the response's status is 400 or more
     #[arg(long)]
     fail: bool,
@@ -102,6 +120,9 @@ pub(crate) struct RequestArgs {
 
 pub(crate) fn run(args: &RequestArgs) -> Result<ExitCode, BoxError> {
     let plan = args.plan()?;
+    if args.offline {
+        return show(&plan);
+    }
     if !args.rtorrent.is_empty() {
         return args.call(&plan);
     }
@@ -115,11 +136,24 @@ pub(crate) fn run(args: &RequestArgs) -> Result<ExitCode, BoxError> {
     Ok(if args.fail && !all_well { FAILED_STATUS.into() } else { ExitCode::SUCCESS })
 }
 
+/// Prints the request that would be sent.
+fn show(plan: &Plan) -> Result<ExitCode, BoxError> {
+    let decoded = plan.as_received()?;
+    let received = Received {
+        head: &decoded.head,
+        body_length: decoded.body_length,
+        surplus: Some(decoded.surplus),
+        body_sha256: None,
+    };
+    print(&received.text())?;
+    Ok(ExitCode::SUCCESS)
+}
+
 impl RequestArgs {
     /// Whether the status was below 400.
     fn once(&self, plan: &Plan) -> Result<bool, BoxError> {
         let output = self.output.clone().map_or(Output::Stdout, Output::File);
-        let reply = self.exchange(plan, output)?;
+        let reply = self.exchange(plan, &output)?;
         self.print_figures(&reply)?;
         if reply.is_from_http_server() {
             eprintln!("scgi: {}", self.http_hint());
@@ -133,7 +167,7 @@ impl RequestArgs {
 
     /// An XML-RPC call.
     fn call(&self, plan: &Plan) -> Result<ExitCode, BoxError> {
-        let reply = self.exchange(plan, Output::Memory)?;
+        let reply = self.exchange(plan, &Output::Memory)?;
         if reply.is_from_http_server() {
             return Err(self.http_hint().into());
         }
@@ -165,11 +199,29 @@ impl RequestArgs {
         format!("an HTTP server answers on {address}: SCGI has a port or socket of its own")
     }
 
-    fn exchange(&self, plan: &Plan, output: Output) -> Result<Reply, BoxError> {
-        let capture = self.save.as_deref().map(Capture::create).transpose()?;
-        let mut reply = Reply::new(output, self.include);
-        self.runtime.exchange(plan, capture, &mut reply)?;
-        Ok(reply)
+    fn exchange(&self, plan: &Plan, output: &Output) -> Result<Reply, BoxError> {
+        let is_safe = plan.is_safe();
+        let mut attempts = 0;
+        loop {
+            let may_retry = attempts < self.retry;
+            let capture = self.save.as_deref().map(Capture::create).transpose()?;
+            let mut reply = Reply::new(output.clone(), self.include)
+                .with_verbose(self.verbose.then(|| Verbose::new(plan)))
+                .with_held_back(may_retry && is_safe);
+            let why = match self.runtime.exchange(plan, capture, &mut reply) {
+                Ok(()) => match reply.error_status().filter(|_| reply.is_held_back()) {
+                    Some(status) => format!("the server answered {status}"),
+                    None => return Ok(reply),
+                },
+                Err(error) if may_retry && retry::may_follow(plan, &reply) => chain(&*error),
+                Err(error) => return Err(error),
+            };
+            attempts += 1;
+            let pause = retry::pause(attempts);
+            let (retry, time) = (self.retry, humantime::format_duration(pause));
+            eprintln!("scgi: {why}; attempt {attempts} of {retry} follows in {time}");
+            thread::sleep(pause);
+        }
     }
 
     fn print_figures(&self, reply: &Reply) -> Result<(), BoxError> {

@@ -14,4 +14,6 @@ mod manual;
 mod peers;
 mod proxy;
 mod request;
+mod request_retry;
+mod request_verbose;
 mod terminal;
