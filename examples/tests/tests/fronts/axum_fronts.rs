@@ -230,8 +230,14 @@ fn ask(browser: &Browser, base: &str, row: &Row) -> Reply {
     reply.unwrap_or_else(|error| panic!("{method} {path} at {base}: {error}"))
 }
 
+/// Status, headers in their order, and the body or its hash.
+pub(super) type Compared = (u16, Vec<(String, Vec<u8>)>, String);
+
 /// Status, headers and body, without the headers that need not be equal. The date is the moment's.
-fn compared(reply: &Reply, not_compared: &[&str]) -> (u16, Vec<(String, Vec<u8>)>, String) {
+pub(super) fn compared(
+    reply: &Reply,
+    not_compared: &[&str],
+) -> (u16, Vec<(String, Vec<u8>)>, String) {
     let headers = reply
         .headers
         .iter()

@@ -13,6 +13,7 @@ mod tool;
 mod axum_forms;
 mod axum_fronts;
 mod axum_page;
+mod axum_programs;
 mod behind;
 mod fleet;
 mod flow_fronts;
