@@ -43,6 +43,9 @@ pub(crate) struct EchoArgs {
     /// Time without a byte of the body [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     body_timeout: Option<Duration>,
+    /// Time that a body may wait unread while the server works [default: off]
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    unread_body_timeout: Option<Duration>,
     /// Time in which the peer must take a byte of the response [default: 60s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     write_timeout: Option<Duration>,
@@ -111,6 +114,9 @@ impl EchoArgs {
         }
         if let Some(timeout) = self.body_timeout {
             config = config.with_body_timeout(timeout);
+        }
+        if let Some(timeout) = self.unread_body_timeout {
+            config = config.with_unread_body_timeout(timeout);
         }
         if let Some(timeout) = self.write_timeout {
             config = config.with_write_timeout(timeout);

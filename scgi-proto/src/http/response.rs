@@ -47,7 +47,6 @@ pub fn response_from_http(parts: &Parts) -> ResponseHead {
     head
 }
 
-/// Whether a Content-Length says nothing of a body.
 impl From<StatusCode> for Status {
     fn from(status: StatusCode) -> Self {
         // Both are from 100 to 999.
@@ -61,16 +60,23 @@ impl From<Status> for StatusCode {
     }
 }
 
+/// Whether a Content-Length says nothing of a body.
 fn is_no_length(status: StatusCode, value: &HeaderValue) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
-        || (status == StatusCode::NOT_MODIFIED && value == "0")
+    has_no_length(status) || (status == StatusCode::NOT_MODIFIED && value == "0")
+}
+
+/// Whether a response must not have a Content-Length (RFC 9110 section 8.6), or its body is dropped
+/// (205).
+fn has_no_length(status: StatusCode) -> bool {
+    status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT)
 }
 
 /// Makes an `http` response's head of a backend's.
 ///
 /// Hop-by-hop fields are left out, a repeated Content-Length (the decoder has seen that the values
-/// are equal) becomes one. A local redirect becomes a 302 with its path, as nginx and lighttpd
-/// treat it.
+/// are equal) becomes one. A status that allows no body (1xx, 204, 205) has none. A local redirect
+/// becomes a 302 with its path, as nginx and lighttpd treat it.
 ///
 /// # Errors
 /// [`ConvertError::InvalidField`] if a value holds a control byte, and
@@ -88,6 +94,9 @@ pub fn response_to_http(head: &ResponseHead) -> Result<Parts, ConvertError> {
         value.set_sensitive(is_secret(name));
         let name =
             HeaderName::from_bytes(name).map_err(|_| ConvertError::InvalidField { index })?;
+        if name == CONTENT_LENGTH && has_no_length(parts.status) {
+            continue;
+        }
         let added = if name == CONTENT_LENGTH {
             parts.headers.try_insert(name, value).map(drop)
         } else {
@@ -184,6 +193,9 @@ mod tests {
             (200, &[("Connection", b"x-a"), ("X-A", b"1"), ("Keep-Alive", b"1")], &[]),
             (200, &[("Transfer-Encoding", b"chunked"), ("Upgrade", b"x")], &[]),
             (999, &[("X", b"\xe9")], &[("x", b"\xe9")]),
+            (204, &[("Content-Length", b"0"), ("X", b"1")], &[("x", b"1")]),
+            (205, &[("Content-Length", b"5"), ("X", b"1")], &[("x", b"1")]),
+            (304, &[("Content-Length", b"5")], &[("content-length", b"5")]),
         ];
         for (code, given, expected) in rows {
             let head = ResponseHead::new(Status::new(*code).expect("a status"));

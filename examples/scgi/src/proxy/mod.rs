@@ -26,6 +26,7 @@ use crate::capture::Capture;
 use crate::echo::mode;
 use crate::failure::{Context as _, cannot_connect, chain};
 use crate::on_tokio::stop_signal;
+use crate::units::duration;
 
 /// Shows what passes between a front server and an SCGI server: why is it 502?
 ///
@@ -44,6 +45,9 @@ pub(crate) struct ProxyArgs {
     /// Where the SCGI server listens
     #[arg(value_name = "ADDR")]
     address: Address,
+    /// Time for connecting to the server, as 2s, 500ms, 1m, or seconds
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "10s")]
+    connect_timeout: Duration,
     /// Permission bits of a Unix socket, in octal
     #[arg(long, value_name = "MODE", value_parser = mode)]
     mode: Option<u32>,
@@ -56,6 +60,7 @@ pub(crate) struct ProxyArgs {
 /// What every connection needs.
 struct Proxy {
     address: Address,
+    connect_timeout: Duration,
     save: Option<PathBuf>,
     /// The number of the last exchange.
     last: AtomicU64,
@@ -78,6 +83,7 @@ async fn serve(args: &ProxyArgs) -> Result<ExitCode, BoxError> {
     println!("Listening on {}", listener.local_address()?);
     let proxy = Arc::new(Proxy {
         address: args.address.clone(),
+        connect_timeout: args.connect_timeout,
         save: args.save.clone(),
         last: AtomicU64::new(first),
         odd: AtomicU64::new(0),
@@ -111,7 +117,7 @@ impl Proxy {
     async fn exchange(&self, front: Box<dyn Socket>) {
         let number = self.last.fetch_add(1, Ordering::Relaxed) + 1;
         let watch = Shared::new(Watch::new(number, self.capture(number)));
-        let end = match connect(&self.address).await {
+        let end = match connect(&self.address, self.connect_timeout).await {
             Ok(backend) => {
                 watch.lock().connected();
                 relay(front, backend, &watch).await

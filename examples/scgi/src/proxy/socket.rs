@@ -10,7 +10,7 @@ use scgi_proto::driver::connect_unix;
 use scgi_proto::{Address, BindOptions, Bound, SocketFile, bind_with};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// A connected TCP or Unix socket.
 pub(crate) trait Socket: AsyncRead + AsyncWrite + AsFd + Send + Unpin {}
@@ -23,7 +23,12 @@ pub(crate) fn reset(socket: &dyn Socket) {
     let _ = set_socket_linger(socket.as_fd(), Some(Duration::ZERO));
 }
 
-pub(crate) async fn connect(address: &Address) -> io::Result<Box<dyn Socket>> {
+/// Connects within `limit`: the queue of a Unix socket may be full for as long as its server likes.
+pub(crate) async fn connect(address: &Address, limit: Duration) -> io::Result<Box<dyn Socket>> {
+    timeout(limit, attempt(address)).await?
+}
+
+async fn attempt(address: &Address) -> io::Result<Box<dyn Socket>> {
     match address {
         Address::Tcp(name) => match address.is_host_name() {
             true => tcp(TcpStream::connect(name.as_str()).await?),

@@ -485,6 +485,104 @@ fn the_tool_is_late_at_a_full_queue_on_each_runtime() {
 }
 
 #[test]
+fn a_proxy_before_a_full_queue_gives_up_in_time_and_stops() {
+    let full = Full::new();
+    let backend = full.path().display().to_string();
+    let start = |limit: &str| {
+        let mut command = std::process::Command::new(scgi_tests::programs::scgi());
+        command.args(["proxy", "127.0.0.1:0", &backend, "--connect-timeout", limit]);
+        tool::EchoServer::start_command(command)
+    };
+    let late = start("300ms");
+    // More than the proxy has threads.
+    thread::scope(|scope| {
+        for _ in 0..12 {
+            scope.spawn(|| {
+                let mut front = TcpStream::connect(&late.address).expect("a connection");
+                front.set_read_timeout(Some(Duration::from_secs(20))).expect("an option");
+                let error = front.read(&mut [0]).expect_err("it is reset");
+                assert_eq!(error.kind(), ErrorKind::ConnectionReset, "{error}");
+            });
+        }
+    });
+    // One that still tries stops as soon as it is asked to.
+    let stuck = start("1h");
+    let _fronts: Vec<_> =
+        (0..12).map(|_| TcpStream::connect(&stuck.address).expect("a connection")).collect();
+    thread::sleep(Duration::from_millis(200));
+    for proxy in [late, stuck] {
+        proxy.signal(rustix::process::Signal::TERM);
+        let (code, said) = proxy.wait();
+        assert_eq!(code, Some(0), "{said}");
+    }
+}
+
+/// A server that sends this as its response to each request, whatever it is.
+fn scripted(response: &'static [u8]) -> Address {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+    let address = listener.local_addr().expect("it has one").into();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(response);
+        }
+    });
+    address
+}
+
+/// Responses with what their status does not allow.
+const BODILESS: [(u16, &[u8]); 3] = [
+    (204, b"Status: 204 No Content\r\nContent-Length: 0\r\nX-Kept: 1\r\n\r\n"),
+    (205, b"Status: 205 Reset Content\r\nContent-Length: 5\r\nX-Kept: 1\r\n\r\nhello"),
+    (205, b"Status: 205 Reset Content\r\nX-Kept: 1\r\n\r\nhello"),
+];
+
+#[test]
+fn a_backend_drops_what_the_status_does_not_allow() -> io::Result<()> {
+    use scgi_tokio::{Backend, Body};
+    use tower_service::Service as _;
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    for (status, bytes) in BODILESS {
+        let mut backend = Backend::new(scripted(bytes))?;
+        let request = axum::http::Request::get("/").body(Body::empty()).expect("a request");
+        runtime.block_on(async {
+            let response = backend.call(request).await.expect("a response");
+            assert_eq!(response.status(), status);
+            let headers = response.headers();
+            assert_eq!(headers.get("content-length"), None, "{status}");
+            assert_eq!(headers["x-kept"], "1", "{status}");
+            assert_eq!(response.into_body().collect(100).await.expect("a body"), "");
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn a_gateway_drops_what_the_status_does_not_allow() {
+    for (status, bytes) in BODILESS {
+        let backend = scripted(bytes).to_string();
+        let mut command = std::process::Command::new(scgi_tests::programs::scgi());
+        command.args(["gateway", "127.0.0.1:0", &backend]);
+        let gateway = tool::EchoServer::start_command(command);
+        let address = gateway.address.strip_prefix("http://").expect("a URL");
+        let mut browser = TcpStream::connect(address).expect("a connection");
+        // A second request on the connection: nothing of the first response may be in between.
+        let request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n\
+            GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        browser.write_all(request).expect("it is sent");
+        let mut reply = String::new();
+        browser.read_to_string(&mut reply).expect("a reply and a close");
+        let begin = format!("HTTP/1.1 {status} ");
+        assert!(reply.starts_with(&begin), "{reply}");
+        assert_eq!(reply.matches(&begin).count(), 2, "{reply}");
+        assert!(!reply.contains("hello"), "{reply}");
+        assert!(status != 204 || !reply.to_lowercase().contains("content-length"), "{reply}");
+    }
+}
+
+#[test]
 fn a_gateway_before_a_full_queue_answers_504_to_each_and_stops() {
     let full = Full::new();
     let backend = full.path().display().to_string();
