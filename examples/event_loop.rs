@@ -34,44 +34,55 @@ struct Connection {
 
 impl Connection {
     /// Does what the exchange wants, until the socket has to wait or the connection is over.
+    ///
+    /// A write that has to wait does not keep it from reading: some peers read only when all that
+    /// they sent has been taken.
     fn drive(&mut self, now: Duration) -> io::Result<()> {
-        while !self.exchange.is_closed() {
+        loop {
             self.take_events();
-            let moved = if self.exchange.wants_write() {
-                let (first, second) = self.exchange.pending();
-                let written = self.stream.write_vectored(&[first, second].map(IoSlice::new));
-                written.map(|count| self.exchange.handle_written(count))
-            } else if self.exchange.wants_shutdown() {
-                // Fails if the peer has gone, which the next read tells.
-                let _ = self.stream.shutdown(Shutdown::Write);
-                self.exchange.handle_shutdown(now);
-                Ok(())
-            } else if self.exchange.wants_read() {
-                let read = self.stream.read(self.exchange.unfilled());
-                read.map(|count| self.exchange.handle_read(count))
-            } else {
+            let has_written = self.write(now)?;
+            let has_read = self.read(now)?;
+            if self.exchange.is_closed() || !(has_written || has_read) {
                 return Ok(());
-            };
-            match moved {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.wait(now);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                result => result?,
             }
         }
-        Ok(())
     }
 
-    /// Starts the deadline of what is waited for.
-    fn wait(&mut self, now: Duration) {
-        if self.exchange.wants_write() {
-            self.exchange.handle_write_blocked(now);
-        } else {
-            self.exchange.release_buffer();
-            self.exchange.handle_read_blocked(now);
+    /// Writes once, or ends the write side. Returns whether something was done.
+    fn write(&mut self, now: Duration) -> io::Result<bool> {
+        if self.exchange.wants_shutdown() {
+            // Fails if the peer has gone, which the next read tells.
+            let _ = self.stream.shutdown(Shutdown::Write);
+            self.exchange.handle_shutdown(now);
+            return Ok(true);
         }
+        if !self.exchange.wants_write() {
+            return Ok(false);
+        }
+        let (first, second) = self.exchange.pending();
+        let written =
+            unless_blocked(self.stream.write_vectored(&[first, second].map(IoSlice::new)))?;
+        match written {
+            Some(count) => self.exchange.handle_written(count),
+            None => self.exchange.handle_write_blocked(now),
+        }
+        Ok(written.is_some())
+    }
+
+    /// Reads once. Returns whether something came.
+    fn read(&mut self, now: Duration) -> io::Result<bool> {
+        if !self.exchange.wants_read() {
+            return Ok(false);
+        }
+        let read = unless_blocked(self.stream.read(self.exchange.unfilled()))?;
+        match read {
+            Some(count) => self.exchange.handle_read(count),
+            None => {
+                self.exchange.release_buffer();
+                self.exchange.handle_read_blocked(now);
+            }
+        }
+        Ok(read.is_some())
     }
 
     /// Takes the pieces of the request that have arrived. A malformed request is an error here,
@@ -111,8 +122,16 @@ impl Drop for Connection {
     }
 }
 
+/// `None` if the socket has to wait.
+fn unless_blocked(moved: io::Result<usize>) -> io::Result<Option<usize>> {
+    match moved {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),
+        moved => moved.map(Some),
+    }
+}
+
 /// The loop: the sockets, and the time since it began.
-struct Server {
+pub(crate) struct Server {
     poll: Poll,
     listener: TcpListener,
     connections: HashMap<Token, Connection>,
@@ -123,14 +142,14 @@ struct Server {
 impl Server {
     const LISTENER: Token = Token(0);
 
-    fn new(mut listener: TcpListener) -> io::Result<Self> {
+    pub(crate) fn new(mut listener: TcpListener) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(&mut listener, Self::LISTENER, Interest::READABLE)?;
         let connections = HashMap::new();
         Ok(Self { poll, listener, connections, next_token: 1, start: Instant::now() })
     }
 
-    fn run(&mut self) -> io::Result<()> {
+    pub(crate) fn run(&mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(256);
         loop {
             self.accept();
