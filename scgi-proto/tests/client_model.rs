@@ -333,8 +333,13 @@ fn kind() -> impl Strategy<Value = Kind> {
     prop_oneof![Just(Kind::Length), Just(Kind::Close), Just(Kind::NoBody)]
 }
 
+/// How many schedules of each kind: `SCGI_MODEL_CASES` sets more, for a long run.
+fn cases() -> u32 {
+    std::env::var("SCGI_MODEL_CASES").map_or(300, |count| count.parse().expect("a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn a_whole_request(

@@ -479,9 +479,14 @@ impl Drop for Schedule {
     }
 }
 
+/// How many seeds: `SCGI_MODEL_SEEDS` sets more, for a long run.
+fn seeds() -> u64 {
+    std::env::var("SCGI_MODEL_SEEDS").map_or(400, |count| count.parse().expect("a number"))
+}
+
 #[test]
 fn random_schedules() {
-    for seed in 0..400 {
+    for seed in 0..seeds() {
         for way in 0..9 {
             let mut random = Random(seed * 9 + way as u64);
             let body = [0, 10, 5_000, 200_000][random.below(4)];

@@ -29,7 +29,8 @@ type StartFront = fn([SocketAddr; 2], &Path) -> std::io::Result<Front>;
 fn backend(runtime: &'static str) -> impl Fn(&str) -> Command {
     move |address| {
         let mut command = Command::new(scgi_tests::programs::scgi());
-        command.args(["echo", "--json", "--runtime", runtime, address]);
+        // Fewer than there are browsers, so that backends are full while one of them restarts.
+        command.args(["echo", "--json", "--max-connections", "3", "--runtime", runtime, address]);
         command.stdout(Stdio::null()).stderr(Stdio::null());
         command
     }

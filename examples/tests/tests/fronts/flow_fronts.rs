@@ -89,3 +89,20 @@ fn an_upload_goes_on_while_the_program_works() {
         assert_eq!((reply.status, reply.text().as_str()), (200, "waited"), "{url}");
     });
 }
+
+#[test]
+#[ignore = "takes long: .ci/heavy flow"]
+fn an_upload_of_400_mb_goes_on_while_the_program_works() {
+    if !required("nginx") {
+        return;
+    }
+    let upload = vec![b'b'; 400_000_000];
+    behind(Front::nginx, Program::Waits(Duration::from_secs(6)), |browser, url| {
+        // The others buffer the body in a file.
+        if !url.ends_with("/nobuf/") {
+            return;
+        }
+        let reply = browser.post(url, &upload).expect("a reply");
+        assert_eq!((reply.status, reply.text().as_str()), (200, "waited"), "{url}");
+    });
+}

@@ -7,6 +7,9 @@ mod alone;
 mod peers;
 #[path = "../shared/servers.rs"]
 mod servers;
+#[path = "../shared/states.rs"]
+#[allow(dead_code, reason = "another program uses the rest")]
+mod states;
 #[path = "../shared/tool.rs"]
 mod tool;
 #[path = "../shared/watch.rs"]
@@ -14,6 +17,7 @@ mod watch;
 
 mod axum_memory;
 mod client_allocations;
+mod flow_load;
 mod flow_memory;
 mod idle_memory;
 mod overload;

@@ -3,16 +3,23 @@
 
 #![cfg(target_os = "linux")]
 
+use std::fs::{Permissions, set_permissions};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use crate::tool::{self, EchoServer, RUNTIMES};
 use rustix::process::Signal;
-use scgi_tests::process::scratch_dir;
+use scgi_tests::front::Front;
+use scgi_tests::http::Browser;
+use scgi_tests::process::{required, scratch_dir};
+
+use crate::tool::{self, EchoServer, RUNTIMES};
 
 const GOOD: &[u8] = b"24:CONTENT_LENGTH\x000\x00SCGI\x001\x00,";
 
@@ -82,6 +89,66 @@ fn a_socket_that_is_not_there() {
         assert_eq!(run.code, Some(1), "{runtime}");
         for part in ["systemd passed no socket named web", "FileDescriptorName=web"] {
             assert!(run.stderr.contains(part), "{runtime}: {}", run.stderr);
+        }
+    }
+}
+
+/// Asks `url` on eight connections at the same time, until `act` returns. Returns how many requests
+/// were answered; none may fail.
+fn under_load(url: &str, name: &str, act: impl FnOnce()) -> usize {
+    let (stop, done) = (AtomicBool::new(false), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let browser = Browser::new();
+                while !stop.load(Ordering::SeqCst) {
+                    let reply = browser.get(url).unwrap_or_else(|error| panic!("{name}: {error}"));
+                    assert_eq!(reply.status, 200, "{name}: {}", reply.text());
+                    done.fetch_add(1, Ordering::SeqCst);
+                }
+            });
+        }
+        act();
+        stop.store(true, Ordering::SeqCst);
+    });
+    done.into_inner()
+}
+
+#[test]
+fn a_restart_at_the_cap_on_the_socket_of_systemd_fails_no_request() {
+    if !required("nginx") {
+        return;
+    }
+    for runtime in RUNTIMES {
+        let folder = scratch_dir().expect("a folder");
+        let path = folder.path().join("web.sock");
+        let unix = UnixListener::bind(&path).expect("a socket");
+        set_permissions(&path, Permissions::from_mode(0o777)).expect("rights of the socket");
+        let tcp = TcpListener::bind("127.0.0.1:0").expect("a socket");
+        let nginx = Front::nginx(tcp.local_addr().expect("its address"), &path);
+        let nginx = nginx.expect("nginx starts");
+        for (socket, path) in [("web", "unix/"), ("admin", "")] {
+            let name = format!("systemd:{socket}");
+            let start_one = || {
+                let (admin, web) = (tcp.try_clone(), unix.try_clone());
+                let (admin, web) = (admin.expect("a copy").into(), web.expect("a copy").into());
+                start(admin, web, &["--runtime", runtime, "--max-connections", "2", &name], &[])
+            };
+            let url = format!("{}/{path}", nginx.url());
+            let mut last = None;
+            let done = under_load(&url, &format!("{runtime}, {socket}"), || {
+                for _ in 0..4 {
+                    let server = start_one();
+                    thread::sleep(Duration::from_millis(200));
+                    server.signal(Signal::TERM);
+                    // Until the next one starts, requests wait in the queue of the socket.
+                    assert_eq!(server.wait().0, Some(0), "{runtime}, {socket}");
+                }
+                last = Some(start_one());
+            });
+            drop(last.take());
+            println!("{runtime}, {socket}: {done} requests, none failed");
+            assert!(done > 20, "{runtime}, {socket}: {done} requests are no load");
         }
     }
 }

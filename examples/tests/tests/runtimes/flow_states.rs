@@ -3,7 +3,6 @@
 
 #![cfg(target_os = "linux")]
 
-mod states;
 #[path = "../../../../scgi-proto/tests/flow/table.rs"]
 #[allow(dead_code, reason = "another test uses the rest")]
 mod table;
@@ -19,7 +18,7 @@ use scgi_proto::{ConnectionConfig, ReadPlan};
 
 use crate::peers::Peer;
 use crate::servers::{RUNTIMES, Runtime};
-use states::{LARGE, Seen, States, request};
+use crate::states::{LARGE, Seen, States, request};
 use table::{Cell, PEERS};
 
 /// What is discarded at most: more than all buffers hold.

@@ -7,10 +7,14 @@ mod support;
 mod peers;
 #[path = "../shared/servers.rs"]
 mod servers;
+#[path = "../shared/states.rs"]
+#[allow(dead_code, reason = "another program uses the rest")]
+mod states;
 #[path = "../shared/tool.rs"]
 mod tool;
 
 mod client_flow;
+mod client_upload;
 mod conformance;
 mod flow;
 mod flow_states;

@@ -8,7 +8,9 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::net::sockopt::{set_socket_linger, set_socket_recv_buffer_size};
+use rustix::net::sockopt::{
+    set_socket_linger, set_socket_recv_buffer_size, set_socket_send_buffer_size,
+};
 
 /// The head of a request with a body of so many bytes.
 pub(crate) fn head(body: usize) -> Vec<u8> {
@@ -58,6 +60,11 @@ impl Peer {
         if let Self::Tcp(stream) = self {
             set_socket_linger(stream, Some(Duration::ZERO)).expect("an option");
         }
+    }
+
+    /// Keeps little of what the server has not taken.
+    pub(crate) fn send_from_small_buffer(&self) {
+        set_socket_send_buffer_size(self, 64 * 1024).expect("an option");
     }
 
     /// Keeps little of what it has not read.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
 use scgi_proto::ConnectionConfig;
 use tempfile::TempDir;
 
@@ -106,6 +107,8 @@ impl Server {
             (Listener::Unix(listener), Place::Unix(path, folder))
         } else {
             let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            // Its connections have the same: what the system keeps unread is known then.
+            set_socket_recv_buffer_size(&listener, 128 * 1024).expect("an option");
             let address = listener.local_addr().expect("its address");
             (Listener::Tcp(listener), Place::Tcp(address))
         };

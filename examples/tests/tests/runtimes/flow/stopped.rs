@@ -1,13 +1,14 @@
 //! A process that is stopped for longer than its deadlines, while bytes come.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 use crate::peers::{Peer, head};
-use crate::tool::{EchoServer, RUNTIMES};
+use crate::tool::{EchoServer, RUNTIMES, text};
 
 /// Lets bytes come while the server is stopped, for longer than its deadlines.
 fn stopped(server: &EchoServer, bytes: impl FnOnce()) {
@@ -41,6 +42,37 @@ fn bytes_that_wait_after_a_pause_win_over_deadlines() {
                     let response = peer.read_to_end();
                     assert!(!response.is_empty(), "{runtime}: {sent} bytes before the pause");
                 }
+            });
+        }
+    });
+}
+
+/// A request whose echo is larger than what a Unix socket holds: each of its bytes is shown as four.
+fn large_request() -> Vec<u8> {
+    let mut block = b"CONTENT_LENGTH\x000\x00SCGI\x001\x00HTTP_X\x00".to_vec();
+    block.resize(block.len() + 250_000, 1);
+    block.push(0);
+    [format!("{}:", block.len()).into_bytes(), block, b",".to_vec()].concat()
+}
+
+#[test]
+fn room_that_came_in_a_pause_wins_over_the_deadline_of_a_write() {
+    thread::scope(|scope| {
+        for runtime in RUNTIMES {
+            scope.spawn(move || {
+                let folder = scgi_tests::process::scratch_dir().expect("a folder");
+                let path = folder.path().join("echo.sock");
+                let args = ["--runtime", runtime, "--write-timeout", "2s", text(&path)];
+                let server = EchoServer::start(&args);
+                let stream = UnixStream::connect(&path).expect("a connection");
+                let mut peer = Peer::Unix(stream).with_patience();
+                peer.write_all(&large_request()).expect("sent");
+                let mut first = vec![0; 100_000];
+                stopped(&server, || peer.read_exact(&mut first).expect("a part"));
+                let rest = peer.read_all();
+                let len = first.len() + rest.len();
+                assert!(len > 1_000_000, "{runtime}: {len} bytes");
+                assert!(first.starts_with(b"Status: 200 OK"), "{runtime}");
             });
         }
     });
