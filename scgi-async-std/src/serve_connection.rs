@@ -89,6 +89,9 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler<M>,
 {
-    let connection = Connection::new(Transport(io), clock, config);
-    connection.answer_upgraded(|request| handler.call(request)).await
+    let mut connection = Connection::new(Transport(io), clock, config);
+    if let Some(program) = connection.answer(|request| handler.call(request)).await? {
+        program.run_on(connection).await;
+    }
+    Ok(())
 }

@@ -436,3 +436,83 @@ fn a_client_that_asks_for_an_upgrade_may_get_another_response() {
     assert!(!call.is_upgraded());
     assert_eq!(call.take_whole_body().as_deref(), Some(&b"no"[..]));
 }
+
+#[cfg(feature = "http")]
+mod conversions {
+    use scgi_proto::http::{
+        request_from_http, request_to_http, response_from_http, response_to_http,
+    };
+    use scgi_proto::{RequestHead, ResponseHead, Status};
+
+    #[test]
+    fn a_valid_upgrade_reaches_the_http_request_and_no_other_does() {
+        for (name, value, is_valid) in [
+            ("HTTP_UPGRADE", "websocket", true),
+            ("HTTP_CONNECTION", "close", false),
+            ("SERVER_PROTOCOL", "HTTP/2.0", false),
+            ("SERVER_SOFTWARE", "Apache/2.4", false),
+            ("HTTP_CONTENT_LENGTH", "5", false),
+        ] {
+            let head = RequestHead::builder("GET", "/")
+                .param("HTTP_CONNECTION", "keep-alive, Upgrade")
+                .param("HTTP_UPGRADE", "websocket")
+                .param("HTTP_SEC_WEBSOCKET_KEY", "dGhlIHNhbXBsZSBub25jZQ==")
+                .param(name, value);
+            let headers = request_to_http(head.build()).expect("a request").headers;
+            assert_eq!(headers.contains_key("upgrade"), is_valid, "{name}: {value}");
+            assert_eq!(headers.contains_key("connection"), is_valid, "{name}: {value}");
+            assert!(headers.contains_key("sec-websocket-key"), "{name}: {value}");
+            if is_valid {
+                assert_eq!(headers["connection"], "keep-alive, Upgrade");
+                assert_eq!(headers["upgrade"], "websocket");
+            }
+        }
+    }
+
+    #[test]
+    fn a_valid_upgrade_of_an_http_request_reaches_the_backend() {
+        let request = |version, connection: &str, other: &str| {
+            let request = http::Request::get("/chat")
+                .version(version)
+                .header("connection", connection)
+                .header("upgrade", "websocket")
+                .header(other, "chunked");
+            request_from_http(&request.body(()).expect("legal").into_parts().0).expect("legal")
+        };
+        let head = request(http::Version::HTTP_11, "keep-alive, Upgrade", "x-a");
+        assert!(head.upgrade().is_some_and(|offer| offer.offers("websocket")));
+        for head in [
+            request(http::Version::HTTP_11, "close", "x-a"),
+            request(http::Version::HTTP_10, "Upgrade", "x-a"),
+            request(http::Version::HTTP_2, "Upgrade", "x-a"),
+            request(http::Version::HTTP_11, "Upgrade", "transfer-encoding"),
+        ] {
+            assert_eq!(head.params().get("HTTP_UPGRADE"), None, "{head:?}");
+            assert_eq!(head.params().get("HTTP_CONNECTION"), None, "{head:?}");
+        }
+    }
+
+    #[test]
+    fn responses_keep_upgrade_where_it_belongs() {
+        for (status, keeps) in [(101, true), (426, true), (200, false), (400, false)] {
+            let response = http::Response::builder()
+                .status(status)
+                .header("connection", "upgrade")
+                .header("upgrade", "websocket")
+                .header("sec-websocket-accept", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=")
+                .header("content-length", "0");
+            let head = response_from_http(&response.body(()).expect("legal").into_parts().0);
+            assert_eq!(head.fields().first("upgrade").is_some(), keeps, "{status}");
+            assert_eq!(head.fields().first("connection"), None, "{status}");
+            assert_eq!(head.fields().first("content-length").is_some(), status != 101, "{status}");
+            assert!(head.fields().first("sec-websocket-accept").is_some(), "{status}");
+
+            let status = Status::new(status).expect("a status");
+            let head = ResponseHead::new(status).with_field("Upgrade", "websocket");
+            let parts = response_to_http(&head).expect("a response");
+            assert_eq!(parts.headers.contains_key("upgrade"), keeps, "{status}");
+            let connection = parts.headers.get("connection").map(http::HeaderValue::as_bytes);
+            assert_eq!(connection, (status.code() == 101).then_some(&b"upgrade"[..]), "{status}");
+        }
+    }
+}

@@ -102,4 +102,5 @@ pub use {
     make_service::{IncomingRequest, Make},
     mounted::Mounted,
     service::{Backend, ScgiBody, Tower},
+    upgraded::UpgradedStream,
 };

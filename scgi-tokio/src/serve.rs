@@ -76,7 +76,10 @@ where
     H: Handler<M>,
 {
     let clock = Clock::since(Instant::now());
-    let connection = Connection::new(Transport(io), clock, config);
+    let mut connection = Connection::new(Transport(io), clock, config);
     let handler = handler.into_shared();
-    connection.answer_upgraded(|request| handler.call(request)).await
+    if let Some(program) = connection.answer(|request| handler.call(request)).await? {
+        program.run_on(connection).await;
+    }
+    Ok(())
 }

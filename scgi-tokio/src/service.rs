@@ -18,13 +18,16 @@ use scgi_proto::http::{
     ConvertError, RequestRules, request_to_http, response_from_http, response_to_http,
 };
 use scgi_proto::server::RequestHandler;
-use scgi_proto::{Address, BoxError, ClientConfig, Error, IntoResponse, Peer, ToAddress};
+use scgi_proto::{
+    Address, BoxError, ClientConfig, Error, IntoResponse, Peer, ToAddress, UpgradeBody,
+};
 use tower_service::Service;
 
 use crate::body::Body;
 use crate::client::Client;
 use crate::handler::Handler;
 use crate::message::{Request, Response};
+use crate::upgraded::UpgradedStream;
 
 /// The kind of [`Handler`] that tower services are; found by inference.
 ///
@@ -232,6 +235,9 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// The request's body needs a length: a Content-Length, or a body that knows its own. CONTENT_LENGTH
 /// comes first in SCGI.
 ///
+/// A valid upgrade of HTTP/1.1, to a WebSocket for example, is passed on. After a 101 the connection is
+/// in the response's extensions, as an [`UpgradedStream`].
+///
 /// # Errors
 /// [`Error`] of the connection, among them [`Error::Timeout`] for each deadline of
 /// [`ClientConfig`], and [`ConvertError`] of a request or response that has no counterpart.
@@ -326,10 +332,15 @@ where
             }
             let client = Client::connect_with(&backend.address, &backend.config).await?;
             let response = client.request(Request::new(head, body)).await?;
-            let (head, body) = response.into_parts();
+            let (head, mut body) = response.into_parts();
+            let upgraded = body.take_upgraded();
             // RFC 9110 section 15.3.6: there is no content; the front server would send it.
             let body = if head.status().code() == 205 { Body::empty() } else { body };
-            Ok(HttpResponse::from_parts(response_to_http(&head)?, body))
+            let mut parts = response_to_http(&head)?;
+            if let Some(upgraded) = upgraded {
+                parts.extensions.insert(UpgradedStream::new(upgraded));
+            }
+            Ok(HttpResponse::from_parts(parts, body))
         })
     }
 }

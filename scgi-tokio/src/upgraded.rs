@@ -2,6 +2,8 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+#[cfg(feature = "tower")]
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use scgi_proto::{ShutdownSignal, driver};
@@ -55,6 +57,28 @@ impl Upgraded {
 impl From<driver::Upgraded> for Upgraded {
     fn from(driver: driver::Upgraded) -> Self {
         Self { driver }
+    }
+}
+
+/// The connection behind a 101, in the extensions of a response of [`Backend`](crate::Backend), which
+/// have to be clones of each other: the first one to [take](Self::take) it has it.
+#[cfg(feature = "tower")]
+#[derive(Debug, Clone)]
+pub struct UpgradedStream {
+    stream: Arc<Mutex<Option<Upgraded>>>,
+}
+
+#[cfg(feature = "tower")]
+impl UpgradedStream {
+    pub(crate) fn new(stream: Upgraded) -> Self {
+        Self { stream: Arc::new(Mutex::new(Some(stream))) }
+    }
+
+    /// The connection; `None` if a clone of this has given it away.
+    #[must_use]
+    pub fn take(&self) -> Option<Upgraded> {
+        // No code that can panic runs under the lock.
+        self.stream.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

@@ -29,8 +29,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// a response that cannot be sent, are answered with 500. `B` is the body of the adapter.
     ///
     /// Returns what the program does with the connection if the response was a 101; then
-    /// [`into_upgraded`](Self::into_upgraded) returns that. See also
-    /// [`answer_upgraded`](Self::answer_upgraded).
+    /// [`into_upgraded`](Self::into_upgraded) returns that.
     ///
     /// # Errors
     /// What went wrong with the connection, after the peer got a response where that was possible.

@@ -13,8 +13,8 @@ use super::connection::Connection;
 use super::trace::Trace;
 use super::transport::{Clock, Transport};
 use super::upgraded::Upgraded;
-use crate::error::{BoxError, Error};
-use crate::message::{FromUpgrade, IntoResponse, Request, UpgradeBody, UpgradeOutcome};
+use crate::error::BoxError;
+use crate::message::{FromUpgrade, UpgradeBody, UpgradeOutcome};
 
 /// The future of a program that has taken an upgraded connection.
 type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
@@ -42,6 +42,20 @@ impl UpgradeProgram {
     pub(super) fn with_trace(mut self: Box<Self>, trace: Option<Trace>) -> Box<Self> {
         self.trace = trace;
         self
+    }
+
+    /// Runs it with a connection whose 101 was sent, in the task of that connection.
+    ///
+    /// # Cancel safety
+    /// As [`run`](Self::run).
+    pub async fn run_on<T, C>(self: Box<Self>, connection: Connection<T, C>)
+    where
+        T: Transport + Send + 'static,
+        C: Clock + Send + 'static,
+    {
+        if let Ok(io) = connection.into_upgraded() {
+            self.run(io).await;
+        }
     }
 
     /// Runs it with the connection. Logs if it fails or panics.
@@ -88,33 +102,5 @@ where
     fn from_upgrade(program: impl FnOnce(B::Upgraded) -> R + Send + 'static) -> Self {
         let program = UpgradeProgram::new(|io| program(io.into()));
         Self::wrap(Body::from_program(program))
-    }
-}
-
-impl<T, C> Connection<T, C>
-where
-    T: Transport + Send + 'static,
-    C: Clock + Send + 'static,
-{
-    /// As [`answer`](Self::answer), and if the response is a 101, runs the program of the upgrade.
-    ///
-    /// # Errors
-    /// As [`answer`](Self::answer).
-    ///
-    /// # Cancel safety
-    /// Dropping the future cancels the handler and the program; the connection is lost.
-    pub async fn answer_upgraded<B, F>(
-        mut self,
-        call: impl FnOnce(Request<B>) -> F,
-    ) -> Result<(), Error>
-    where
-        B: BodyWrapper,
-        F: Future<Output: IntoResponse<B>>,
-    {
-        let Some(program) = self.answer(call).await? else { return Ok(()) };
-        if let Ok(io) = self.into_upgraded() {
-            program.run(io).await;
-        }
-        Ok(())
     }
 }

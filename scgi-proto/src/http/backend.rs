@@ -3,10 +3,12 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use ::http::header::{CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION};
+use ::http::header::{
+    CONNECTION, CONTENT_TYPE, COOKIE, EXPECT, HOST, PROXY_AUTHORIZATION, TRANSFER_ENCODING, UPGRADE,
+};
 use ::http::request::Parts;
 use ::http::uri::{Authority, Scheme};
-use ::http::{HeaderValue, Version};
+use ::http::{HeaderName, HeaderValue, Version};
 
 use super::rules::{body_length, check_request, single};
 use super::{ClientAddress, ConvertError, RequestRules};
@@ -24,6 +26,8 @@ use crate::wire::request::{RequestHead, RequestHeadBuilder};
 ///   (RFC 3875 section 4.1.18, RFC 9113 section 8.2.3).
 /// - Left out: hop-by-hop headers and those that Connection names, Expect, Proxy-Authorization,
 ///   and Proxy ([httpoxy](https://httpoxy.org)).
+/// - Connection and Upgrade of a valid [upgrade](RequestHead::upgrade), which HTTP/1.1 alone has, become
+///   HTTP_CONNECTION and HTTP_UPGRADE.
 /// - Left out unless [`RequestRules`] say otherwise: Forwarded, X-Forwarded-* and X-Real-IP, which
 ///   any client can send, and names with `_`, which pass for names with `-`.
 ///
@@ -73,6 +77,9 @@ impl RequestRules {
         }
         builder = self.headers(parts, builder)?;
         let builder = self.params().fold(builder, |builder, (n, v)| builder.param(n, v));
+        if parts.headers.contains_key(UPGRADE) {
+            return Ok(with_upgrade(builder, parts));
+        }
         Ok(builder.build())
     }
 
@@ -169,6 +176,24 @@ fn split_host(host: &[u8]) -> (&[u8], Option<&[u8]>) {
 
 fn to_variable(byte: u8) -> u8 {
     if byte == b'-' { b'_' } else { byte.to_ascii_uppercase() }
+}
+
+/// The head with what asks for an upgrade, if that is valid.
+#[cold]
+fn with_upgrade(builder: RequestHeadBuilder, parts: &Parts) -> RequestHead {
+    let joined = |name: &HeaderName| {
+        let values: Vec<_> =
+            parts.headers.get_all(name).iter().map(HeaderValue::as_bytes).collect();
+        values.join(&b", "[..])
+    };
+    let upgraded = builder
+        .clone()
+        .append("HTTP_CONNECTION", joined(&CONNECTION))
+        .append("HTTP_UPGRADE", joined(&UPGRADE))
+        .build();
+    // This header becomes no param.
+    let has_body = parts.headers.contains_key(TRANSFER_ENCODING);
+    if upgraded.upgrade().is_some() && !has_body { upgraded } else { builder.build() }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use ::http::header::{self, CONTENT_LENGTH, CONTENT_TYPE};
+use ::http::header::{self, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
 use ::http::request::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
@@ -30,7 +30,8 @@ use crate::wire::request::RequestHead;
 ///   HTTP_CONTENT_TYPE and HTTP_CONTENT_LENGTH, which a client of lighttpd can forge. What
 ///   concerns only the browser's connection (Connection, Keep-Alive, TE, Trailer,
 ///   Transfer-Encoding, Upgrade, Expect, Proxy-Connection) and Proxy
-///   ([httpoxy](https://httpoxy.org)) is left out. A param whose name makes no header name is
+///   ([httpoxy](https://httpoxy.org)) is left out. Connection and Upgrade of a valid
+///   [upgrade](RequestHead::upgrade) stay. A param whose name makes no header name is
 ///   left to [`Params`]. Values that [`is_secret`] names are marked as sensitive. A value shares the
 ///   memory of the head: one that is kept beyond its request keeps all of it, a usual head of up to
 ///   4 KiB with the rest of the buffer it was read into. Values of larger heads are copies.
@@ -54,7 +55,10 @@ use crate::wire::request::RequestHead;
 /// # Ok::<(), scgi_proto::http::ConvertError>(())
 /// ```
 pub fn request_to_http(head: RequestHead) -> Result<Parts, ConvertError> {
-    let found = Found::scan(&head);
+    let mut found = Found::scan(&head);
+    if found.has_upgrade {
+        found.add_upgrade(&head);
+    }
     let mut parts = ::http::Request::new(()).into_parts().0;
     (parts.method, parts.uri) = found.method_and_uri(&head)?;
     parts.version = found.version();
@@ -84,6 +88,8 @@ struct Found<'a> {
     remote_addr: Option<&'a [u8]>,
     remote_port: Option<&'a [u8]>,
     headers: Result<HeaderMap, ConvertError>,
+    /// Whether HTTP_UPGRADE is there, which is left out at first.
+    has_upgrade: bool,
 }
 
 impl<'a> Found<'a> {
@@ -98,6 +104,7 @@ impl<'a> Found<'a> {
             remote_addr: None,
             remote_port: None,
             headers: new_headers(head.params()),
+            has_upgrade: false,
         };
         let block = head.params().block();
         for (index, (name, value)) in head.params().forward().enumerate() {
@@ -135,8 +142,27 @@ impl<'a> Found<'a> {
     /// Adds a header, unless one before it was refused.
     fn header(&mut self, index: usize, block: &Bytes, variable: Variable<'_>, value: &[u8]) {
         if let Ok(headers) = &mut self.headers {
-            if let Err(error) = add(headers, index, block, variable, value) {
+            if let Err(error) = add(headers, &mut self.has_upgrade, index, block, variable, value) {
                 self.headers = Err(error);
+            }
+        }
+    }
+
+    /// Adds Connection and Upgrade, if the upgrade is valid.
+    #[cold]
+    fn add_upgrade(&mut self, head: &RequestHead) {
+        let Ok(headers) = &mut self.headers else { return };
+        if head.upgrade().is_none() {
+            return;
+        }
+        for (param, header) in [("HTTP_CONNECTION", CONNECTION), ("HTTP_UPGRADE", UPGRADE)] {
+            for value in head.params().get_all(param) {
+                // A value with a control byte offers nothing that a program could take.
+                let Ok(value) = HeaderValue::from_bytes(value) else { continue };
+                if headers.try_append(header.clone(), value).is_err() {
+                    self.headers = Err(too_many());
+                    return;
+                }
             }
         }
     }
@@ -194,6 +220,7 @@ fn new_headers(params: &Params) -> Result<HeaderMap, ConvertError> {
 
 fn add(
     headers: &mut HeaderMap,
+    has_upgrade: &mut bool,
     index: usize,
     block: &Bytes,
     variable: Variable<'_>,
@@ -206,7 +233,10 @@ fn add(
         Variable::Header { variable, name } => (variable, name),
     };
     let (name, is_single, is_secret) = match known(variable) {
-        Some(Known::LeftOut) => return Ok(()),
+        Some(Known::LeftOut) => {
+            *has_upgrade |= variable == b"UPGRADE";
+            return Ok(());
+        }
         Some(Known::List(name)) => (name, false, false),
         Some(Known::ListSecret(name)) => (name, false, true),
         Some(Known::Single(name)) => (name, true, false),

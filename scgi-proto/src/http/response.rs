@@ -1,6 +1,6 @@
 //! Responses, both ways.
 
-use ::http::header::CONTENT_LENGTH;
+use ::http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use ::http::response::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -12,7 +12,7 @@ use crate::wire::response::{ResponseHead, Status};
 /// Makes a response's head of an `http` one.
 ///
 /// Left out: hop-by-hop fields (Connection and what it names, Keep-Alive, TE, Trailer,
-/// Transfer-Encoding, Upgrade), which are the front server's to send; `Status`, which would
+/// Transfer-Encoding, Upgrade but of a 101 and a 426), which are the front server's to send; `Status`, which would
 /// replace the status; and Content-Length where the status allows no body at all (204, 205), or where
 /// it is the 0 of a 304 that has none: there it would say how long the document is (RFC 9110
 /// section 8.6).
@@ -37,7 +37,8 @@ pub fn response_from_http(parts: &Parts) -> ResponseHead {
     let status = Status::from(parts.status);
     let mut head = ResponseHead::new(status);
     for (name, value) in &parts.headers {
-        let left_out = is_of_connection(name.as_str().as_bytes(), &parts.headers)
+        let left_out = (is_of_connection(name.as_str().as_bytes(), &parts.headers)
+            && !(name == UPGRADE && has_upgrade(parts.status)))
             || name == "status"
             || (name == CONTENT_LENGTH && is_no_length(parts.status, value));
         if !left_out {
@@ -60,6 +61,11 @@ impl From<Status> for StatusCode {
     }
 }
 
+/// Whether the Upgrade of a response is part of what it says.
+fn has_upgrade(status: StatusCode) -> bool {
+    matches!(status, StatusCode::SWITCHING_PROTOCOLS | StatusCode::UPGRADE_REQUIRED)
+}
+
 /// Whether a Content-Length says nothing of a body.
 fn is_no_length(status: StatusCode, value: &HeaderValue) -> bool {
     has_no_length(status) || (status == StatusCode::NOT_MODIFIED && value == "0")
@@ -74,9 +80,10 @@ fn has_no_length(status: StatusCode) -> bool {
 
 /// Makes an `http` response's head of a backend's.
 ///
-/// Hop-by-hop fields are left out, a repeated Content-Length (the decoder has seen that the values
-/// are equal) becomes one. A status that allows no body (1xx, 204, 205) has none. A local redirect
-/// becomes a 302 with its path, as nginx and lighttpd treat it.
+/// Hop-by-hop fields are left out, but Upgrade of a 101 and a 426; a 101 gets `Connection: upgrade`.
+/// A repeated Content-Length (the decoder has seen that the values are equal) becomes one. A status
+/// that allows no body (1xx, 204, 205) has none. A local redirect becomes a 302 with its path, as
+/// nginx and lighttpd treat it.
 ///
 /// # Errors
 /// [`ConvertError::InvalidField`] if a value holds a control byte, and
@@ -104,12 +111,18 @@ pub fn response_to_http(head: &ResponseHead) -> Result<Parts, ConvertError> {
         };
         added.map_err(|_| too_many.clone())?;
     }
-    drop_of_connection(&mut parts.headers);
+    drop_of_connection(&mut parts.headers, has_upgrade(parts.status));
+    if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+        let upgrade = HeaderValue::from_static("upgrade");
+        parts.headers.try_insert(CONNECTION, upgrade).map_err(|_| too_many)?;
+    }
     Ok(parts)
 }
 
-fn drop_of_connection(headers: &mut HeaderMap) {
-    let is = |name: &HeaderName| is_of_connection(name.as_str().as_bytes(), headers);
+fn drop_of_connection(headers: &mut HeaderMap, keeps_upgrade: bool) {
+    let is = |name: &HeaderName| {
+        is_of_connection(name.as_str().as_bytes(), headers) && !(keeps_upgrade && name == UPGRADE)
+    };
     let names: alloc::vec::Vec<_> = headers.keys().filter(|name| is(name)).cloned().collect();
     for name in names {
         headers.remove(name);
@@ -157,7 +170,7 @@ mod tests {
             (302, &[("location", b"/x")], &[("location", b"/x")]),
             (200, &[("transfer-encoding", b"chunked"), ("trailer", b"x")], &[]),
             (200, &[("connection", b"close, X-Mine"), ("x-mine", b"1"), ("keep-alive", b"1")], &[]),
-            (101, &[("upgrade", b"websocket"), ("te", b"trailers")], &[]),
+            (101, &[("upgrade", b"websocket"), ("te", b"trailers")], &[("upgrade", b"websocket")]),
             (200, &[("status", b"404 Not Found")], &[]),
             (204, &[("content-length", b"0"), ("x", b"1")], &[("x", b"1")]),
             (205, &[("content-length", b"5"), ("x", b"1")], &[("x", b"1")]),

@@ -1,5 +1,6 @@
 //! Upgrades: a program takes the connection after a 101.
 
+use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, Wake, Waker};
 
 use scgi_proto::driver::{Advice, Body, Upgraded};
-use scgi_proto::{BoxError, Error, Request, Response, Status};
+use scgi_proto::{BoxError, Error, IntoResponse, Request, Response, Status};
 
 use super::connection;
 use crate::script::{Done, Read, Script, finish, poll};
@@ -49,6 +50,21 @@ async fn panics_at_once(_: Upgraded) {
     panic!("the program runs");
 }
 
+/// Answers, and runs the program of the upgrade.
+async fn answer_upgraded<F>(
+    script: &Script,
+    call: impl FnOnce(Request<Body>) -> F,
+) -> Result<(), Error>
+where
+    F: Future<Output: IntoResponse<Body>>,
+{
+    let mut connection = connection(script);
+    if let Some(program) = connection.answer(call).await? {
+        program.run_on(connection).await;
+    }
+    Ok(())
+}
+
 /// The connection after the 101.
 fn upgraded(script: &Script) -> Upgraded {
     let mut connection = connection(script);
@@ -62,7 +78,7 @@ fn upgraded(script: &Script) -> Upgraded {
 #[test]
 fn the_program_gets_what_came_before_and_after_the_101() {
     let script = Script::new([UPGRADE, Read::Bytes(b"before"), Read::Wait]);
-    let mut answer = pin!(connection(&script).answer_upgraded(async |request| {
+    let mut answer = pin!(answer_upgraded(&script, async |request| {
         // The bytes that come while the program decides are kept.
         let mut first = true;
         std::future::poll_fn(|_| match std::mem::take(&mut first) {
@@ -100,13 +116,13 @@ fn a_flood_before_the_101_is_read_up_to_16_kib() {
 fn a_101_in_pieces_and_to_a_peer_that_does_not_take_it() {
     let script = Script::new([UPGRADE]);
     script.take_at_most(Some(7));
-    let mut answer = pin!(connection(&script).answer_upgraded(echo));
+    let mut answer = pin!(answer_upgraded(&script, echo));
     assert!(poll(answer.as_mut()).is_pending());
     assert_eq!(script.written(), SWITCHING);
 
     let script = Script::new([UPGRADE]);
     script.take_at_most(None);
-    let mut answer = pin!(connection(&script).answer_upgraded(echo));
+    let mut answer = pin!(answer_upgraded(&script, echo));
     assert!(poll(answer.as_mut()).is_pending());
     script.pass(60);
     assert!(matches!(poll(answer.as_mut()), Poll::Ready(Err(Error::Timeout(_)))));
@@ -164,13 +180,13 @@ fn a_program_that_panics_or_fails_closes_the_connection() {
             .with_upgrade(async |_: Upgraded| Err::<(), BoxError>("no".into()))
     };
     let script = Script::new([UPGRADE]);
-    assert!(finish(connection(&script).answer_upgraded(panics)).is_ok());
+    assert!(finish(answer_upgraded(&script, panics)).is_ok());
     assert!(script.is_dropped() && script.written() == SWITCHING);
     let script = Script::new([UPGRADE]);
-    assert!(finish(connection(&script).answer_upgraded(panics_late)).is_ok());
+    assert!(finish(answer_upgraded(&script, panics_late)).is_ok());
     assert!(script.is_dropped() && script.written() == SWITCHING);
     let script = Script::new([UPGRADE]);
-    assert!(finish(connection(&script).answer_upgraded(fails)).is_ok());
+    assert!(finish(answer_upgraded(&script, fails)).is_ok());
     assert!(script.is_dropped() && script.written() == SWITCHING);
 }
 
