@@ -121,8 +121,12 @@ impl Listener {
                     }
                     // Only this connection has failed.
                     ErrorKind::ConnectionAborted | ErrorKind::ConnectionReset => {}
-                    // Descriptors or memory have run out.
-                    _ => break,
+                    // Descriptors or memory have run out. The system sets one aside for each thread
+                    // that waits in accept(2), so this also fails where no connection waits.
+                    _ => {
+                        waiting.is_all = !self.may_have_waiting();
+                        break;
+                    }
                 },
             }
         }
