@@ -12,6 +12,7 @@ mod tool;
 
 mod axum_forms;
 mod axum_fronts;
+mod axum_mounts;
 mod axum_page;
 mod axum_programs;
 mod behind;
