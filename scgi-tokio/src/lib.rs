@@ -35,6 +35,7 @@
 //! - `tower`: [`serve`] takes any tower service, and `Backend` is a service that calls an SCGI server.
 //! - `axum`: [`serve`] takes whatever `axum::serve` takes, as the guide `axum` shows. Extractors for the
 //!   params, the browser's address and scheme, the mount point, and the server's shutdown.
+//! - `upgrade`: WebSockets of tower services, axum's for example; see [`scgi_proto::guide::upgrades`].
 //! - `simd`: decodes heads faster, with one more crate.
 //! - `tracing`: a span and an event for each request, warnings for what was refused.
 //! - `systemd`: addresses `systemd:NAME`, and `Serve::with_systemd`.
@@ -60,6 +61,11 @@ pub mod extract;
 #[cfg(feature = "axum")]
 pub mod guide;
 mod handler;
+#[cfg(feature = "upgrade")]
+mod hyper_upgrade;
+#[cfg(all(feature = "tower", not(feature = "upgrade")))]
+#[path = "no_upgrade.rs"]
+mod hyper_upgrade;
 mod listener;
 #[cfg(feature = "tower")]
 mod make_service;

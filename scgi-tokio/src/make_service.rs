@@ -169,7 +169,7 @@ where
                 Err(error) => return Ok(refuse(&error)),
             };
             poll_fn(|cx| make.poll_ready(cx)).await.map_err(Into::into)?;
-            let incoming = IncomingRequest::of(request.extensions());
+            let incoming = IncomingRequest::of(request.http.extensions());
             let service = make.call(incoming).await.map_err(Into::into)?;
             answer(service, request).await
         }

@@ -1,14 +1,14 @@
 //! Serving tower services: an axum `Router`, or anything that answers `http` requests.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, poll_fn, ready};
 use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{self, Context, Poll};
 
-use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpResponse};
+use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpResponse, StatusCode};
 use axum_core::body::Body as AxumBody;
 use bytes::{Buf, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
@@ -26,8 +26,9 @@ use tower_service::Service;
 use crate::body::Body;
 use crate::client::Client;
 use crate::handler::Handler;
+use crate::hyper_upgrade::PendingUpgrade;
 use crate::message::{Request, Response};
-use crate::upgraded::UpgradedStream;
+use crate::upgraded::{Upgraded, UpgradedStream};
 
 /// The kind of [`Handler`] that tower services are; found by inference.
 ///
@@ -128,22 +129,31 @@ impl<S: Clone> Cloned<S> {
     }
 }
 
+/// A request as a service gets it.
+pub(crate) struct ServiceRequest {
+    pub(crate) http: HttpRequest<AxumBody>,
+    /// Waits for the connection, if the service may upgrade it.
+    upgrade: Option<Box<PendingUpgrade<Upgraded>>>,
+}
+
 /// The request that a service gets, with what the connection knows.
-pub(crate) fn request_to_service(request: Request) -> Result<HttpRequest<AxumBody>, ConvertError> {
+pub(crate) fn request_to_service(request: Request) -> Result<ServiceRequest, ConvertError> {
     let (peer, shutdown) = (request.peer(), request.shutdown_signal());
     let (head, body) = request.into_parts();
+    let may_upgrade = PendingUpgrade::<Upgraded>::may_begin(&head);
     let mut parts = request_to_http(head)?;
+    let upgrade = if may_upgrade { PendingUpgrade::offer(&mut parts.extensions) } else { None };
     extend(&mut parts.extensions, peer);
     parts.extensions.insert(shutdown);
     // An empty body takes no allocation.
     let body = if body.len() == Some(0) { AxumBody::empty() } else { AxumBody::new(body) };
-    Ok(HttpRequest::from_parts(parts, body))
+    Ok(ServiceRequest { http: HttpRequest::from_parts(parts, body), upgrade })
 }
 
 /// Calls a service that is this request's own.
 pub(crate) async fn answer<S, B>(
     mut service: S,
-    request: HttpRequest<AxumBody>,
+    ServiceRequest { http: request, upgrade }: ServiceRequest,
 ) -> Result<Response, BoxError>
 where
     S: Service<HttpRequest<AxumBody>, Response = HttpResponse<B>>,
@@ -154,7 +164,12 @@ where
     let is_head = request.method() == Method::HEAD;
     poll_fn(|cx| service.poll_ready(cx)).await.map_err(Into::into)?;
     let response = service.call(request).await.map_err(Into::into)?;
-    Ok(response_to_scgi(response, is_head))
+    let is_switching = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let response = response_to_scgi(response, is_head);
+    Ok(match upgrade.filter(|_| is_switching) {
+        Some(upgrade) => response.with_upgrade(move |io| ready(upgrade.complete(io))),
+        None => response,
+    })
 }
 
 /// A service for requests with the [`Body`] of this crate, as one for requests with axum's body:
@@ -377,7 +392,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Error>>> {
         loop {
-            let frame = ready!(self.as_mut().project().body.poll_frame(cx));
+            let frame = task::ready!(self.as_mut().project().body.poll_frame(cx));
             let frame = match frame {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(Error::Body(error.into())))),

@@ -43,6 +43,7 @@ mod with {
     use crate::wire::path::{authority_len, split_scheme};
     use crate::wire::request::RequestHead;
     use crate::wire::response::Status;
+    use crate::wire::upgrade::UpgradeOffer;
 
     /// The span and events of one request; see the [module](crate::trace).
     #[derive(Debug, Clone)]
@@ -209,6 +210,17 @@ mod with {
             sources.fold(error.to_string(), |text, error| format!("{text}: {error}"))
         }
 
+        /// Reports that a client asks for a WebSocket, and the program was built without them.
+        pub fn upgrade_unsupported(offer: UpgradeOffer<'_>) {
+            // `curl --http2` offers h2c with every request.
+            if offer.offers("websocket") {
+                warn!(
+                    target: "scgi",
+                    "a client asks for a WebSocket: that needs the feature `upgrade` of scgi-tokio"
+                );
+            }
+        }
+
         /// Reports a panic of the program, as returned by [`catch_unwind`](std::panic::catch_unwind).
         pub fn panicked(panic: &(dyn Any + Send)) {
             let text = panic.downcast_ref::<&str>().copied();
@@ -281,6 +293,7 @@ mod without {
     use crate::exchange::peer::Peer;
     use crate::exchange::server::ServerExchange;
     use crate::wire::request::RequestHead;
+    use crate::wire::upgrade::UpgradeOffer;
 
     /// The span and events of one request: nothing without the feature `tracing`.
     #[derive(Debug, Clone)]
@@ -315,6 +328,9 @@ mod without {
 
         /// Reports why the program gave up an upgraded connection.
         pub fn upgraded_failed(_: &(dyn core::error::Error + 'static)) {}
+
+        /// Reports that a client asks for a WebSocket, and the program was built without them.
+        pub fn upgrade_unsupported(_: UpgradeOffer<'_>) {}
 
         /// Reports a panic of the program.
         pub fn panicked(_: &(dyn Any + Send)) {}

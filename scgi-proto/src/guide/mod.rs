@@ -12,6 +12,7 @@
 //! | know what is guarded and what is your part | [`security`] |
 //! | know when a connection is read, how long it waits, and what ends it | [`flow`] |
 //! | drive the protocol from an event loop of your own | [`event_loop`] |
+//! | serve WebSockets | [`upgrades`] |
 //! | test a handler without a socket | [`testing`] |
 //! | know how other SCGI servers take odd requests | [`peers`] |
 //! | run an axum app behind nginx, from end to end | [`deploy_axum`] |
@@ -75,3 +76,6 @@ pub mod containers {}
 
 #[doc = include_str!("gateway.md")]
 pub mod gateway {}
+
+#[doc = include_str!("upgrades.md")]
+pub mod upgrades {}
