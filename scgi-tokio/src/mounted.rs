@@ -54,7 +54,8 @@ impl<S> Mounted<S> {
     ///
     /// `SCRIPT_NAME` is the param for it, if the front server sends the prefix there: nginx does with
     /// `scgi_param SCRIPT_NAME /app;`. Apache and lighttpd send the whole path in it; set a param of
-    /// another name there. The guide `axum` of this crate has the lines.
+    /// another name there. The guide `axum` of this crate has the lines. Take no param whose name begins
+    /// with `HTTP_`: that is a header, which any browser can send.
     ///
     /// # Examples
     /// ```
