@@ -232,7 +232,7 @@ impl<IO: Read + Write + Send> Source for ConnectionBody<IO> {
         match self.shared.block_on(true, Connection::read_patience, poll)? {
             Some(RequestEvent::Body(chunk)) => Ok(Some(chunk)),
             Some(_) => Ok(None),
-            // The other thread was told why the request ended before its body.
+            // The other thread has learned why the request ended before its body.
             None => Err(Error::Closed),
         }
     }

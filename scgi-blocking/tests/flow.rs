@@ -71,7 +71,7 @@ fn download() -> Body {
 #[test]
 fn unread_body_is_drained_while_the_response_waits() {
     assert_whole(send_then_read(&|_: Request| Response::new(download())));
-    // As chunks and by a function, each of which is written before the next.
+    // As chunks and by a function, each written before the next.
     assert_whole(send_then_read(&|_: Request| {
         let chunks = (0..DOWNLOAD / 65536).map(|_| Ok::<_, Error>(vec![b'y'; 65536].into()));
         Response::new(Body::from_chunks(chunks))

@@ -304,7 +304,7 @@ impl Case {
                 match self.kind {
                     Kind::Length => assert_eq!(came.len(), self.body),
                     Kind::NoBody => assert!(came.is_empty()),
-                    // Complete as far as anybody can know.
+                    // Complete as far as the client can know.
                     Kind::Close => {
                         assert!(state.ended && !state.reset, "a cut response looks complete");
                         assert_eq!(state.read, state.arrived);

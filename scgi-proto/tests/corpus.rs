@@ -189,7 +189,7 @@ fn captures_of_front_servers() {
             }
             let whole = decode(&[&bytes]);
             check_request(&path, &whole);
-            // The driver does not read on for a surplus that nobody wants.
+            // The driver does not read on for a surplus that no one wants.
             for (read, max) in [
                 (Read::IntoSlice, usize::MAX),
                 (Read::IntoSlice, 7),

@@ -9,7 +9,7 @@ use scgi_proto::{
     Address, DecodeError, EncodeError, Error, Network, Part, Protocol, Status, Timeout,
 };
 
-/// The numbers in the samples below: none of them stands in a text by itself.
+/// The numbers in the samples below: none of them is in a text by itself.
 const NUMBERS: std::ops::RangeInclusive<u64> = 101..=108;
 
 /// Each variant at least once.
@@ -115,7 +115,7 @@ fn each_has_its_own_text() {
     for (debug, text) in &texts {
         assert!(text.len() > 15, "{debug}: {text}");
         for number in NUMBERS {
-            // Whatever the error holds stands in its text.
+            // Whatever the error holds is in its text.
             let number = number.to_string();
             assert_eq!(debug.contains(&number), text.contains(&number), "{debug}: {text}");
         }
@@ -185,7 +185,7 @@ fn texts<E: ToString>(errors: &[E]) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
 }
 
-/// What stands behind the path when a Unix socket cannot be bound.
+/// What follows the path when a Unix socket cannot be bound.
 fn bind_errors() -> Vec<String> {
     if cfg!(not(unix)) {
         return Vec::new();

@@ -16,7 +16,7 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// Deadlines that can be told apart.
+/// Deadlines that all differ.
 fn config() -> ConnectionConfig {
     ConnectionConfig::default()
         .with_head_timeout(s(10))
@@ -393,7 +393,7 @@ fn a_peer_that_went_away() {
     patient.handle_read(0);
     assert!(!patient.is_peer_gone());
 
-    // Before the body is there, the end is a cut request, and is told when it is read.
+    // Before the body is there, the end is a cut request, and is reported when it is read.
     let mut cut = self::exchange(&POST[..30]);
     head(&mut cut);
     assert!(!cut.may_watch());

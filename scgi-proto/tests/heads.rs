@@ -1,4 +1,4 @@
-//! What heads tell of themselves: accessors, counts, comparisons and texts.
+//! What heads show of themselves: accessors, counts, comparisons and texts.
 
 use scgi_proto::{RequestHead, RequestHeadBuilder, ResponseHead, Status};
 

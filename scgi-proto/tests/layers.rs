@@ -1,6 +1,6 @@
 //! The layers of this crate: which module may import which, and who may name the system.
 //!
-//! wire < exchange < message < driver < server. `net` and `http` stand beside: `driver` and `server`
+//! wire < exchange < message < driver < server. `net` and `http` are not in this order: `driver` and `server`
 //! may use `net`. A request holds the signal of `shutdown`. `error` joins the errors of the layers below it.
 
 use std::fs;

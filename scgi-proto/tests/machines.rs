@@ -130,7 +130,7 @@ fn a_call_that_is_not_written_goes_on_although_the_response_is_there() {
     assert_eq!(call.take_whole_body(), None, "its end is not written");
     write(&mut call, 1000);
     assert_eq!(call.take_whole_body().as_deref(), Some(&b"no"[..]));
-    // Of one that nobody takes, nothing is left to write.
+    // Of one that no one takes, nothing is left to write.
     let mut call = ClientExchange::new(&ClientConfig::default(), Duration::ZERO);
     call.send(post(4)).expect("queued");
     call.handle_write_failed();
@@ -237,7 +237,7 @@ fn a_pipe_in_one_task_wakes_nobody() {
     assert_eq!(woken(&count), 1);
 }
 
-/// A task that nobody runs any more: to wake it, or to drop its waker, is to drop what it holds.
+/// A task that no executor runs any more: to wake it, or to drop its waker, is to drop what it holds.
 struct Dropped<T>(Mutex<Option<T>>);
 
 impl<T: Send> Wake for Dropped<T> {

@@ -20,7 +20,7 @@ fn framed(params: &[(&str, &str)]) -> Vec<u8> {
     format!("{}:{block},", block.len()).into_bytes()
 }
 
-/// Where the name of a param stands in what `framed` makes.
+/// Where the name of a param is in what `framed` makes.
 fn offset(params: &[(&str, &str)], index: usize) -> usize {
     let block: usize = params.iter().map(|(name, value)| name.len() + value.len() + 2).sum();
     let before: usize = params[..index].iter().map(|(n, v)| n.len() + v.len() + 2).sum();
@@ -254,7 +254,7 @@ fn framing() {
 
 #[test]
 fn nothing_is_read_past_the_block() {
-    // The last param's NUL would stand behind the comma: a decoder that searches on finds it.
+    // The last param's NUL would follow the comma: a decoder that searches on finds it.
     assert_eq!(
         head(b"3:A\0b,\0", Policy::default()),
         Err(DecodeError::MissingFinalNul { offset: 4 })

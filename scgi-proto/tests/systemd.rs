@@ -1,4 +1,4 @@
-//! What systemd gives to a process and is told by it. The environment is that of another process:
+//! What systemd gives to a process, and what the process reports to it. The environment is that of another process:
 //! a test runs this program again, made as systemd would.
 
 #![cfg(all(feature = "systemd", target_os = "linux", not(miri)))]

@@ -28,7 +28,7 @@ impl io::Write for Lines {
     }
 }
 
-/// What is told while `run` runs.
+/// What is logged while `run` runs.
 fn told(run: impl FnOnce()) -> String {
     let lines = Lines::default();
     let writer = lines.clone();

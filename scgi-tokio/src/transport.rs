@@ -107,7 +107,7 @@ impl driver::Clock for Clock {
         }
         self.waker = Some(cx.waker().clone());
         loop {
-            // Also when the task has used up its budget: the timer would not be told then.
+            // Also when the task has used up its budget: the timer would not be registered then.
             ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             // A deadline that moved later is looked at when the old one comes: bytes do not move
             // the timer.
@@ -153,7 +153,7 @@ impl driver::Clock for Pin<&mut PinnedClock> {
             sleep.as_mut().reset(at);
         }
         loop {
-            // Also when the task has used up its budget: the timer would not be told then.
+            // Also when the task has used up its budget: the timer would not be registered then.
             ready!(pin!(unconstrained(sleep.as_mut())).poll(cx));
             if sleep.deadline() >= at {
                 return Poll::Ready(());

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Stands in for axum's: the compiler knows no more of that one either.
+/// Takes the place of axum's: the compiler knows no more of that one either.
 const PROGRAM: &str = "
 #![allow(dead_code)]
 struct Router;

@@ -27,7 +27,7 @@ pub(crate) fn run(args: &ManArgs) -> Result<ExitCode, BoxError> {
 
 fn command(name: Option<&str>) -> Result<Command, BoxError> {
     let mut program = Cli::command();
-    // Gives each command its full name, as in `scgi-request`.
+    // Sets the full name of each command, as in `scgi-request`.
     program.build();
     let Some(name) = name else { return Ok(program) };
     let command = program.find_subcommand(name).cloned();

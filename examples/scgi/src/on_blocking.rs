@@ -96,7 +96,7 @@ fn talk(
     sender: &mpsc::SyncSender<Event>,
 ) {
     let send = |event| {
-        // Nobody listens any more after a timeout.
+        // After a timeout, the receiver is gone.
         let _ = sender.send(event);
     };
     let response = match capture {

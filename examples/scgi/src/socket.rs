@@ -65,7 +65,7 @@ fn connect_unix(path: PathBuf, timeout: Duration) -> io::Result<UnixStream> {
     let (sender, receiver) = mpsc::sync_channel(1);
     thread::spawn(move || {
         let stream = unix_address(&path).and_then(|address| UnixStream::connect_addr(&address));
-        // Nobody waits for it after the time-out.
+        // After the time-out, no one waits for it.
         let _ = sender.send(stream);
     });
     receiver.recv_timeout(timeout).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))

@@ -104,7 +104,7 @@ impl Request {
     }
 
     fn mix() -> Vec<Self> {
-        // A linear congruential generator is random enough, and gives the same mix each time.
+        // A linear congruential generator is random enough, and produces the same mix each time.
         let mut state = 1_u32;
         let mut random = |below: usize| {
             state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);

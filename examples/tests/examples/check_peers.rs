@@ -71,7 +71,7 @@ fn columns() -> Result<Vec<Column>, BoxError> {
     Ok(columns)
 }
 
-/// The version of a server, as it tells it.
+/// The version of a server, as it reports it.
 fn version(program: &str) -> Result<String, BoxError> {
     if let Some(package) = program.strip_prefix("python ") {
         let python = env::var_os(PYTHON_VAR).unwrap_or_else(|| "python3".into());

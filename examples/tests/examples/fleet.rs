@@ -21,7 +21,7 @@ use signal_hook::iterator::Signals;
 
 #[derive(Debug, Parser)]
 struct Args {
-    /// What stands in front
+    /// The front server
     #[arg(value_enum, default_value_t = Server::Nginx)]
     front: Server,
     /// The example behind it, which ends by itself on SIGTERM or has nothing to finish

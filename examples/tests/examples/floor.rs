@@ -49,7 +49,7 @@ fn reply() -> &'static [u8] {
     Vec::leak([head.as_bytes(), &page].concat())
 }
 
-/// Accepts for ever, with one task for each connection.
+/// Accepts until the process ends, with one task for each connection.
 macro_rules! accept {
     ($listener:expr, $answer:path, $spawn:expr) => {{
         let (listener, reply) = ($listener, reply());

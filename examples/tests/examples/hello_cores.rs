@@ -3,7 +3,7 @@
 //!
 //! Usage: `hello_cores [--max-connections N] HOST:PORT`
 //!
-//! A request is answered on the spot by the thread that accepted it, as on one core; a multi-thread
+//! A request is answered immediately by the thread that accepted it, as on one core; a multi-thread
 //! runtime moves requests between its threads instead. Unix sockets have no SO_REUSEPORT; there,
 //! listen on several paths and let the front server spread the requests.
 //!

@@ -55,7 +55,7 @@ impl PeerAddress {
 
 /// A real SCGI server that runs for as long as the value lives.
 ///
-/// Every function that starts one waits until it accepts connections, and gives an error with the server's output
+/// Every function that starts one waits until it accepts connections, and returns an error with the server's output
 /// when it is not installed or does not start.
 #[derive(Debug)]
 pub struct Peer {
@@ -224,7 +224,7 @@ impl Peer {
         read_lossy(&self.dir.path().join("output.log"))
     }
 
-    /// Sends raw bytes and gives all bytes that came back until the server closed.
+    /// Sends raw bytes and returns all bytes that came back until the server closed.
     ///
     /// # Errors
     /// When connecting, sending or receiving fails, or nothing comes for 10 seconds.

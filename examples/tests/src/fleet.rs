@@ -116,7 +116,7 @@ impl Fleet {
     }
 
     /// Restarts the backends one by one: each finishes what it has, ends, is started again, and is
-    /// back in the front server's choice before the next. Gives how each of them ended.
+    /// back in the front server's choice before the next. Returns how each of them ended.
     ///
     /// # Errors
     /// When one does not end or does not start again.

@@ -4,7 +4,7 @@
 //! `/nobuf/` to the TCP backend with bodies passed on as they arrive in both directions. The backend always sees
 //! the whole path. The configuration files are those in `examples/tests/front/`.
 //!
-//! The same servers also stand in front of an HTTP server (`*_http`), so that SCGI can be compared with it: `/` and
+//! The same servers can also be in front of an HTTP server (`*_http`), so that SCGI can be compared with it: `/` and
 //! `/nobuf/` lead there, and everything else is set as for SCGI.
 
 use core::net::SocketAddr;
@@ -182,10 +182,10 @@ fn error_log(dir: &Path) -> String {
     read_lossy(&dir.join("error.log"))
 }
 
-/// Writes the files that one front server needs and gives the command that starts it.
+/// Writes the files that one front server needs and returns the command that starts it.
 type Prepare = fn(&Site<'_>) -> io::Result<Command>;
 
-/// What the front server stands in front of.
+/// What is behind the front server.
 #[derive(Debug)]
 enum Backend<'a> {
     Scgi {

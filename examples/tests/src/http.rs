@@ -149,7 +149,7 @@ impl Browser {
         whole(self.run(request)?)
     }
 
-    /// Sends any request and gives the response as soon as its head is there.
+    /// Sends any request and returns the response as soon as its head is there.
     ///
     /// # Errors
     /// When the exchange fails before that.

@@ -56,7 +56,7 @@ pub fn required(program: &str) -> bool {
 fn is_installed(program: &str) -> bool {
     match program.split_once(' ') {
         Some(("perl", module)) => succeeds("perl".as_ref(), &[&format!("-M{module}"), "-e1"]),
-        // -I: a folder of that name where the tests run is no module.
+        // -I: a folder of that name where the tests run is not taken for a module.
         Some(("python", module)) => {
             succeeds(&peers_python(), &["-I", "-c", &format!("import {module}")])
         }
@@ -189,7 +189,7 @@ impl Running {
         io::Error::other(format!("{} {what}\n{output}", self.name))
     }
 
-    /// Asks the program to end and waits for that; gives how it ended.
+    /// Asks the program to end and waits for that; returns how it ended.
     ///
     /// # Errors
     /// When the system refuses.

@@ -117,7 +117,7 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         }
         let cancel = Arc::clone(&self.cancel);
         let connection = Connection::of_server(stream, &self.config.config, cancel, admission);
-        // An error of one connection concerns no other; its peer was told. Nor does a panic where
+        // An error of one connection concerns no other; its peer has got an answer. Nor does a panic where
         // a program's values are dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, noted)));
         crate::wait::end_connection();

@@ -93,7 +93,7 @@ pub(crate) fn wait(
     // A timeout beyond what the system counts is none.
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let socket = PollFd::from_borrowed_fd(socket.fd(), flags);
-    // What is not there stands for the socket.
+    // An element that is missing means the socket.
     let others = [cancel.map(|cancel| &cancel.receiver), receiver];
     let mut all = [socket.clone(), socket.clone(), socket];
     let mut count = 1;
@@ -244,7 +244,7 @@ pub(crate) fn is_out_of_descriptors(error: &io::Error) -> bool {
 /// Makes every accept on the listener's socket fail, those that wait already too. Gives whether
 /// the system can do that.
 pub(crate) fn stop_accepting(listener: &impl AsFd) -> bool {
-    // Elsewhere it fails, or wakes nobody.
+    // Elsewhere it fails, or wakes no thread.
     cfg!(any(target_os = "linux", target_os = "android"))
         && rustix::net::shutdown(listener, Shutdown::Both).is_ok()
 }

@@ -19,7 +19,7 @@ fn bytes_that_trickle_in_do_not_put_off_the_heads_deadline() {
             let mut stream = server.connect();
             let begun = Instant::now();
             let mut sent = 0;
-            // The rest is read away after the reply, so writing goes on working for a while.
+            // The rest is drained after the reply, so writing works for a while longer.
             for byte in head(0) {
                 if stream.write_all(&[byte]).is_err() || begun.elapsed() > 600 * MS {
                     break;

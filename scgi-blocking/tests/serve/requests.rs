@@ -140,7 +140,7 @@ fn a_client_that_ended_its_side_gets_its_reply() {
             let mut stream = server.connect();
             half_close(&server, &mut stream, &[&head(2)[..], b"hi"].concat());
             assert!(read_all(&mut stream).ends_with("\r\n\r\nhi"));
-            // Cut in the body: the echo fails, and the peer is told why.
+            // Cut in the body: the echo fails, and the response says why.
             half_close(&server, &mut stream, &[&head(5)[..], b""].concat());
             assert!(read_all(&mut stream).starts_with("Status: 400 "));
             server.stop();

@@ -114,7 +114,7 @@ impl<T, C> Connection<T, C> {
         }
         match self.exchange.next_event() {
             Ok(Some(RequestEvent::Body(chunk))) => chunk,
-            // What is wrong is told to the one who reads the body.
+            // The reader of the body gets the error.
             _ => Bytes::new(),
         }
     }

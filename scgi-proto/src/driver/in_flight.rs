@@ -53,7 +53,7 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
                 return Ok(!turn.has_bytes());
             }
             if self.client.io.has_write_failed() {
-                // Nobody takes the rest; the response may be there all the same.
+                // No one takes the rest; the response may be there all the same.
                 self.body = None;
                 break;
             }

@@ -469,7 +469,7 @@ mod tests {
         let error = request_to_http(with(MAX_NAMES)).err();
         assert_eq!(error, Some(ConvertError::TooManyHeaders { max: MAX_NAMES }));
         assert!(request_to_http(with(MAX_NAMES + 1)).is_err());
-        // The same name, or params that are no headers, do not count.
+        // The same name, or params that are not headers, do not count.
         let builder = RequestHead::builder("GET", "/");
         let same = (0..30_000).fold(builder, |b, _| b.append("HTTP_X", ""));
         let head = (0..30_000).fold(same, |b, i| b.append(format!("X{i}"), "")).build();

@@ -65,7 +65,7 @@ impl Notifier {
 
     #[expect(clippy::unused_self, reason = "made from the environment first")]
     fn report(&self, state: &str) {
-        // The queue is full if nobody reads there; that is no reason to stop serving.
+        // The queue is full if no one reads there; the server continues all the same.
         let _ = send(state);
     }
 }

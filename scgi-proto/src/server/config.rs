@@ -108,7 +108,7 @@ impl ServerConfig {
         if !self.asks_peer && self.allow_list.is_empty() {
             return Some(Admission { counted: self.counters.accept(), peer: None });
         }
-        // A peer that broke the connection already is nobody to serve.
+        // A peer that broke the connection already is not served.
         let peer = peer().ok()?;
         if !self.allow_list.allows(&peer) {
             self.counters.deny(&peer);

@@ -96,7 +96,7 @@ pub fn is_secret(name: &[u8]) -> bool {
         name = rest;
     }
     let name = strip_prefix(name, b"HTTP_").unwrap_or(name);
-    // No secret has another length, which most names are told by.
+    // No secret has another length, so most names need no comparison.
     SECRET.iter().any(|secret| secret.len() == name.len() && is_same_name(name, secret))
 }
 

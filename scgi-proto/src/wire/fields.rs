@@ -224,7 +224,7 @@ fn next_line<'a>(lines: &mut &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
     loop {
         let (line, rest) = split_line(lines, memchr(b'\n', lines)?);
         *lines = rest;
-        // The empty line has no field, and Status is told apart.
+        // The empty line has no field, and Status is handled separately.
         let (name, value) = split_field(line)?;
         if !is_status(name) {
             return Some((name, value));

@@ -64,7 +64,7 @@ fn what_remains_as_chunks_are_taken() {
     let mut body = Body::from("abc");
     assert_eq!(chunk(&mut body).as_deref(), Some(&b"abc"[..]));
     assert_eq!((chunk(&mut body), body.remaining()), (None, Some(0)));
-    // A length that was stated too small is no reason to panic.
+    // A length that was stated too small causes no panic.
     let mut body = streamed(Some(1));
     assert!(chunk(&mut body).is_some());
     assert_eq!(body.remaining(), Some(0));

@@ -38,7 +38,7 @@ impl Wake for Flag {
     }
 }
 
-/// Polls once; gives the result, and whether the future wants to be polled again at once.
+/// Polls once; returns the result, and whether the future wants to be polled again at once.
 fn poll_once<F: Future>(future: Pin<&mut F>) -> (Poll<F::Output>, bool) {
     let flag = Arc::new(Flag::default());
     let waker = Waker::from(Arc::clone(&flag));
@@ -46,7 +46,7 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> (Poll<F::Output>, bool) {
     (polled, flag.0.load(Ordering::SeqCst))
 }
 
-/// A source that always has a chunk, for ever.
+/// A source that always has a chunk.
 struct Endless {
     chunk: Bytes,
     taken: Arc<AtomicUsize>,

@@ -360,7 +360,7 @@ fn config() -> ConnectionConfig {
 }
 
 impl Run {
-    /// Runs a schedule to its end, and gives what the peer got.
+    /// Runs a schedule to its end, and returns what the peer got.
     fn run(&self) -> (Vec<u8>, bool) {
         let model = Model::default();
         let block = format!("CONTENT_LENGTH\0{}\0SCGI\x001\0", self.body);

@@ -133,7 +133,7 @@ impl Script {
         }
     }
 
-    /// How often it was told to pass on what it holds back.
+    /// How often it was flushed.
     pub(crate) fn flushed(&self) -> usize {
         self.state().flushed
     }

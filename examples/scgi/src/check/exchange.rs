@@ -106,7 +106,7 @@ fn exchange_with(
             let _ = socket.shutdown(Shutdown::Write);
             exchange = Exchange { answer: reading.read(&socket, timeout), late: true };
         }
-        // Ends a write that nobody reads.
+        // Ends a write that no one reads.
         let _ = socket.shutdown(Shutdown::Both);
         exchange
     })

@@ -219,7 +219,7 @@ impl Runner<'_> {
             Ok(_) => self.judge(case, &self.target.good()),
             Err(error) => Verdict::new(Mark::Failed, format!("cannot connect: {error}")),
         };
-        // That one request waits behind others is weak, not fatal, as long as it goes on later.
+        // That one request waits behind others is weak, not fatal, as long as it is answered later.
         match verdict.mark {
             Mark::Passed => verdict,
             _ => Verdict::new(Mark::of(case.severity), "waits for the idle ones to close"),

@@ -106,7 +106,7 @@ async fn pass(
         let count = from.read(&mut buf).await.map_err(Failed::Read)?;
         see(&buf[..count]);
         if count == 0 {
-            // Fails if the peer has gone, which is no news then.
+            // Fails if the peer has gone, which was reported already.
             let _ = to.shutdown().await;
             return Ok(());
         }

@@ -90,7 +90,7 @@ where
     stream.read_to_end(buf).await
 }
 
-/// Asks so often, and gives how many microseconds of this thread one time took.
+/// Asks so often, and returns how many microseconds of this thread one time took.
 fn round(
     requests: usize,
     mut ask: impl FnMut(RequestHead) -> Result<usize, BoxError>,

@@ -7,7 +7,7 @@
 //!
 //! Each cell is the median of all rounds, with the least and the most. A ratio is one of figures of
 //! the same round, in which every case ran once: other work on the machine meets both. Servers are
-//! processes of their own (this program, started again), so that their CPU and memory can be told
+//! processes of their own (this program, started again), so that their CPU and memory can be measured
 //! from the client's. Linux only.
 
 mod bulk;

@@ -143,7 +143,7 @@ pub(crate) fn connect(address: &Address) -> io::Result<Box<dyn Io>> {
     }
 }
 
-/// Serves for ever.
+/// Serves until the process ends.
 pub(crate) fn run(task: Task, address: &Address) -> Result<(), BoxError> {
     let current = || tokio::runtime::Builder::new_current_thread().enable_all().build();
     match (task.runtime, task.shape) {

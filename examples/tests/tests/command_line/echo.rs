@@ -16,7 +16,7 @@ fn connect(server: &EchoServer, bytes: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(&server.address).expect("a connection");
     stream.write_all(bytes).expect("sent");
     stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
-    // The server shall have it before the test goes on.
+    // The server shall have it before the test continues.
     thread::sleep(Duration::from_millis(100));
     stream
 }

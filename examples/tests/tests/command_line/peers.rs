@@ -41,7 +41,7 @@ fn call_rtorrent(address: &str, runtime: &str) {
     assert!(version.text().starts_with("0."), "{}", version.text());
     let methods = call(&["system.listMethods"]).ok();
     assert!(methods.text().lines().any(|line| line == "d.multicall2"), "{}", methods.text());
-    // Settings that it gives back: a string with what XML escapes, and an integer.
+    // Settings that it returns: a string with what XML escapes, and an integer.
     let odd = "a<b> & \"c\" é ]]>";
     call(&["method.insert", "", runtime, "string", odd]).ok();
     assert_eq!(call(&[runtime]).ok().text(), format!("{odd}\n"));

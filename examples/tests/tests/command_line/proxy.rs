@@ -179,7 +179,7 @@ fn a_server_passes_every_check_through_it() {
     }
 }
 
-/// What nginx answers, and what the proxy tells of it.
+/// What nginx answers, and what the proxy reports about it.
 #[test]
 fn why_it_is_502() {
     if !required("nginx") {

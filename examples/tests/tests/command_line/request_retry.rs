@@ -11,7 +11,7 @@ use scgi_tests::process::scratch_dir;
 
 use crate::tool::{EchoServer, RUNTIMES, scgi, text};
 
-/// A server that gives each connection the next of these replies and closes it; counts them.
+/// A server that answers each connection with the next of these replies and closes it; counts them.
 fn replies(replies: &'static [&'static str]) -> (String, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address").to_string();

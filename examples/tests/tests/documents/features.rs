@@ -1,4 +1,4 @@
-//! Every feature of every library is told on its crate page and in the guide `adapters`.
+//! Every feature of every library is documented on its crate page and in the guide `adapters`.
 
 use std::fs;
 use std::path::Path;

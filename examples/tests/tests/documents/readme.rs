@@ -27,7 +27,7 @@ fn block(page: &'static str, language: &str) -> &'static str {
     block
 }
 
-/// A program as the README's, which also tells what it sees of a login.
+/// A program as the README's, which also prints what it sees of a login.
 fn program() -> SocketAddr {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("its address");

@@ -291,7 +291,7 @@ fn check(
     // connection that ends: 502, or for Apache the end of the browser's connection too.
     let row = ("GET", "/panic".to_owned(), Vec::new(), Vec::new());
     assert_eq!(ask(&browser, &over_scgi.url(), &row).status, 500, "{program}");
-    // An informational status is no response; only the text of the 500 differs.
+    // An informational status is not a response; only the text of the 500 differs.
     let row = ("GET", "/hints".to_owned(), Vec::new(), Vec::new());
     assert_eq!(ask(&browser, &over_scgi.url(), &row).status, 500, "{program}");
     assert_eq!(ask(&browser, &over_http.url(), &row).status, 500, "{program}");

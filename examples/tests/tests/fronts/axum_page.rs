@@ -68,7 +68,7 @@ impl Browser {
         text.as_str().expect("text").to_owned()
     }
 
-    /// Waits until the text of an element is as it should be, and gives it.
+    /// Waits until the text of an element is as it should be, and returns it.
     async fn wait_for(&self, id: &str, is_right: impl Fn(&str) -> bool) -> String {
         let begun = Instant::now();
         loop {

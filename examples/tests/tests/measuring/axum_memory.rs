@@ -64,7 +64,7 @@ impl Drop for App {
     }
 }
 
-/// Resident memory of a process in bytes, as Linux tells it.
+/// Resident memory of a process in bytes, as Linux reports it.
 fn memory(pid: u32) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a status");
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
@@ -72,7 +72,7 @@ fn memory(pid: u32) -> u64 {
     kib.parse::<u64>().expect("a number") * 1024
 }
 
-/// Asks for memory all the time until dropped; gives the most there was.
+/// Asks for memory all the time until dropped; returns the most there was.
 fn peak_during(pid: u32, act: impl FnOnce()) -> u64 {
     let done = AtomicUsize::new(0);
     thread::scope(|scope| {
@@ -155,7 +155,7 @@ fn start_producer(made: Arc<AtomicUsize>) -> Address {
     receiver.recv().expect("the server starts")
 }
 
-/// Waits until the count stands still for a while, and gives it.
+/// Waits until the count has not changed for a while, and returns it.
 fn standstill(made: &AtomicUsize) -> usize {
     let begun = Instant::now();
     loop {

@@ -36,7 +36,7 @@ fn connect(server: &EchoServer) -> TcpStream {
     stream
 }
 
-/// Asks once; gives the reply and how long it took.
+/// Asks once; returns the reply and how long it took.
 fn ask(server: &EchoServer) -> (String, Duration) {
     let begun = Instant::now();
     let mut stream = connect(server);
@@ -54,7 +54,7 @@ fn ask_well(server: &EchoServer, runtime: &str) -> Duration {
 }
 
 /// Sends one byte a second of a head on each stream, until the server has closed all of them;
-/// gives how long that took.
+/// returns how long that took.
 fn drip(streams: Vec<TcpStream>) -> Duration {
     let begun = Instant::now();
     let mut streams = streams;
@@ -112,7 +112,7 @@ fn slow_heads_keep_nobody_out() {
         // What eviction makes of it.
         assert!(took < HEAD_TIMEOUT, "{runtime}: answered after {took:?}");
         let closed = dripping.join().expect("no panic");
-        // Nobody holds a place for longer, however many bytes it sends; a second is the drip's.
+        // No client holds a place for longer, however many bytes it sends; a second is the drip's.
         assert!(closed < HEAD_TIMEOUT * 2 + Duration::from_secs(2), "{runtime}: {closed:?}");
         println!("{runtime}: answered after {took:?}, all slow ones closed after {closed:?}");
         before.await_return(server.pid(), slack(runtime), runtime);
@@ -147,7 +147,7 @@ fn held_bodies_end_in_time() {
     }
 }
 
-/// Peers that are gone without a word, as after a lost network: nothing comes any more, and what
+/// Peers that are gone silently, as after a lost network: nothing comes any more, and what
 /// was taken is given back when the deadline of each stage has passed.
 #[test]
 fn half_open_peers_end_in_time() {
@@ -208,7 +208,7 @@ fn slow_readers_end_in_time() {
         before.await_return(server.pid(), 4 * slack(runtime), runtime);
         for stream in &mut streams {
             let mut reply = Vec::new();
-            // A close with nothing unread is no reset on a Unix socket.
+            // A close with nothing unread is not a reset on a Unix socket.
             let _ = stream.read_to_end(&mut reply);
             assert!(reply.len() < 900_000, "{runtime}: {} bytes, the whole reply", reply.len());
         }
@@ -260,7 +260,7 @@ fn cpu_time(pid: u32) -> Duration {
     Duration::from_millis(ticks * 10)
 }
 
-/// Takes the request's last byte and gives the reply.
+/// Takes the request's last byte and returns the reply.
 fn finish(stream: &mut TcpStream) -> String {
     stream.write_all(b"i").expect("sent");
     let mut reply = String::new();

@@ -138,7 +138,7 @@ fn lighttpd_starts_it() {
     }
 }
 
-/// `systemd-socket-activate`, which starts the program as systemd does when somebody connects.
+/// `systemd-socket-activate`, which starts the program as systemd does when a client connects.
 fn activate(args: &[&str], runtime: &str, address: &str) -> Command {
     let mut command = Command::new("systemd-socket-activate");
     command.args(args).arg(programs::scgi()).args(["echo", "--runtime", runtime, address]);
@@ -250,7 +250,7 @@ fn a_socket_without_a_process_id_and_a_name() {
     }
 }
 
-/// Nobody reads what is reported to systemd: the queue is full after some messages.
+/// No one reads what is reported to systemd: the queue is full after some messages.
 #[test]
 fn a_full_queue_of_systemd_does_not_stop_the_server() {
     std::thread::scope(|scope| {

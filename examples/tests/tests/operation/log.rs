@@ -30,7 +30,7 @@ fn request(params: &str) -> Vec<u8> {
     format!("{}:{block},hello", block.len()).into_bytes()
 }
 
-/// Ends the server and gives what it said.
+/// Ends the server and returns what it said.
 fn end(server: EchoServer) -> String {
     server.signal(Signal::TERM);
     server.wait().1

@@ -1,4 +1,4 @@
-//! What an operator is told of a program that fails: why, and on which request. On every runtime.
+//! What is logged about a program that fails: why, and on which request. On every runtime.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;

@@ -1,5 +1,5 @@
-//! The files of Unix sockets, on every runtime: what a starting server does with what stands in
-//! its place, and what is left of it at its end.
+//! The files of Unix sockets, on every runtime: what a starting server does with a file that is
+//! there already, and what is left of its own at its end.
 
 #![cfg(target_os = "linux")]
 

@@ -1,4 +1,4 @@
-//! As a service of systemd: the sockets that it passes by name, and what it is told. On every
+//! As a service of systemd: the sockets that it passes by name, and what is reported to it. On every
 //! runtime; the environment and the descriptors are made as systemd makes them.
 
 #![cfg(target_os = "linux")]
@@ -171,7 +171,7 @@ fn systemd_is_told() {
         command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "400000");
         let server = EchoServer::start_command(command);
         assert_eq!(next(&notified), "READY=1", "{runtime}");
-        // Every 200 ms, although nobody connects.
+        // Every 200 ms, although no client connects.
         for _ in 0..3 {
             assert_eq!(next(&notified), "WATCHDOG=1", "{runtime}");
         }

@@ -197,7 +197,7 @@ fn an_early_answer_without_a_length_whose_server_closes_may_be_cut_on_tcp() {
     };
     each(ClientConfig::default(), LARGE, serve, |outcome, _, case, is_unix| {
         assert_eq!(outcome.body.as_deref(), Some(&b"hello"[..]), "{case}");
-        // There no one can tell it from a plain close.
+        // There it looks like a plain close.
         assert_eq!(outcome.is_cut(), !is_unix, "{case}: {:?}", outcome.result);
         assert_eq!(outcome.result.is_ok(), is_unix, "{case}: {:?}", outcome.result);
     });

@@ -146,7 +146,7 @@ fn captures(server: &mut Server) {
     assert!(count > 100, "{count} captures");
 }
 
-/// What peers make of bad input themselves: refused, and nobody waits.
+/// What peers make of bad input themselves: refused, and no one waits.
 fn requests_of_peers(server: &mut Server) {
     let vectors = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scgi-proto/tests/vectors");
     let mut malformed = 0;
@@ -296,7 +296,7 @@ fn peers_that_go_away(server: &mut Server) {
     server.still_answers();
 }
 
-/// Runs everything, and gives the number of cases.
+/// Runs everything, and returns the number of cases.
 fn conforms(app: fn() -> App) -> usize {
     let mut total = 0;
     for unix in [false, true] {

@@ -281,7 +281,7 @@ impl Case<'_> {
     fn check_deadline(&self, deadline: &str, outcome: &str) -> Option<Peer> {
         let Reached { mut peer, seen, .. } = self.reach();
         if self.has_busy_thread() {
-            // A thread cannot be cancelled: it learns of the deadline when it goes on.
+            // A thread cannot be cancelled: it learns of the deadline when it continues.
             thread::sleep(SHORT + SHORT / 2);
             seen.release();
         }

@@ -4,7 +4,7 @@
 //! the tower services are tokio's; `poll_*` belongs
 //! to the async crates; the blocking server starts with `run` instead of `.await`, its signal is
 //! a closure instead of a future, and it has a `Shutdown` handle; the futures-io crate takes a
-//! timer, and its `serve` stands in a module for each runtime.
+//! timer, and its `serve` is in a module for each runtime.
 
 /// The names of one crate, used with their arguments.
 macro_rules! vocabulary {

@@ -51,7 +51,7 @@ fn await_one(count: &AtomicUsize) {
     }
 }
 
-/// Asks and goes away; gives how many handlers finished.
+/// Asks and goes away; returns how many handlers finished.
 fn leave(serve: fn(TcpListener, ConnectionConfig, Arc<Seen>), config: ConnectionConfig) -> usize {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
     let address: SocketAddr = listener.local_addr().expect("its address");

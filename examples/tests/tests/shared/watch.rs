@@ -1,4 +1,4 @@
-//! What a running server takes of the machine, as Linux tells it.
+//! What a running server takes of the machine, as Linux reports it.
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 

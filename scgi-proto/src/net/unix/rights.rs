@@ -80,7 +80,7 @@ impl Rights {
         // fchmod does not take a descriptor of this kind, but chmod takes its name in /proc.
         let name = std::format!("/proc/self/fd/{}", opened.as_raw_fd());
         match std::fs::set_permissions(name, Permissions::from_mode(mode)) {
-            // There is no /proc in some jails. Only there, somebody who may write to the folder
+            // There is no /proc in some jails. Only there, a user who may write to the folder
             // could put a symbolic link in the way in this moment.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 std::fs::set_permissions(path, Permissions::from_mode(mode))

@@ -141,7 +141,7 @@ impl RequestDecoder {
         let start = prefix.start;
         let block = parse_block(&src[start..comma], start, &self.limits, &self.policy)?;
         // A buffer that is just the head is taken whole: splitting it would allocate. One with
-        // room behind it stays with the caller, who goes on using it.
+        // room behind it stays with the caller, who continues to use it.
         let whole = src.capacity() == comma + 1;
         let mut bytes = if whole { core::mem::take(src) } else { src.split_to(comma + 1) };
         // The comma stays: cutting it off could allocate.

@@ -87,7 +87,7 @@ impl ResponseEncoder {
             head.fields().put_lines(dst);
         }
         dst.put_slice(b"\r\n");
-        // A 304 may state the length of the document it stands for (RFC 9110 section 8.6).
+        // A 304 may state the length of the document that it confirms (RFC 9110 section 8.6).
         let remaining = remaining.filter(|_| self.bodiless.is_none() && !self.head_request);
         self.progress = Progress::Body { remaining };
         Ok(())

@@ -162,7 +162,7 @@ fn a_streamed_reply_leaves_piece_by_piece() {
     let [a, b, c] = pieces.each_ref().map(|piece| wrote(piece));
     let Done::Wrote(a) = a else { panic!("{a:?}") };
     let first = wrote(&format!("Status: 200 OK\r\n\r\n{a}"));
-    // The first leaves in any case, and one is told once.
+    // The first leaves in any case, and one is reported once.
     assert_eq!(flow(pieces), [first, Done::Advised(Advice::SendAtOnce), b, c]);
 }
 

@@ -132,7 +132,7 @@ async fn an_http2_stream_that_is_not_read_ends_alone() {
     panic!("the response looks complete");
 }
 
-/// Two requests, of which the second hides that the browser leaves: HTTP libraries do not read it
+/// Two requests; the second hides that the browser leaves: HTTP libraries do not read it
 /// before the first is answered.
 #[test]
 fn a_browser_that_leaves_closes_the_connection_to_the_server() {

@@ -107,7 +107,7 @@ fn a_backend_that_fails() {
     if !required("curl") {
         return;
     }
-    // Nobody listens there any more.
+    // No server listens there any more.
     let address = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     let gone = gateway(&address.expect("an address").to_string(), &[]);
     // This one never answers.

@@ -56,7 +56,7 @@ fn fossil_is_cloned_through_the_gateway() {
     fossil(path, &["clone", &gateway.address, "clone.fossil"]);
     let log = fossil(path, &["cat", "-R", "clone.fossil", "file.txt"]);
     assert!(log == content, "{} bytes of {}", log.len(), content.len());
-    // It redirects to the Host it is told: `http://index` where there is none.
+    // It redirects to the Host of the request: `http://index` where there is none.
     let run = scgi(["request", "-i", &address, "/"]).ok();
     assert!(run.text().contains("Location: http://localhost/"), "{}", run.text());
 }

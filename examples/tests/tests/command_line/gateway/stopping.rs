@@ -121,7 +121,7 @@ fn process_1_of_a_container_stops_with_a_request_in_progress() {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).expect("a list");
     let gateway = children.trim().parse().ok().and_then(Pid::from_raw).expect("one child");
     kill_process(gateway, Signal::TERM).expect("the signal is sent");
-    // It is caught, and the request goes on.
+    // It is caught, and the request continues.
     thread::sleep(Duration::from_millis(300));
     answer(server);
     let reply = until_closed(browser);

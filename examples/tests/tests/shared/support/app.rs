@@ -93,7 +93,7 @@ pub(crate) enum Way {
     Connection,
 }
 
-/// Time that a program with an accept loop of its own gives a head.
+/// Time for a head in a program with an accept loop of its own.
 pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// `async fn serve_one(Way, impl Read + Write)` on the types of one crate, without its `serve`.

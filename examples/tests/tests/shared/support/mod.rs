@@ -42,5 +42,5 @@ impl App {
     }
 }
 
-/// How a server tells that both its listeners are bound.
+/// How a server reports that both its listeners are bound.
 pub(crate) type Ready = Box<dyn FnOnce(SocketAddr) + Send>;

@@ -78,7 +78,7 @@ fn sleep(time: Duration) -> impl Future<Output = ()> {
     poll_fn(move |cx| poll_until(at, cx))
 }
 
-/// Runs the tasks of this thread for ever.
+/// Runs the tasks of this thread until the process ends.
 fn run() {
     loop {
         while let Some(spawned) = next_ready() {
