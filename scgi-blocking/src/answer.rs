@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::BytesMut;
-use scgi_proto::{BoxError, Error, RequestEvent, ResponseEvent};
+use scgi_proto::{BoxError, EncodeError, Error, RequestEvent, ResponseEvent, Status};
 
 use crate::body::{Body, CHUNK, WriteBody};
 use crate::connection::{Connection, Driver};
@@ -13,9 +13,15 @@ use crate::handler::Handler;
 use crate::message::Response;
 use crate::shared::{Held, SharedConnection};
 use crate::transport::Patience;
+use crate::upgraded::{Launch, Program, Upgraded};
 
-/// Reads the request, runs the handler, sends its response, closes.
-pub(crate) fn answer<IO, M, H>(mut connection: Connection<IO>, handler: &H) -> Result<(), Error>
+/// Reads the request, runs the handler, sends its response, closes. After a 101, `launch` runs the
+/// program of the upgrade.
+pub(crate) fn answer<IO, M, H>(
+    mut connection: Connection<IO>,
+    handler: &H,
+    launch: &impl Launch,
+) -> Result<(), Error>
 where
     IO: Read + Write + Send + 'static,
     H: Handler<M>,
@@ -34,30 +40,43 @@ where
     if first.len() as u64 == len {
         let body = if len == 0 { Body::empty() } else { Body::from(first) };
         let request = connection.driver().request(head, body);
-        return reply(&mut connection, || call(request));
+        let mut upgrade = None;
+        reply(&mut connection, launch, &mut upgrade, || call(request))?;
+        if let Some((program, start)) = upgrade {
+            launch.run(start, program, Upgraded::of_server(connection));
+        }
+        return Ok(());
     }
     let request = connection.driver().request(head, ());
     let mut shared = SharedConnection::new(connection);
     let body = Body::from_source(shared.body(first), Some(len));
-    let result = reply(&mut shared, || call(request.map_body(|()| body)));
+    // One with a body has no valid upgrade.
+    let call = || call(request.map_body(|()| body));
+    let result = reply(&mut shared, launch, &mut None, call);
     shared.close();
     result
 }
 
 /// Runs the handler and sends its response.
-fn reply<IO, C>(
+fn reply<IO, C, L>(
     held: &mut C,
+    launch: &L,
+    upgrade: &mut Option<(Box<Program>, L::Start)>,
     call: impl FnOnce() -> Result<Response, BoxError>,
 ) -> Result<(), Error>
 where
     IO: Read + Write,
     C: Held<IO>,
+    L: Launch,
 {
     let response = catch_unwind(AssertUnwindSafe(call));
     // The exchange itself has replied, to a request that took too long.
     let late = held.with(Driver::check_deadline)?.is_err();
     let mut sent = match response {
         _ if late => Ok(()),
+        Ok(Ok(response)) if response.status() == Status::SWITCHING_PROTOCOLS => {
+            switch(held, response, launch, upgrade)
+        }
         Ok(Ok(response)) => send(held, response),
         Ok(Err(error)) => held.with(|driver| driver.program_failed(&*error)),
         Err(panic) => held.with(|driver| driver.program_panicked(&*panic)),
@@ -77,6 +96,34 @@ where
 {
     held.block_on(Patience::Writes, |driver, cx| driver.poll_end(&mut result, cx).map(Ok))?;
     result
+}
+
+/// Sends the head of a 101, if the request may have one and its program can run.
+#[cold]
+fn switch<IO: Read + Write, C: Held<IO>, L: Launch>(
+    held: &mut C,
+    response: Response,
+    launch: &L,
+    upgrade: &mut Option<(Box<Program>, L::Start)>,
+) -> Result<(), Error> {
+    let (head, mut body) = response.into_parts();
+    let is_offered = held.with(|driver| driver.exchange().is_upgrade_offered())?;
+    let program = match body.take_upgrade() {
+        Some(program) if is_offered => program,
+        None if is_offered => {
+            return held.with(|driver| driver.program_failed(&EncodeError::UpgradeNotTaken));
+        }
+        _ => return held.with(|driver| driver.program_failed(&EncodeError::UpgradeNotOffered)),
+    };
+    let Some(start) = launch.prepare() else {
+        return held.with(|driver| driver.fail(Status::SERVICE_UNAVAILABLE));
+    };
+    if queue(held, ResponseEvent::Head(head))? {
+        held.block_on(Patience::Writes, Driver::poll_flush)?;
+        held.with(|driver| driver.note_upgraded())?;
+        *upgrade = Some((program, start));
+    }
+    Ok(())
 }
 
 /// Sends a response, but for its end.

@@ -7,7 +7,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use scgi_proto::driver::{self, BodyCollector};
-use scgi_proto::{BoxError, Error, KnownLength};
+use scgi_proto::{BoxError, Error, FromUpgrade, KnownLength, UpgradeBody, UpgradeOutcome};
+
+use crate::upgraded::{Program, Upgraded};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
@@ -32,6 +34,8 @@ pub struct Body {
     inner: driver::Body,
     /// A program's function that writes it, and the length of that where it is known.
     writer: Option<(WriteBody, Option<u64>)>,
+    /// What the program does with the connection after a 101.
+    upgrade: Option<Box<Program>>,
     /// The error was reported.
     has_failed: bool,
 }
@@ -76,7 +80,7 @@ impl Body {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { inner: driver::Body::empty(), writer: None, has_failed: false }
+        Self { inner: driver::Body::empty(), ..Self::default() }
     }
 
     /// A body whose chunks come from an iterator, of unknown length. Each leaves before the next is
@@ -151,6 +155,11 @@ impl Body {
     /// Takes out the function that writes the body, if that is what it is made of.
     pub(crate) fn take_writer(&mut self) -> Option<WriteBody> {
         self.writer.take().map(|(write, _)| write)
+    }
+
+    /// Takes out what the program does with the connection after a 101.
+    pub(crate) fn take_upgrade(&mut self) -> Option<Box<Program>> {
+        self.upgrade.take()
     }
 
     /// The body as the core has it.
@@ -233,7 +242,23 @@ where
     Bytes: From<B>,
 {
     fn from(bytes: B) -> Self {
-        Self { inner: driver::Body::from(bytes), writer: None, has_failed: false }
+        Self { inner: driver::Body::from(bytes), ..Self::default() }
+    }
+}
+
+impl UpgradeBody for Body {
+    type Upgraded = Upgraded;
+
+    fn take_upgraded(&mut self) -> Option<Upgraded> {
+        // The client of this adapter takes no 101.
+        None
+    }
+}
+
+impl<R: UpgradeOutcome> FromUpgrade<R> for Body {
+    fn from_upgrade(program: impl FnOnce(Upgraded) -> R + Send + 'static) -> Self {
+        let program = Program(Box::new(|io| program(io).into_result()));
+        Self { upgrade: Some(Box::new(program)), ..Self::default() }
     }
 }
 

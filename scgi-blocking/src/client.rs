@@ -6,7 +6,9 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use scgi_proto::driver::{self, InFlight};
-use scgi_proto::{ClientConfig, Error, RequestEvent, ResponseEvent, ToAddress};
+use scgi_proto::{
+    ClientConfig, DecodeError, Error, RequestEvent, ResponseEvent, Status, ToAddress,
+};
 
 use crate::body::{Body, Source};
 use crate::message::{Request, Response};
@@ -105,6 +107,10 @@ impl<IO: Read + Write> Client<IO> {
         let (head, body) = request.into_parts();
         let mut call = Call { in_flight: InFlight::begin(self.driver, head, body.into_inner())? };
         let head = call.block_on(InFlight::poll_head)?;
+        if head.status() == Status::SWITCHING_PROTOCOLS {
+            // The connection cannot be taken out of this client.
+            return Err(DecodeError::InvalidStatus { offset: 0 }.into());
+        }
         let body = match call.in_flight.take_whole_body() {
             Some(body) => Body::from(body),
             None => {

@@ -75,6 +75,7 @@ mod shared;
 mod socket;
 mod stream;
 mod transport;
+mod upgraded;
 #[cfg(test)]
 mod virtual_time;
 mod wait;
@@ -83,7 +84,8 @@ pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
     Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
     NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
-    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress,
+    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress, UpgradeOffer,
+    UpgradeRefusal, Upgrades,
 };
 pub use {
     body::{Body, Chunks},
@@ -95,4 +97,5 @@ pub use {
     pool::Shutdown,
     serve::{Serve, serve, serve_connection},
     stream::Stream,
+    upgraded::Upgraded,
 };

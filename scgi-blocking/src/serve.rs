@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::pool::{self, Shutdown};
+use crate::upgraded::InPlace;
 
 /// Connections served at once, and so threads, by default: what Apache's worker allows (its
 /// `MaxRequestWorkers` is 256 for processes, 400 for threads). Enough for handlers that wait for
@@ -51,6 +52,7 @@ pub fn serve<M, H: Handler<M>>(listener: impl Into<Listener>, handler: H) -> Ser
         settings: ServerConfig::new(MAX_CONNECTIONS),
         signal: None,
         shutdown: Shutdown::default(),
+        max_upgraded: MAX_CONNECTIONS,
         kind: PhantomData,
     }
 }
@@ -63,6 +65,7 @@ pub struct Serve<H, M> {
     settings: ServerConfig,
     signal: Option<Box<dyn FnOnce() + Send>>,
     shutdown: Shutdown,
+    max_upgraded: usize,
     kind: PhantomData<fn() -> M>,
 }
 
@@ -120,6 +123,16 @@ impl<H, M> Serve<H, M> {
     /// everyone may connect.
     pub fn with_allow_list(mut self, list: AllowList) -> Self {
         self.settings.allow_list = list;
+        self
+    }
+
+    /// Upgraded connections, WebSockets for example, at the same time: 256 by default. Each has a
+    /// thread of its own, which is not one of those that answer requests, so it takes no place of
+    /// [`with_max_connections`](Self::with_max_connections). Beyond that number, and if the system
+    /// refuses to make a thread, a response with status 101 becomes one with 503. Each takes two
+    /// descriptors.
+    pub fn with_max_upgraded(mut self, count: usize) -> Self {
+        self.max_upgraded = count;
         self
     }
 
@@ -186,8 +199,8 @@ impl<M: 'static, H: Handler<M>> Serve<H, M> {
         if let Ok(address) = self.listener.local_address() {
             scgi_proto::server::trace_listening(&address);
         }
-        let Self { listener, handler, settings, signal, shutdown, .. } = self;
-        pool::run(listener, handler, &settings, shutdown, signal)
+        let Self { listener, handler, settings, signal, shutdown, max_upgraded, .. } = self;
+        pool::run(listener, handler, &settings, max_upgraded, shutdown, signal)
     }
 }
 
@@ -225,5 +238,5 @@ where
     IO: Read + Write + Send + 'static,
     H: Handler<M>,
 {
-    answer(Connection::new(io, config), &handler)
+    answer(Connection::new(io, config), &handler, &InPlace)
 }

@@ -100,6 +100,18 @@ impl Stream {
     }
 }
 
+impl Stream {
+    /// Ends both directions, also for whoever waits for the socket.
+    pub(crate) fn shutdown_both(&self) {
+        // Fails if that is so already.
+        let _ = match &self.inner {
+            Inner::Tcp(stream) => stream.shutdown(std::net::Shutdown::Both),
+            #[cfg(unix)]
+            Inner::Unix(stream) => stream.shutdown(std::net::Shutdown::Both),
+        };
+    }
+}
+
 impl From<TcpStream> for Stream {
     fn from(stream: TcpStream) -> Self {
         Self { inner: Inner::Tcp(stream) }

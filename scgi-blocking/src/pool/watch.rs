@@ -19,6 +19,7 @@ use super::{Pool, Shutdown, asleep, stop};
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::socket::{Cancel, Wakeup, descriptors};
+use crate::upgraded::OwnThreads;
 
 /// Runs a server until it is stopped.
 ///
@@ -28,6 +29,7 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
     listener: Listener,
     handler: H,
     config: &ServerConfig,
+    max_upgraded: usize,
     shutdown: Shutdown,
     signal: Option<Box<dyn FnOnce() + Send>>,
 ) -> io::Result<Summary> {
@@ -41,6 +43,7 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
         pool: Arc::clone(&pool),
         backoff: Backoff::default(),
         cancel: Arc::new(Cancel::new()?),
+        upgraded: OwnThreads::new(max_upgraded),
         kind: PhantomData,
     });
     if let Some(signal) = signal {
@@ -50,7 +53,7 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
         })?;
     }
     server.spawn()?;
-    let cancel = Arc::clone(&server.cancel);
+    let (cancel, upgraded) = (Arc::clone(&server.cancel), server.upgraded.clone());
     // The handler goes with the last thread that may call it.
     let mut watcher =
         Watcher { server: Arc::downgrade(&server), pool, listener, start: Instant::now() };
@@ -75,7 +78,7 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
     config.counters.begin_shutdown();
     let deadline = begun.checked_add(config.shutdown_deadline);
     stop::end_listening(&server, &pool, listener, deadline);
-    let summary = stop::finish(&pool, &cancel, deadline);
+    let summary = stop::finish(&pool, &cancel, &upgraded, deadline);
     Ok(Summary { waited: begun.elapsed(), ..summary })
 }
 

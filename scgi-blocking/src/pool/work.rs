@@ -21,6 +21,7 @@ use crate::listener::Listener;
 use crate::message::{Request, Response};
 use crate::socket::{Cancel, Interest, first_byte, is_out_of_descriptors, wait};
 use crate::stream::Stream;
+use crate::upgraded::OwnThreads;
 
 /// What the threads of a server share.
 pub(super) struct Server<H, M> {
@@ -32,6 +33,7 @@ pub(super) struct Server<H, M> {
     /// Each thread has its own clone.
     pub(super) backoff: Backoff,
     pub(super) cancel: Arc<Cancel>,
+    pub(super) upgraded: OwnThreads,
     pub(super) kind: PhantomData<fn() -> M>,
 }
 
@@ -119,7 +121,7 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         let connection = Connection::of_server(stream, &self.config.config, cancel, admission);
         // An error of one connection concerns no other; its peer has got an answer. Nor does a panic where
         // a program's values are dropped.
-        let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, noted)));
+        let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, noted, &self.upgraded)));
         crate::wait::end_connection();
     }
 

@@ -88,13 +88,13 @@ impl<T, C> Connection<T, C> {
     }
 
     /// Completes when the server of this connection begins to stop.
-    pub(super) fn shutdown_signal(&self) -> ShutdownSignal {
+    pub fn shutdown_signal(&self) -> ShutdownSignal {
         let counted = self.counted.as_ref();
         counted.map(|counted| counted.shutdown().signal()).unwrap_or_default()
     }
 
     /// Takes note that the head of a 101 has left.
-    pub(super) fn note_upgraded(&self) {
+    pub fn note_upgraded(&self) {
         if let Some(counted) = &self.counted {
             counted.upgraded();
         }

@@ -185,63 +185,19 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 }
 
-impl<T: Transport, C: Clock> ServerTunnel<T, C> {
-    /// Fails if the connection is over.
-    fn check_open(&mut self) -> io::Result<()> {
-        if self.reader.signal.is_set() {
-            return Err(self.cut_off());
-        }
-        if self.connection.exchange.is_closed() {
-            return Err(Error::Closed.into());
-        }
-        Ok(())
-    }
-
-    fn cut_off(&mut self) -> io::Error {
-        self.connection.abort();
-        io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped")
-    }
-
-    /// What a write or a flush that has to wait comes to: pending, or why it failed. `retry` is the
-    /// last try before a deadline is judged.
-    fn poll_blocked<R>(
+/// The directions of an upgraded connection, for an adapter that waits by itself.
+impl<T: Transport, C: Clock> Connection<T, C> {
+    /// As [`Upgraded::poll_read`], with no regard to the server.
+    ///
+    /// # Errors
+    /// If the stream failed, or the connection is over.
+    pub fn poll_upgraded_read(
         &mut self,
         cx: &mut Context<'_>,
-        retry: impl FnOnce(&mut Connection<T, C>) -> io::Result<Option<R>>,
-    ) -> Poll<io::Result<R>> {
-        if self.writer.poll(cx).is_ready() {
-            return Poll::Ready(Err(self.cut_off()));
-        }
-        let Connection { exchange, clock, .. } = &mut self.connection;
-        exchange.handle_write_blocked(clock.now());
-        let now = loop {
-            let Some(at) = exchange.poll_timeout() else { return Poll::Pending };
-            ready!(clock.poll_until(cx, at));
-            // It may be early.
-            if let Some(now) = exchange.time_if_due(|| clock.now()) {
-                break now;
-            }
-        };
-        if let Some(done) = retry(&mut self.connection)? {
-            return Poll::Ready(Ok(done));
-        }
-        let Some(late) = self.connection.exchange.handle_timeout(now) else {
-            return Poll::Pending;
-        };
-        let error = Error::from(late);
-        self.connection.report(&error);
-        if let Some(reader) = &self.reader.waker {
-            // It has nothing to wait for any more.
-            reader.wake_by_ref();
-        }
-        Poll::Ready(Err(error.into()))
-    }
-}
-
-impl<T: Transport + Send, C: Clock + Send> Tunnel for ServerTunnel<T, C> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.check_open()?;
-        let Connection { exchange, outlet, .. } = &mut self.connection;
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check_upgraded()?;
+        let Self { exchange, outlet, .. } = self;
         let kept = exchange.read_kept(buf);
         if kept > 0 {
             return Poll::Ready(Ok(kept));
@@ -253,12 +209,141 @@ impl<T: Transport + Send, C: Clock + Send> Tunnel for ServerTunnel<T, C> {
                     return Poll::Ready(Ok(count));
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => break,
+                read => return read,
             }
         }
-        ready!(self.reader.poll(cx));
-        Poll::Ready(Err(self.cut_off()))
+    }
+
+    /// As [`Upgraded::poll_write`], with no regard to the server. `first` is not empty.
+    ///
+    /// # Errors
+    /// If the stream failed, the connection is over, or the peer takes nothing for as long as the
+    /// write timeout.
+    pub fn poll_upgraded_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        first: &[u8],
+        second: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check_upgraded()?;
+        let written = match self.outlet.poll_write(cx, (first, second)) {
+            Poll::Pending => self.poll_upgraded_blocked(cx, |connection| {
+                connection.outlet.try_write((first, second))
+            }),
+            done => done,
+        };
+        let count = ready!(written)?;
+        self.exchange.handle_upgraded_written(count);
+        Poll::Ready(Ok(count))
+    }
+
+    /// As [`Upgraded::poll_flush`], with no regard to the server.
+    ///
+    /// # Errors
+    /// As [`poll_upgraded_write`](Self::poll_upgraded_write).
+    pub fn poll_upgraded_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_upgraded()?;
+        let flushed = self.outlet.poll_flush(cx);
+        self.poll_upgraded_end(cx, flushed)
+    }
+
+    /// As [`Upgraded::poll_shutdown`], with no regard to the server.
+    ///
+    /// # Errors
+    /// As [`poll_upgraded_write`](Self::poll_upgraded_write).
+    pub fn poll_upgraded_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check_upgraded()?;
+        let shut = self.outlet.transport.poll_shutdown(cx);
+        self.poll_upgraded_end(cx, shut)
+    }
+
+    /// What moves no bytes, under the deadline of a write.
+    fn poll_upgraded_end(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<()>>,
+    ) -> Poll<io::Result<()>> {
+        let done = match done {
+            Poll::Pending => self.poll_upgraded_blocked(cx, |_| Ok(None)),
+            done => done,
+        };
+        ready!(done)?;
+        self.exchange.handle_upgraded_written(0);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Fails if the connection is over.
+    fn check_upgraded(&self) -> io::Result<()> {
+        if self.exchange.is_upgraded() { Ok(()) } else { Err(Error::Closed.into()) }
+    }
+
+    /// What a call that has to wait for the peer comes to: pending, or why it failed. `retry` is the
+    /// last try before its deadline is judged.
+    fn poll_upgraded_blocked<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        retry: impl FnOnce(&mut Self) -> io::Result<Option<R>>,
+    ) -> Poll<io::Result<R>> {
+        let Self { exchange, clock, .. } = self;
+        exchange.handle_write_blocked(clock.now());
+        let now = loop {
+            let Some(at) = exchange.poll_timeout() else { return Poll::Pending };
+            ready!(clock.poll_until(cx, at));
+            // It may be early.
+            if let Some(now) = exchange.time_if_due(|| clock.now()) {
+                break now;
+            }
+        };
+        if let Some(done) = retry(self)? {
+            return Poll::Ready(Ok(done));
+        }
+        let Some(late) = self.exchange.handle_timeout(now) else { return Poll::Pending };
+        let error = Error::from(late);
+        self.report(&error);
+        Poll::Ready(Err(error.into()))
+    }
+}
+
+impl<T: Transport, C: Clock> ServerTunnel<T, C> {
+    /// Fails if the server has given up the connection.
+    fn check_cut(&mut self) -> io::Result<()> {
+        if self.reader.signal.is_set() { Err(self.cut_off()) } else { Ok(()) }
+    }
+
+    fn cut_off(&mut self) -> io::Error {
+        self.connection.abort();
+        io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped")
+    }
+
+    /// What a call of the writing direction comes to.
+    fn poll_written<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<R>>,
+    ) -> Poll<io::Result<R>> {
+        if done.is_pending() {
+            ready!(self.writer.poll(cx));
+            return Poll::Ready(Err(self.cut_off()));
+        }
+        if self.connection.exchange.is_closed() {
+            if let Some(reader) = &self.reader.waker {
+                // It has nothing to wait for any more.
+                reader.wake_by_ref();
+            }
+        }
+        done
+    }
+}
+
+impl<T: Transport + Send, C: Clock + Send> Tunnel for ServerTunnel<T, C> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.check_cut()?;
+        let read = self.connection.poll_upgraded_read(cx, buf);
+        if read.is_pending() {
+            ready!(self.reader.poll(cx));
+            return Poll::Ready(Err(self.cut_off()));
+        }
+        read
     }
 
     fn poll_write(
@@ -267,39 +352,21 @@ impl<T: Transport + Send, C: Clock + Send> Tunnel for ServerTunnel<T, C> {
         first: &[u8],
         second: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check_open()?;
-        let written = self.connection.outlet.poll_write(cx, (first, second));
-        let written = match written {
-            Poll::Pending => {
-                self.poll_blocked(cx, |connection| connection.outlet.try_write((first, second)))
-            }
-            done => done,
-        };
-        let count = ready!(written)?;
-        self.connection.exchange.handle_upgraded_written(count);
-        Poll::Ready(Ok(count))
+        self.check_cut()?;
+        let written = self.connection.poll_upgraded_write(cx, first, second);
+        self.poll_written(cx, written)
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check_open()?;
-        let flushed = match self.connection.outlet.poll_flush(cx) {
-            Poll::Pending => self.poll_blocked(cx, |_| Ok(None)),
-            done => done,
-        };
-        ready!(flushed)?;
-        self.connection.exchange.handle_upgraded_written(0);
-        Poll::Ready(Ok(()))
+        self.check_cut()?;
+        let flushed = self.connection.poll_upgraded_flush(cx);
+        self.poll_written(cx, flushed)
     }
 
     fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.check_open()?;
-        let shut = match self.connection.outlet.transport.poll_shutdown(cx) {
-            Poll::Pending => self.poll_blocked(cx, |_| Ok(None)),
-            done => done,
-        };
-        ready!(shut)?;
-        self.connection.exchange.handle_upgraded_written(0);
-        Poll::Ready(Ok(()))
+        self.check_cut()?;
+        let shut = self.connection.poll_upgraded_shutdown(cx);
+        self.poll_written(cx, shut)
     }
 
     fn shutdown_signal(&self) -> ShutdownSignal {
