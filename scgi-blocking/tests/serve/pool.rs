@@ -119,7 +119,8 @@ fn slow_peers_and_handlers_that_block_keep_no_one_else_waiting() {
                 let begun = Instant::now();
                 let response = server.request(&get(), "").expect("a response");
                 assert_eq!(response.into_body().collect(10).expect("a body"), "done");
-                assert!(begun.elapsed() < 500 * MS, "{:?}", begun.elapsed());
+                // Without a thread for it, it waits until a head is late: 10 s.
+                assert!(begun.elapsed() < 3000 * MS, "{:?}", begun.elapsed());
             }
             // At the stop, too, they hold no one up beyond the deadline.
             server.shutdown.stop();
