@@ -73,7 +73,7 @@ impl<H, M> Serve<H, M> {
     /// What the server counts, to be read while it runs.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.settings.counters.clone()
+        self.settings.registry.counters()
     }
 
     /// The address it listens on, with the port that was chosen for port 0. A listener has it as

@@ -98,7 +98,7 @@ mod shutdown;
 mod wire;
 
 #[cfg(feature = "driver")]
-pub use driver::{ConnectionGuard, Counters, trace};
+pub use driver::{Counters, trace};
 #[cfg(feature = "std")]
 pub use error::Error;
 #[cfg(feature = "net")]

@@ -9,11 +9,10 @@ use std::thread;
 use std::time::Duration;
 
 use bytes::Bytes;
-use scgi_proto::driver::Clock;
-use scgi_proto::driver::{Demand, body_pipe};
+use scgi_proto::driver::{Clock, Demand, Registry, body_pipe};
 use scgi_proto::{
-    ClientConfig, ClientExchange, ConnectionConfig, Counters, Credentials, EncodeError, Error,
-    Peer, RequestEvent, RequestHead, ResponseEvent, ServerExchange, Status,
+    ClientConfig, ClientExchange, ConnectionConfig, Credentials, EncodeError, Error, Peer,
+    RequestEvent, RequestHead, ResponseEvent, ServerExchange, Status,
 };
 
 /// Counts how often it is woken.
@@ -345,9 +344,10 @@ fn a_pipe_whose_writer_is_gone() {
 
 #[test]
 fn counters() {
-    let counters = Counters::default();
-    let one = counters.accept();
-    let two = counters.accept();
+    let registry = Registry::default();
+    let counters = registry.counters();
+    let one = registry.accept();
+    let two = registry.accept();
     assert_eq!((counters.accepted(), counters.active()), (2, 2));
     let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
     exchange.receive(b"GET / HTTP/1.1\r\n"[..].into());
@@ -361,10 +361,10 @@ fn counters() {
     assert_eq!(counters.refused(Status::BAD_REQUEST), 1);
     assert_eq!(counters.refused(Status::CONTENT_TOO_LARGE), 0);
     assert_eq!(counters.refused(Status::OK), 0);
-    counters.deny(&Peer::Unix(Some(Credentials { uid: 1, gid: 2, pid: None })));
-    counters.deny(&Peer::Unix(None));
+    registry.deny(&Peer::Unix(Some(Credentials { uid: 1, gid: 2, pid: None })));
+    registry.deny(&Peer::Unix(None));
     assert_eq!((counters.denied(), counters.evicted()), (2, 0));
-    assert!(format!("{:?}", counters.accept()).starts_with("ConnectionGuard"));
+    assert!(format!("{:?}", registry.accept()).starts_with("ConnectionGuard"));
     let text = format!("{counters:?}");
     for part in ["accepted: 3", "denied: 2", "refused_400: 1", "received: 16"] {
         assert!(text.contains(part), "{text}");
@@ -391,45 +391,46 @@ impl Clock for Sleeper {
 
 #[test]
 fn the_oldest_without_a_head_makes_room() {
-    let counters = Counters::default();
+    let registry = Registry::default();
+    let counters = registry.counters();
     let (server, server_waker) = waker();
     let mut full = Context::from_waker(&server_waker);
-    assert!(counters.poll_evictable(&full).is_pending());
-    assert!(counters.poll_evictable_at(&mut Sleeper::default(), &mut full).is_pending());
-    assert!(!counters.evict_oldest());
+    assert!(registry.poll_evictable(&full).is_pending());
+    assert!(registry.poll_evictable_at(&mut Sleeper::default(), &mut full).is_pending());
+    assert!(!registry.evict_oldest());
 
     let (first_count, first_waker) = waker();
     let (second_count, second_waker) = waker();
     let (mut first, mut second, mut third) =
-        (counters.accept(), counters.accept(), counters.accept());
+        (registry.accept(), registry.accept(), registry.accept());
     assert!(first.poll_evicted(&Context::from_waker(&first_waker)).is_pending());
     assert_eq!(woken(&server), 1, "the server waited for one");
-    assert!(counters.poll_evictable(&full).is_pending(), "its head may be on the way");
+    assert!(registry.poll_evictable(&full).is_pending(), "its head may be on the way");
     let mut clock = Sleeper::default();
-    assert!(counters.poll_evictable_at(&mut clock, &mut full).is_ready());
+    assert!(registry.poll_evictable_at(&mut clock, &mut full).is_ready());
     assert!(clock.slept <= Duration::from_millis(100), "{:?}", clock.slept);
-    assert!(counters.poll_evictable(&full).is_ready());
+    assert!(registry.poll_evictable(&full).is_ready());
     assert!(second.poll_evicted(&Context::from_waker(&second_waker)).is_pending());
     let noop = Context::from_waker(Waker::noop());
     assert!(third.poll_evicted(&noop).is_pending());
     // Asking again keeps the place.
     assert!(first.poll_evicted(&Context::from_waker(&first_waker)).is_pending());
 
-    assert!(counters.evict_oldest());
+    assert!(registry.evict_oldest());
     assert_eq!((woken(&first_count), woken(&second_count)), (1, 0));
     assert!(first.poll_evicted(&noop).is_ready() && second.poll_evicted(&noop).is_pending());
     second.keep();
     drop(third);
-    assert!(counters.poll_evictable(&full).is_pending(), "nobody is left to evict");
+    assert!(registry.poll_evictable(&full).is_pending(), "nobody is left to evict");
     assert_eq!(counters.evicted(), 0, "it is not closed yet");
     drop(first);
     assert_eq!(counters.evicted(), 1);
     assert_eq!(woken(&server), 1);
 
     // One whose head came just then is not closed.
-    let mut kept = counters.accept();
+    let mut kept = registry.accept();
     assert!(kept.poll_evicted(&noop).is_pending());
-    assert!(counters.evict_oldest());
+    assert!(registry.evict_oldest());
     kept.keep();
     drop(kept);
     assert_eq!(counters.evicted(), 1);

@@ -236,11 +236,11 @@ fn accepts_that_fail_are_told_once_until_one_succeeds() {
 
 #[test]
 fn a_shutdown_says_what_it_waits_for() {
-    let counters = scgi_proto::Counters::default();
-    let (_first, _second) = (counters.accept(), counters.accept());
+    let registry = scgi_proto::driver::Registry::default();
+    let (_first, _second) = (registry.accept(), registry.accept());
     let text = told(|| {
-        counters.begin_shutdown();
-        counters.begin_shutdown();
+        registry.begin_shutdown();
+        registry.begin_shutdown();
     });
     let waits = "shutting down: waiting for the connections in progress connections=2";
     assert!(text.contains("INFO") && text.contains(waits), "{text}");

@@ -75,7 +75,7 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
     }
     let Watcher { server, pool, listener, .. } = watcher;
     let begun = Instant::now();
-    config.counters.begin_shutdown();
+    config.registry.begin_shutdown();
     let deadline = begun.checked_add(config.shutdown_deadline);
     stop::end_listening(&server, &pool, listener, deadline);
     let summary = stop::finish(&pool, &cancel, &upgraded, deadline);
@@ -129,7 +129,7 @@ const LONG_TICK: Duration = Duration::from_millis(20);
 /// Returns when to look again.
 fn make_room<M: 'static, H: Handler<M>>(server: &Server<H, M>, listener: &Listener) -> Duration {
     let cx = Context::from_waker(Waker::noop());
-    if server.config.counters.poll_evictable(&cx).is_pending() {
+    if server.config.registry.poll_evictable(&cx).is_pending() {
         return LONG_TICK;
     }
     if listener.is_connection_waiting(LONG_TICK) && server.pool.is_full() {

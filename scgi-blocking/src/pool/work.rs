@@ -97,8 +97,8 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
     /// Closes the connection that has waited longest for its head, if it has waited long enough.
     pub(super) fn make_room(&self) {
         let cx = Context::from_waker(Waker::noop());
-        if self.config.counters.poll_evictable(&cx).is_ready() {
-            let _ = self.config.counters.evict_oldest();
+        if self.config.registry.poll_evictable(&cx).is_ready() {
+            let _ = self.config.registry.evict_oldest();
         }
     }
 

@@ -74,10 +74,7 @@ impl Inner {
 /// ```
 /// use scgi_proto::{Counters, Status};
 /// let counters = Counters::default();
-/// let connection = counters.accept();
-/// assert_eq!((counters.accepted(), counters.active()), (1, 1));
-/// drop(connection);
-/// assert_eq!((counters.accepted(), counters.active()), (1, 0));
+/// assert_eq!((counters.accepted(), counters.active()), (0, 0));
 /// assert_eq!(counters.refused(Status::BAD_REQUEST), 0);
 /// ```
 #[derive(Clone, Default)]
@@ -86,72 +83,6 @@ pub struct Counters {
 }
 
 impl Counters {
-    /// Counts a connection, which is active until the value is dropped.
-    #[must_use]
-    pub fn accept(&self) -> ConnectionGuard {
-        self.inner.accepted.fetch_add(1, Relaxed);
-        self.inner.active.fetch_add(1, Relaxed);
-        ConnectionGuard { inner: Arc::clone(&self.inner), place: None }
-    }
-
-    /// Counts a connection that was closed because its peer is not on the
-    /// [`AllowList`](crate::AllowList).
-    pub fn deny(&self, peer: &Peer) {
-        self.inner.denied.fetch_add(1, Relaxed);
-        Trace::denied(peer);
-    }
-
-    /// Ready when a connection has waited for its head for 100 ms or more, so that a full server
-    /// can make room. The task is woken when the first one begins to wait; then ask at intervals.
-    pub fn poll_evictable(&self, cx: &Context<'_>) -> Poll<()> {
-        match self.evictable_in(cx) {
-            Some(Duration::ZERO) => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
-    }
-
-    /// As [`poll_evictable`](Self::poll_evictable), and the task is woken when it is to be asked
-    /// again.
-    pub fn poll_evictable_at(&self, clock: &mut impl Clock, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            match self.evictable_in(cx) {
-                None => return Poll::Pending,
-                Some(Duration::ZERO) => return Poll::Ready(()),
-                Some(wait) => ready!(clock.poll_until(cx, clock.now() + wait)),
-            }
-        }
-    }
-
-    /// When the oldest connection without a head may be evicted; `None` if there is none.
-    fn evictable_in(&self, cx: &Context<'_>) -> Option<Duration> {
-        let mut waiting = self.inner.waiting();
-        let Some(oldest) = waiting.places.values().next() else {
-            waiting.full = Some(cx.waker().clone());
-            return None;
-        };
-        Some(GRACE.saturating_sub(oldest.since.elapsed()))
-    }
-
-    /// Makes room on a full server: tells the connection that has waited longest for its head to
-    /// close. `false` if there is none.
-    ///
-    /// Front servers send the head at once, so it is hardly one of theirs.
-    #[must_use]
-    pub fn evict_oldest(&self) -> bool {
-        let Some((_, oldest)) = self.inner.waiting().places.pop_first() else { return false };
-        oldest.waker.wake();
-        true
-    }
-
-    /// Says that the server stops: every
-    /// [`Request::shutdown_signal`](crate::Request::shutdown_signal) of its connections completes.
-    /// The log says how many connections are waited for.
-    pub fn begin_shutdown(&self) {
-        if self.inner.shutdown.begin() {
-            Trace::stopping(self.active());
-        }
-    }
-
     /// Connections accepted.
     #[must_use]
     pub fn accepted(&self) -> u64 {
@@ -218,18 +149,112 @@ impl fmt::Debug for Counters {
     }
 }
 
+/// The connections of a server: it counts them, makes room, and tells them of the shutdown. A program
+/// reads its [`Counters`]; clones are the same server's.
+///
+/// # Examples
+/// ```
+/// use scgi_proto::driver::Registry;
+/// let registry = Registry::default();
+/// let counters = registry.counters();
+/// let connection = registry.accept();
+/// assert_eq!((counters.accepted(), counters.active()), (1, 1));
+/// drop(connection);
+/// assert_eq!((counters.accepted(), counters.active()), (1, 0));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Registry {
+    counters: Counters,
+}
+
+impl Registry {
+    /// What it counts, to be read.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.counters.clone()
+    }
+
+    /// Counts a connection, which is active until the value is dropped.
+    #[must_use]
+    pub fn accept(&self) -> ConnectionGuard {
+        self.counters.inner.accepted.fetch_add(1, Relaxed);
+        self.counters.inner.active.fetch_add(1, Relaxed);
+        ConnectionGuard { inner: Arc::clone(&self.counters.inner), place: None }
+    }
+
+    /// Counts a connection that was closed because its peer is not on the
+    /// [`AllowList`](crate::AllowList).
+    pub fn deny(&self, peer: &Peer) {
+        self.counters.inner.denied.fetch_add(1, Relaxed);
+        Trace::denied(peer);
+    }
+
+    /// Ready when a connection has waited for its head for 100 ms or more, so that a full server
+    /// can make room. The task is woken when the first one begins to wait; then ask at intervals.
+    pub fn poll_evictable(&self, cx: &Context<'_>) -> Poll<()> {
+        match self.evictable_in(cx) {
+            Some(Duration::ZERO) => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
+    /// As [`poll_evictable`](Self::poll_evictable), and the task is woken when it is to be asked
+    /// again.
+    pub fn poll_evictable_at(&self, clock: &mut impl Clock, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            match self.evictable_in(cx) {
+                None => return Poll::Pending,
+                Some(Duration::ZERO) => return Poll::Ready(()),
+                Some(wait) => ready!(clock.poll_until(cx, clock.now() + wait)),
+            }
+        }
+    }
+
+    /// When the oldest connection without a head may be evicted; `None` if there is none.
+    fn evictable_in(&self, cx: &Context<'_>) -> Option<Duration> {
+        let mut waiting = self.counters.inner.waiting();
+        let Some(oldest) = waiting.places.values().next() else {
+            waiting.full = Some(cx.waker().clone());
+            return None;
+        };
+        Some(GRACE.saturating_sub(oldest.since.elapsed()))
+    }
+
+    /// Makes room on a full server: tells the connection that has waited longest for its head to
+    /// close. `false` if there is none.
+    ///
+    /// Front servers send the head at once, so it is hardly one of theirs.
+    #[must_use]
+    pub fn evict_oldest(&self) -> bool {
+        let Some((_, oldest)) = self.counters.inner.waiting().places.pop_first() else {
+            return false;
+        };
+        oldest.waker.wake();
+        true
+    }
+
+    /// Says that the server stops: every
+    /// [`Request::shutdown_signal`](crate::Request::shutdown_signal) of its connections completes.
+    /// The log says how many connections are waited for.
+    pub fn begin_shutdown(&self) {
+        if self.counters.inner.shutdown.begin() {
+            Trace::stopping(self.counters.active());
+        }
+    }
+}
+
 /// A connection that is counted as active, and may have to make room while its head has not
 /// come.
 ///
 /// # Examples
 /// ```
 /// use core::task::{Context, Waker};
-/// use scgi_proto::Counters;
-/// let counters = Counters::default();
-/// let mut connection = counters.accept();
+/// use scgi_proto::driver::Registry;
+/// let registry = Registry::default();
+/// let mut connection = registry.accept();
 /// let cx = Context::from_waker(Waker::noop());
 /// assert!(connection.poll_evicted(&cx).is_pending());
-/// assert!(counters.evict_oldest());
+/// assert!(registry.evict_oldest());
 /// assert!(connection.poll_evicted(&cx).is_ready());
 /// ```
 pub struct ConnectionGuard {

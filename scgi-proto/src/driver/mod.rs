@@ -108,7 +108,7 @@ pub use client::Client;
 pub use connect::{Connector, connect};
 pub use connect::{connect_first, connect_in_time};
 pub use connection::{Connection, NextEvent};
-pub use counters::{ConnectionGuard, Counters};
+pub use counters::{ConnectionGuard, Counters, Registry};
 pub use event_client::EventClient;
 pub use event_connection::EventConnection;
 pub use in_flight::InFlight;

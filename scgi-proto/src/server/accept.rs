@@ -128,10 +128,10 @@ where
     }
 
     fn accept_failed(&mut self, error: &io::Error, cx: &Context<'_>) {
-        let counters = &self.connections.server.config.counters;
-        if descriptors::are_used_up(error) && counters.poll_evictable(cx).is_ready() {
+        let registry = &self.connections.server.config.registry;
+        if descriptors::are_used_up(error) && registry.poll_evictable(cx).is_ready() {
             // The oldest connection without a head gives its descriptor to the next one.
-            let _ = counters.evict_oldest();
+            let _ = registry.evict_oldest();
         }
         let delay = self.backoff.after(error);
         self.retry_at = delay.map(|delay| self.clock.now().saturating_add(delay));

@@ -6,7 +6,7 @@ use std::boxed::Box;
 use std::io;
 
 use crate::driver::Admission;
-use crate::driver::counters::Counters;
+use crate::driver::counters::Registry;
 use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
 #[cfg(all(feature = "systemd", unix))]
@@ -31,7 +31,8 @@ const SHUTDOWN_DEADLINE: Duration = Duration::from_secs(30);
 /// let (near, far) = (peer("10.1.2.3:4000")?, peer("192.0.2.7:4000")?);
 /// assert!(settings.admit(|| Ok(near)).is_some());
 /// assert!(settings.admit(|| Ok(far)).is_none());
-/// assert_eq!((settings.counters.accepted(), settings.counters.denied()), (1, 1));
+/// let counters = settings.registry.counters();
+/// assert_eq!((counters.accepted(), counters.denied()), (1, 1));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
@@ -42,8 +43,8 @@ pub struct ServerConfig {
     max_connections: usize,
     /// Time for what runs to finish after the shutdown signal: 30 s by default.
     pub shutdown_deadline: Duration,
-    /// What the server counts.
-    pub counters: Counters,
+    /// The connections, and what is counted of them.
+    pub registry: Registry,
     /// Who may connect: by default everyone.
     pub allow_list: AllowList,
     /// Whether the peer is wanted although everyone may connect.
@@ -61,7 +62,7 @@ impl ServerConfig {
             config: ConnectionConfig::default(),
             max_connections,
             shutdown_deadline: SHUTDOWN_DEADLINE,
-            counters: Counters::default(),
+            registry: Registry::default(),
             allow_list: AllowList::default(),
             asks_peer: false,
             #[cfg(all(feature = "systemd", unix))]
@@ -106,15 +107,15 @@ impl ServerConfig {
     /// if it has to be.
     pub fn admit(&self, peer: impl FnOnce() -> io::Result<Peer>) -> Option<Admission> {
         if !self.asks_peer && self.allow_list.is_empty() {
-            return Some(Admission { counted: self.counters.accept(), peer: None });
+            return Some(Admission { counted: self.registry.accept(), peer: None });
         }
         // A peer that broke the connection already is not served.
         let peer = peer().ok()?;
         if !self.allow_list.allows(&peer) {
-            self.counters.deny(&peer);
+            self.registry.deny(&peer);
             return None;
         }
-        Some(Admission { counted: self.counters.accept(), peer: Some(Box::new(peer)) })
+        Some(Admission { counted: self.registry.accept(), peer: Some(Box::new(peer)) })
     }
 }
 
@@ -170,6 +171,7 @@ mod tests {
         assert!(settings.admit(|| Err(io::ErrorKind::NotConnected.into())).is_none());
         settings.allow_list = AllowList::default().with_uid(1);
         assert!(settings.admit(|| Ok(peer())).is_none());
-        assert_eq!((settings.counters.accepted(), settings.counters.denied()), (2, 1));
+        let counters = settings.registry.counters();
+        assert_eq!((counters.accepted(), counters.denied()), (2, 1));
     }
 }

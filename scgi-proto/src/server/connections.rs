@@ -55,7 +55,7 @@ impl<R: Runtime, H: RequestHandler, A, F: Future<Output = ()>> Connections<R, H,
         if self.tasks.poll_below(self.max, cx).is_ready() {
             return Poll::Ready(());
         }
-        self.server.config.counters.poll_evictable_at(&mut self.clock, cx)
+        self.server.config.registry.poll_evictable_at(&mut self.clock, cx)
     }
 
     /// Serves a connection, in place or in a task, unless its peer may not connect.
@@ -72,7 +72,7 @@ impl<R: Runtime, H: RequestHandler, A, F: Future<Output = ()>> Connections<R, H,
         self.begin(pending, cx);
         if self.tasks.len() > self.max {
             // The oldest without a head, for which this one was let in.
-            let _ = self.server.config.counters.evict_oldest();
+            let _ = self.server.config.registry.evict_oldest();
         }
     }
 

@@ -53,7 +53,7 @@ impl<R, L, H> Serve<R, L, H> {
     /// What the server counts, to be read while it runs.
     #[must_use]
     pub fn counters(&self) -> Counters {
-        self.config.counters.clone()
+        self.config.registry.counters()
     }
 
     /// The address it listens on, with the port that was chosen for port 0. A listener

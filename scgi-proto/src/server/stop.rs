@@ -74,7 +74,7 @@ where
             connections,
         };
         // Only now: requests that end at this signal have to be counted first.
-        stopping.connections.server.config.counters.begin_shutdown();
+        stopping.connections.server.config.registry.begin_shutdown();
         stopping
     }
 
@@ -131,9 +131,9 @@ where
                     Ok(Some(stream)) => self.waiting.push_back(stream),
                     Err(error) if is_peers_fault(&error) => {}
                     Err(error) if held > 0 && descriptors::are_used_up(&error) => {
-                        let counters = &self.connections.server.config.counters;
-                        if counters.poll_evictable(cx).is_ready() {
-                            let _ = counters.evict_oldest();
+                        let registry = &self.connections.server.config.registry;
+                        if registry.poll_evictable(cx).is_ready() {
+                            let _ = registry.evict_oldest();
                         }
                         return;
                     }

@@ -34,7 +34,7 @@ fn first(arrival: &mut PendingConnection<Script, Script>) -> Poll<Option<BytesMu
 #[test]
 fn a_server_knows_its_connections() {
     let settings = settings();
-    let counters = settings.counters.clone();
+    let (counters, registry) = (settings.registry.counters(), settings.registry.clone());
     let start = |script: &Script, bytes: &[u8]| {
         let bytes = BytesMut::from(bytes);
         Connection::received(arrival(&settings, script), &settings.config, bytes)
@@ -43,7 +43,7 @@ fn a_server_knows_its_connections() {
     let mut waiting = start(&script, b"24:");
     let mut answer = Box::pin(waiting.answer(hello));
     assert!(poll(answer.as_mut()).is_pending());
-    assert!(counters.evict_oldest());
+    assert!(registry.evict_oldest());
     assert!(matches!(poll(answer.as_mut()), Poll::Ready(Err(Error::Closed))));
     drop(answer);
     drop(waiting);
@@ -71,7 +71,7 @@ fn what_is_no_request_makes_room_although_its_rest_is_read_away() {
     let mut answer = Box::pin(connection.answer(hello));
     assert!(poll(answer.as_mut()).is_pending(), "the peer may send more");
     assert!(script.written().starts_with("HTTP/1.1 400 "));
-    assert!(settings.counters.evict_oldest());
+    assert!(settings.registry.evict_oldest());
     assert!(poll(answer.as_mut()).is_ready());
 }
 
@@ -84,7 +84,7 @@ fn a_connection_whose_head_has_come_keeps_its_place() {
     let mut connection = Connection::received(arrival(&settings, &script), &settings.config, bytes);
     let mut answer = Box::pin(connection.answer(echo));
     assert!(poll(answer.as_mut()).is_pending(), "it waits for the body");
-    assert!(!settings.counters.evict_oldest());
+    assert!(!settings.registry.evict_oldest());
     script.then([Read::Bytes(b"cdefghi")]);
     assert!(poll(answer.as_mut()).is_ready());
     assert!(script.written().ends_with("abcdefghi"));
@@ -118,7 +118,7 @@ fn arrivals_of_which_nothing_comes() {
 
     let mut evicted = arrival(&settings, &Script::new([]));
     assert!(first(&mut evicted).is_pending());
-    assert!(settings.counters.evict_oldest());
+    assert!(settings.registry.evict_oldest());
     assert_eq!(first(&mut evicted), Poll::Ready(None));
 }
 
@@ -133,7 +133,7 @@ fn a_connection_with_unread_input_is_not_closed_to_make_room() {
     let mut silent = arrival(&settings, &script);
     assert!(first(&mut silent).is_pending());
     script.then_unnoticed(get);
-    assert!(settings.counters.evict_oldest());
+    assert!(settings.registry.evict_oldest());
     let Poll::Ready(Some(bytes)) = first(&mut silent) else { panic!("its request is there") };
     let mut connection = Connection::received(silent, &settings.config, bytes);
     assert!(finish(connection.answer(hello)).is_ok());
@@ -148,7 +148,7 @@ fn a_connection_with_unread_input_is_not_closed_to_make_room() {
         let mut answer = Box::pin(connection.answer(hello));
         assert!(poll(answer.as_mut()).is_pending());
         script.then_unnoticed(rest);
-        assert!(settings.counters.evict_oldest());
+        assert!(settings.registry.evict_oldest());
         let Poll::Ready(answered) = poll(answer.as_mut()) else { panic!("{rest:?}: it waits") };
         assert_eq!(answered.is_ok(), is_answered, "{rest:?}");
         assert_eq!(script.written(), if is_answered { HELLO } else { "" }, "{rest:?}");
