@@ -83,9 +83,10 @@ pub use scgi_proto::{
 };
 pub use scgi_proto::{
     BoxError, ClientConfig, ConnectionConfig, Counters, Credentials, DecodeError, EncodeError,
-    Error, Fields, IntoResponse, Limits, Params, PathSource, Peer, Policy, RequestEvent,
-    RequestHead, RequestHeadBuilder, ResponseEvent, ResponseHead, ShutdownSignal, Status, Timeout,
-    UpgradeOffer, UpgradeRefusal, Upgrades,
+    Error, FieldIter, Fields, IntoResponse, InvalidStatus, KnownLength, Limits, ParamIter, Params,
+    Part, PathSource, Peer, Policy, Protocol, RequestEvent, RequestHead, RequestHeadBuilder,
+    ResponseEvent, ResponseHead, ResponseKind, ShutdownSignal, Status, Timeout, UpgradeOffer,
+    UpgradeRefusal, Upgrades,
 };
 pub use {
     body::Body,

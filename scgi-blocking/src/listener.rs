@@ -8,8 +8,8 @@ use scgi_proto::{Address, BindOptions, Bound, ToAddress};
 #[cfg(unix)]
 use {
     scgi_proto::SocketFile,
+    std::os::fd::{AsFd, BorrowedFd},
     std::os::unix::net::{UnixListener, UnixStream},
-    std::path::{Path, PathBuf},
 };
 
 #[cfg(unix)]
@@ -82,12 +82,11 @@ impl Listener {
         if let Some(file) = &self.file {
             return Ok(Address::Unix(file.path().to_path_buf()));
         }
+        #[cfg(unix)]
+        return scgi_proto::socket::local_address(self);
+        #[cfg(not(unix))]
         match &self.inner {
             Inner::Tcp(listener) => listener.local_addr().map(Address::from),
-            #[cfg(unix)]
-            Inner::Unix(listener) => {
-                listener.local_addr().map(|address| Address::Unix(unix_path(&address)))
-            }
         }
     }
 
@@ -226,6 +225,25 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
     address
 }
 
+#[cfg(unix)]
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.inner {
+            Inner::Tcp(listener) => listener.as_fd(),
+            Inner::Unix(listener) => listener.as_fd(),
+        }
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for Listener {
+    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+        match &self.inner {
+            Inner::Tcp(listener) => listener.as_socket(),
+        }
+    }
+}
+
 /// The listener is put into blocking mode.
 impl From<TcpListener> for Listener {
     fn from(listener: TcpListener) -> Self {
@@ -248,16 +266,4 @@ impl From<UnixListener> for Listener {
         let _ = listener.set_nonblocking(false);
         Self { inner: Inner::Unix(listener), own: false, file: None }
     }
-}
-
-#[cfg(unix)]
-fn unix_path(address: &std::os::unix::net::SocketAddr) -> PathBuf {
-    #[cfg(target_os = "linux")]
-    {
-        use std::os::linux::net::SocketAddrExt;
-        if let Some(name) = address.as_abstract_name() {
-            return format!("@{}", name.escape_ascii()).into();
-        }
-    }
-    address.as_pathname().unwrap_or_else(|| Path::new("(unnamed)")).to_path_buf()
 }

@@ -125,6 +125,22 @@ impl From<UnixStream> for Stream {
     }
 }
 
+#[cfg(unix)]
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd()
+    }
+}
+
+#[cfg(windows)]
+impl std::os::windows::io::AsSocket for Stream {
+    fn as_socket(&self) -> std::os::windows::io::BorrowedSocket<'_> {
+        match &self.inner {
+            Inner::Tcp(stream) => stream.as_socket(),
+        }
+    }
+}
+
 impl Socket for Stream {
     #[cfg(unix)]
     fn fd(&self) -> BorrowedFd<'_> {

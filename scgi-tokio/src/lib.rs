@@ -84,9 +84,10 @@ mod upgraded;
 pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint, RequestRules};
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
-    Counters, Credentials, DecodeError, EncodeError, Error, Fields, IntoResponse, Limits, Network,
-    NetworkError, Params, PathSource, Peer, Policy, RequestEvent, RequestHead, RequestHeadBuilder,
-    ResponseEvent, ResponseHead, ShutdownSignal, Status, Summary, Timeout, ToAddress, UpgradeOffer,
+    Counters, Credentials, DecodeError, EncodeError, Error, FieldIter, Fields, IntoResponse,
+    InvalidStatus, KnownLength, Limits, Network, NetworkError, ParamIter, Params, Part, PathSource,
+    Peer, Policy, Protocol, RequestEvent, RequestHead, RequestHeadBuilder, ResponseEvent,
+    ResponseHead, ResponseKind, ShutdownSignal, Status, Summary, Timeout, ToAddress, UpgradeOffer,
     UpgradeRefusal, Upgrades,
 };
 pub use {

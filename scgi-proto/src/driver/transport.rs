@@ -103,6 +103,8 @@ pub trait Transport {
 }
 
 /// Options of a socket for the rest of its life.
+///
+/// These are all: an adapter has to deal with each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
     /// The reply comes piece by piece, and each should leave at once (TCP_NODELAY).

@@ -99,6 +99,7 @@ impl Nanos {
 
 /// What to try before a deadline is judged; see [`ServerExchange::last_tries`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LastTries {
     /// Read what waits in the system, and report it as any read.
     pub read: bool,

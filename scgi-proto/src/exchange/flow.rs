@@ -10,6 +10,8 @@ use crate::exchange::deadlines::Nanos;
 use crate::exchange::upgrade::Upgrade;
 
 /// What to do with the input of a connection now; see [`ServerExchange::read_plan`].
+///
+/// These are all: an event loop has to deal with each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadPlan {
     /// Read: someone waits for what comes.

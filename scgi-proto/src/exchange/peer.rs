@@ -13,6 +13,7 @@ use core::net::SocketAddr;
 /// # Ok::<(), core::net::AddrParseError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Peer {
     /// One that connected over TCP.
     Tcp(SocketAddr),

@@ -14,6 +14,8 @@ use crate::wire::response::ResponseHead;
 /// let events = [RequestEvent::Head(RequestHead::builder("GET", "/").build()), RequestEvent::End];
 /// # let _ = events;
 /// ```
+///
+/// These are all: whoever takes events has to deal with each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestEvent {
     /// The params and the length of the body.
@@ -36,6 +38,8 @@ pub enum RequestEvent {
 /// ];
 /// # let _ = events;
 /// ```
+///
+/// These are all: whoever takes events has to deal with each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResponseEvent {
     /// The status and the fields.

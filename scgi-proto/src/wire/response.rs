@@ -145,6 +145,8 @@ impl fmt::Debug for Status {
 }
 
 /// The three forms of a CGI response (RFC 3875 section 6.2).
+///
+/// RFC 3875 has no others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResponseKind {
     /// A document, or any response that is not a redirect.

@@ -6,6 +6,9 @@
 //! a closure instead of a future, and it has a `Shutdown` handle; the futures-io crate takes a
 //! timer, and its `serve` is in a module for each runtime.
 
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
 /// The names of one crate, used with their arguments.
 macro_rules! vocabulary {
     ($module:ident, $krate:ident, $serve:path) => {
@@ -16,11 +19,12 @@ macro_rules! vocabulary {
             use bytes::Bytes;
             #[allow(unused_imports, reason = "that the name is there is what counts")]
             use $krate::{
-                Address, AddressError, BindOptions, Body, BoxError, Client, Connection,
-                ConnectionConfig, Counters, DecodeError, EncodeError, Error, Fields, Handler,
-                IntoResponse, Limits, Listener, Params, Policy, Request, RequestEvent, RequestHead,
-                RequestHeadBuilder, Response, ResponseEvent, ResponseHead, Serve, ShutdownSignal,
-                Status, Stream, Summary, Timeout, serve_connection,
+                Address, AddressError, AllowList, BindOptions, Body, BoxError, Client,
+                ClientConfig, Connection, ConnectionConfig, Counters, Credentials, DecodeError,
+                EncodeError, Error, Fields, Handler, IntoResponse, Limits, Listener, Network,
+                Params, Peer, Policy, Request, RequestEvent, RequestHead, RequestHeadBuilder,
+                Response, ResponseEvent, ResponseHead, Serve, ShutdownSignal, Status, Stream,
+                Summary, Timeout, serve_connection,
             };
 
             fn _server<H: Handler<M>, M>(listener: Listener, handler: H) -> Serve<H, M> {
@@ -34,8 +38,51 @@ macro_rules! vocabulary {
                     .with_shutdown_deadline(Duration::ZERO)
             }
 
+            fn _who_may_connect<H: Handler<M>, M>(server: Serve<H, M>) -> Serve<H, M> {
+                let network: Network = "10.0.0.0/8".parse().expect("a network");
+                let list = AllowList::default().with_network(network).with_uid(33);
+                let _: [bool; 2] = [list.is_empty(), list.allows(&Peer::Unix(None))];
+                #[cfg(unix)]
+                let server = server.with_systemd();
+                server.with_allow_list(list).with_peers()
+            }
+
+            fn _peer(request: &Request, stream: &Stream) -> io::Result<Option<u32>> {
+                let _: Option<Peer> = request.peer();
+                let peer: Peer = stream.peer()?;
+                let Peer::Unix(Some(process)) = peer else { return Ok(None) };
+                let process: Credentials = process;
+                Ok(process.pid)
+            }
+
+            fn _counts(counters: &Counters) -> [u64; 7] {
+                let [accepted, active] = [counters.accepted(), counters.active()];
+                let [denied, evicted] = [counters.denied(), counters.evicted()];
+                let refused = counters.refused(Status::BAD_REQUEST);
+                [accepted, active, denied, evicted, refused, counters.received(), counters.sent()]
+            }
+
+            fn _client_config() -> ClientConfig {
+                ClientConfig::default()
+                    .with_limits(Limits::default())
+                    .with_connect_timeout(Duration::ZERO)
+                    .with_head_timeout(Duration::ZERO)
+                    .with_body_timeout(Duration::ZERO)
+                    .with_write_timeout(Duration::ZERO)
+                    .with_call_timeout(Duration::ZERO)
+            }
+
+            #[cfg(unix)]
+            fn _sockets<'a>(
+                stream: &'a Stream,
+                listener: &'a Listener,
+            ) -> [std::os::fd::BorrowedFd<'a>; 2] {
+                use std::os::fd::AsFd as _;
+                [stream.as_fd(), listener.as_fd()]
+            }
+
             fn _summary(summary: Summary) -> ([u64; 4], Duration) {
-                let Summary { served, finished, aborted, without_place, waited } = summary;
+                let Summary { served, finished, aborted, without_place, waited, .. } = summary;
                 ([served, finished, aborted, without_place], waited)
             }
 
@@ -94,7 +141,7 @@ macro_rules! waiting {
             use bytes::Bytes;
             use $krate::{
                 Address, BindOptions, Body, Client, ClientConfig, ConnectionConfig, Connection, Error, Listener,
-                Request, RequestEvent, Response, ResponseEvent, Status, Stream,
+                Request, RequestEvent, Response, ResponseEvent, Status, Stream, serve_connection,
             };
 
             $($async)? fn _connection(stream: Stream) -> Result<(), Error> {
@@ -104,6 +151,20 @@ macro_rules! waiting {
                 connection.flush()$($await)*?;
                 connection.fail(Status::OK);
                 connection.finish()$($await)*
+            }
+
+            $($async)? fn _serve_connection(stream: Stream) -> Result<(), Error> {
+                let hello = $($async)? |_: Request| Response::new("hello");
+                serve_connection(stream, hello, &ConnectionConfig::default())$($await)*
+            }
+
+            $($async)? fn _client_of_a_stream(stream: Stream) -> Result<(), Error> {
+                let config = ClientConfig::default();
+                let mut client = Client::new(stream, &config).over_unix_socket();
+                client.flush()$($await)*?;
+                let address = Address::Unix("/run/app.sock".into());
+                Stream::connect_with(&address, &config)$($await)*?;
+                Client::connect_with(&address, &config)$($await)*.map(drop)
             }
 
             $($async)? fn _client(address: &Address, request: Request) -> Result<Response, Error> {
@@ -134,20 +195,108 @@ waiting!(waiting_tokio, scgi_tokio, [async] [.await]);
 waiting!(waiting_futures, scgi_async_std, [async] [.await]);
 waiting!(waiting_threads, scgi_blocking, [] []);
 
+/// How the signal of a shutdown is given, and how the server runs: a future, or a closure.
+mod shutdown {
+    async fn _on_tokio(listener: scgi_tokio::Listener) -> std::io::Result<scgi_tokio::Summary> {
+        let hello = async |_: scgi_tokio::Request| scgi_tokio::Response::new("");
+        scgi_tokio::serve(listener, hello).with_graceful_shutdown(async {}).await
+    }
+    async fn _on_smol(
+        listener: scgi_async_std::Listener,
+    ) -> std::io::Result<scgi_async_std::Summary> {
+        let hello = async |_: scgi_async_std::Request| scgi_async_std::Response::new("");
+        scgi_async_std::smol::serve(listener, hello).with_graceful_shutdown(async {}).await
+    }
+    fn _on_threads(listener: scgi_blocking::Listener) -> std::io::Result<scgi_blocking::Summary> {
+        let hello = |_: scgi_blocking::Request| scgi_blocking::Response::new("");
+        let server = scgi_blocking::serve(listener, hello).with_graceful_shutdown(|| {});
+        let _: scgi_blocking::Shutdown = server.shutdown_handle();
+        server.run()
+    }
+}
+
+/// The names that a crate's root exports.
+fn exported(source: &str) -> Vec<String> {
+    let uses = source.split("pub use").skip(1).filter_map(|part| part.split(';').next());
+    let words = uses.flat_map(|part| part.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    let mut names: Vec<_> = words
+        .filter(|word| word.starts_with(char::is_uppercase) || word.starts_with("serve"))
+        .map(str::to_owned)
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// For each type of the core, what its fields, variants and public signatures name.
+fn named_by_types() -> HashMap<String, HashSet<String>> {
+    let words = |text: &str| -> Vec<String> {
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+        words.filter(|word| word.starts_with(char::is_uppercase)).map(str::to_owned).collect()
+    };
+    let mut named = HashMap::<_, HashSet<_>>::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scgi-proto/src");
+    let mut folders = vec![root];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let (mut of, mut is_enum, mut in_signature) = (None, false, false);
+            for line in text.lines().filter(|line| !line.trim_start().starts_with("//")) {
+                let is_type = line.starts_with("pub enum ") || line.starts_with("pub struct ");
+                if is_type || line.starts_with("impl") {
+                    let header = line.rsplit(" for ").next().unwrap_or(line);
+                    let header = header.trim_start_matches(|c| c != ' ').trim_start();
+                    of = words(header).into_iter().next();
+                    is_enum = line.starts_with("pub enum ");
+                } else if line.starts_with('}') {
+                    of = None;
+                }
+                let inner = line.trim_start();
+                in_signature |= inner.starts_with("pub ") || inner.starts_with("type ") || is_enum;
+                if let (Some(of), true) = (&of, in_signature) {
+                    // The first word of a line of an enum is the variant.
+                    let is_variant = is_enum && inner.starts_with(char::is_uppercase);
+                    let names = words(line).into_iter().skip(usize::from(is_variant));
+                    named.entry(of.clone()).or_default().extend(names);
+                }
+                in_signature &=
+                    !line.ends_with('{') && !line.ends_with(';') && !line.ends_with(',')
+                        || line.starts_with("        ") && !line.contains('{');
+            }
+        }
+    }
+    named
+}
+
+#[test]
+fn an_adapter_exports_each_type_that_its_signatures_name() {
+    let core = exported(include_str!("../../../../scgi-proto/src/lib.rs"));
+    let named = named_by_types();
+    assert!(named["Fields"].contains("FieldIter"), "{:?}", named["Fields"]);
+    for (krate, source) in [
+        ("scgi-tokio", include_str!("../../../../scgi-tokio/src/lib.rs")),
+        ("scgi-async-std", include_str!("../../../../scgi-async-std/src/lib.rs")),
+        ("scgi-blocking", include_str!("../../../../scgi-blocking/src/lib.rs")),
+    ] {
+        let names = exported(source);
+        let missing: Vec<_> = names
+            .iter()
+            .filter(|name| core.contains(name))
+            .flat_map(|name| named.get(name).into_iter().flatten().map(move |other| (name, other)))
+            .filter(|(_, other)| core.contains(other) && !names.contains(other))
+            .collect();
+        assert!(missing.is_empty(), "{krate} exports no {missing:?}");
+    }
+}
+
 /// Names that one crate has and another has not, beside those above.
 #[test]
 fn the_rest_is_known() {
-    let exported = |source: &str| -> Vec<String> {
-        let uses = source.split("pub use").skip(1).filter_map(|part| part.split(';').next());
-        let words = uses.flat_map(|part| part.split(|c: char| !c.is_alphanumeric() && c != '_'));
-        let mut names: Vec<_> = words
-            .filter(|word| word.starts_with(char::is_uppercase) || word.starts_with("serve"))
-            .map(str::to_owned)
-            .collect();
-        names.sort();
-        names.dedup();
-        names
-    };
     let tokio = exported(include_str!("../../../../scgi-tokio/src/lib.rs"));
     let futures = exported(include_str!("../../../../scgi-async-std/src/lib.rs"));
     let blocking = exported(include_str!("../../../../scgi-blocking/src/lib.rs"));
@@ -174,7 +323,8 @@ fn the_rest_is_known() {
         "ServerCodec",
         "TapIo",
         "Tower",
+        "UpgradedStream",
     ];
-    assert_eq!(only(&tokio, &blocking), tokio_only);
     assert_eq!(only(&tokio, &futures), tokio_only);
+    assert_eq!(only(&tokio, &blocking), tokio_only);
 }

@@ -154,7 +154,7 @@ fn a_connection_with_unread_input_is_not_closed_to_make_room() {
         assert_eq!(script.written(), if is_answered { HELLO } else { "" }, "{rest:?}");
     }
     // Only those that were closed count.
-    assert_eq!(settings.counters.evicted(), 2);
+    assert_eq!(settings.registry.counters().evicted(), 2);
 }
 
 #[test]
