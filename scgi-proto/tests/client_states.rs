@@ -1,6 +1,10 @@
 //! The table of `ClientExchange`: for each state of the request and of the response, whether bytes
 //! are written, which deadline runs, what renews it, and what ends the state.
 
+#[path = "flow/table.rs"]
+#[allow(dead_code, reason = "another test uses the rest")]
+mod table;
+
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -91,6 +95,28 @@ fn deadline(call: &mut ClientExchange, now: u64) -> Option<u64> {
     call.poll_timeout().map(|at| at.as_secs())
 }
 
+/// The deadline that the guide `flow` names; `None` if the call is over.
+fn on_the_page(request: Request, response: Response) -> Option<Timeout> {
+    let name = match request {
+        Request::HeldBack => "head queued",
+        Request::BytesWait => "bytes wait",
+        Request::SourceWanted => "source awaited",
+        Request::Complete => "handed over",
+        Request::WriteFailed => "write failed",
+        Request::SourceFailed => "source failed",
+    };
+    let rows = table::rows("call");
+    let row = rows.iter().find(|row| row[0] == name).expect("each state has its row");
+    match row[if response == Response::Body { 2 } else { 1 }] {
+        "over" => None,
+        "write" => Some(Timeout::RequestWrite),
+        "head" => Some(Timeout::ResponseHead),
+        "body" => Some(Timeout::ResponseBody),
+        "call" => Some(Timeout::Call),
+        other => panic!("{other}"),
+    }
+}
+
 #[test]
 fn each_state_writes_and_waits_as_the_table_says() {
     use Request::{BytesWait, Complete, HeldBack, SourceFailed, SourceWanted, WriteFailed};
@@ -115,6 +141,7 @@ fn each_state_writes_and_waits_as_the_table_says() {
     ];
     for (request, response, writes, at, timeout) in rows {
         let state = format!("{request:?}, {response:?}");
+        assert_eq!(on_the_page(request, response), Some(timeout), "{state}");
         let mut call = call(request, response);
         assert_eq!(call.wants_write(), writes, "{state}");
         assert!(!call.is_response_over(), "it reads: {state}");
@@ -129,6 +156,7 @@ fn each_state_writes_and_waits_as_the_table_says() {
         assert_eq!((call.next_event(), call.poll_timeout()), (Ok(Option::None), Option::None));
     }
     for response in [None, Begun, Body] {
+        assert_eq!(on_the_page(SourceFailed, response), Option::None);
         let mut call = call(SourceFailed, response);
         assert!(call.is_response_over() && !call.wants_write(), "{response:?}");
         assert_eq!(deadline(&mut call, 1), Option::None, "{response:?}");

@@ -31,6 +31,9 @@ use table::Cell;
 /// In each state, if nothing else is set.
 const FEW: usize = 30;
 
+/// Of a core for 200 in one state. Without optimization, the same work takes several times as long.
+const ALLOWED: f64 = if cfg!(debug_assertions) { 0.04 } else { 0.01 };
+
 /// How long they are watched.
 const WATCHED: Duration = Duration::from_secs(2);
 
@@ -150,8 +153,7 @@ fn check(runtime: Runtime, cells: &[Cell], count: usize) {
     let used = (cpu_time() - before).as_secs_f64() / WATCHED.as_secs_f64();
     let memory = resident() >> 20;
     println!("{name}: {active} connections: {:.2} % of a core, {memory} MiB", 100.0 * used);
-    // 1 % of a core for 200 in one state.
-    let allowed = 0.01 * (active as f64 / 200.0).max(1.0);
+    let allowed = ALLOWED * (active as f64 / 200.0).max(1.0);
     assert!(used < allowed, "{name}: {used} of a core for {active} connections");
 
     let mut good = server.connect();

@@ -3,10 +3,6 @@
 
 #![cfg(target_os = "linux")]
 
-#[path = "../../../../scgi-proto/tests/flow/table.rs"]
-#[allow(dead_code, reason = "another test uses the rest")]
-mod table;
-
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -19,7 +15,7 @@ use scgi_proto::{ConnectionConfig, ReadPlan};
 use crate::peers::Peer;
 use crate::servers::{RUNTIMES, Runtime};
 use crate::states::{LARGE, Seen, States, request};
-use table::{Cell, PEERS};
+use crate::table::{self, Cell, PEERS};
 
 /// What is discarded at most: more than all buffers hold.
 const LIMIT: usize = 4 << 20;

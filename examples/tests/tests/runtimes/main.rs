@@ -10,10 +10,14 @@ mod servers;
 #[path = "../shared/states.rs"]
 #[allow(dead_code, reason = "another program uses the rest")]
 mod states;
+#[path = "../../../../scgi-proto/tests/flow/table.rs"]
+#[allow(dead_code, reason = "another test uses the rest")]
+mod table;
 #[path = "../shared/tool.rs"]
 mod tool;
 
 mod client_flow;
+mod client_states;
 mod client_upload;
 mod conformance;
 mod flow;
