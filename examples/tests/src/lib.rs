@@ -10,6 +10,7 @@ mod hello;
 pub mod http;
 pub mod process;
 pub mod programs;
+pub mod websocket;
 
 use std::error::Error;
 
@@ -55,6 +56,8 @@ mod pages {
     struct Testing;
     #[doc = include_str!("../../../scgi-proto/src/guide/deploy_axum.md")]
     struct DeployAxum;
+    #[doc = include_str!("../../../scgi-proto/src/guide/upgrades.md")]
+    struct Upgrades;
     #[doc = include_str!("../../../scgi-proto/README.md")]
     struct ProtoReadme;
     #[doc = include_str!("../../../scgi-tokio/README.md")]

@@ -9,6 +9,10 @@ mod peers;
 mod servers;
 #[path = "../shared/tool.rs"]
 mod tool;
+#[path = "../shared/websocket_app.rs"]
+mod websocket_app;
+#[path = "../shared/websocket_client.rs"]
+mod websocket_client;
 
 mod axum_forms;
 mod axum_fronts;
@@ -16,8 +20,10 @@ mod axum_mounts;
 mod axum_page;
 mod axum_programs;
 mod behind;
+mod chromium;
 mod fleet;
 mod flow_fronts;
 mod front_harness;
 mod mapped_paths;
 mod nginx;
+mod websockets;

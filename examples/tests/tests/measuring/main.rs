@@ -14,6 +14,8 @@ mod states;
 mod tool;
 #[path = "../shared/watch.rs"]
 mod watch;
+#[path = "../shared/websocket_client.rs"]
+mod websocket_client;
 
 mod axum_memory;
 mod client_allocations;
@@ -22,3 +24,5 @@ mod flow_memory;
 mod idle_memory;
 mod overload;
 mod soak;
+mod websocket_servers;
+mod websockets;
