@@ -22,13 +22,13 @@ fn response() -> ResponseParts {
     response.body(()).expect("a response").into_parts().0
 }
 
-#[library_benchmark(config = at_most(11_686), setup = browser::head, teardown = drop)]
+#[library_benchmark(config = at_most(9275), setup = browser::head, teardown = drop)]
 #[bench::browser()]
 fn request_to_http(head: RequestHead) -> RequestParts {
     scgi_proto::http::request_to_http(black_box(head)).expect("a request")
 }
 
-#[library_benchmark(config = at_most(1472), setup = response, teardown = drop)]
+#[library_benchmark(config = at_most(1463), setup = response, teardown = drop)]
 #[bench::page()]
 fn response_from_http(parts: ResponseParts) -> (ResponseParts, ResponseHead) {
     let head = scgi_proto::http::response_from_http(black_box(&parts));

@@ -215,7 +215,7 @@ fn requests_and_responses_come_apart() {
 #[cfg(feature = "http")]
 #[test]
 fn the_uri_and_the_headers_at_their_edges() {
-    use scgi_proto::http::{ConvertError, MountPoint, request_to_http};
+    use scgi_proto::http::{ConvertError, RequestContext, request_to_http};
 
     let convert = |uri: &str, name: &str| {
         request_to_http(RequestHead::builder("GET", uri).param(name, "v").build())
@@ -233,6 +233,6 @@ fn the_uri_and_the_headers_at_their_edges() {
     assert!(convert("/", "HTTP_TE").expect("a head").headers.is_empty());
     let mounted = RequestHead::builder("GET", "/a b/c").param("SCRIPT_NAME", "/a b").build();
     let parts = request_to_http(mounted).expect("a head");
-    let mount = parts.extensions.get::<MountPoint>().expect("SCRIPT_NAME");
+    let mount = parts.extensions.get::<RequestContext>().expect("a context").mount_point();
     assert_eq!((mount.as_bytes(), mount.to_string().as_str()), (&b"/a b"[..], "/a%20b"));
 }

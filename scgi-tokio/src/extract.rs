@@ -6,13 +6,16 @@
 use std::convert::Infallible;
 use std::fmt;
 
+use ::http::Extensions;
 use ::http::StatusCode;
 use ::http::request::Parts;
 use ::http::uri;
 use axum::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum::response::{IntoResponse, Response};
-use scgi_proto::http::{ClientAddress, MountPoint};
+use scgi_proto::http::{ClientAddress, MountPoint, RequestContext};
 use scgi_proto::{Params, Peer, ShutdownSignal};
+
+use crate::service::FromConnection;
 
 /// Why an extractor of this module found nothing: a reply with status 500 and a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,7 +38,7 @@ impl IntoResponse for NotSent {
 }
 
 macro_rules! extractor {
-    ($(#[$doc:meta])* $name:ident($of:ty), $text:literal) => {
+    ($(#[$doc:meta])* $name:ident($of:ty), $found:expr, $text:literal) => {
         $(#[$doc])*
         #[derive(Debug, Clone)]
         pub struct $name(pub $of);
@@ -44,8 +47,7 @@ macro_rules! extractor {
             type Rejection = NotSent;
 
             async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, NotSent> {
-                let found = parts.extensions.get().cloned();
-                found.map(Self).ok_or(NotSent { text: $text })
+                $found(&parts.extensions).map(Self).ok_or(NotSent { text: $text })
             }
         }
 
@@ -56,10 +58,42 @@ macro_rules! extractor {
                 parts: &mut Parts,
                 _: &S,
             ) -> Result<Option<Self>, Infallible> {
-                Ok(parts.extensions.get().cloned().map(Self))
+                Ok($found(&parts.extensions).map(Self))
             }
         }
     };
+}
+
+/// What the head of a request that came over SCGI said.
+fn context(extensions: &Extensions) -> Option<&RequestContext> {
+    extensions.get()
+}
+
+fn params(extensions: &Extensions) -> Option<Params> {
+    context(extensions).map(|context| context.params().clone())
+}
+
+// An extension of the type itself was put there by the program, and counts more.
+
+fn client(extensions: &Extensions) -> Option<ClientAddress> {
+    extensions.get().copied().or_else(|| context(extensions)?.client())
+}
+
+fn mount(extensions: &Extensions) -> Option<MountPoint> {
+    extensions.get().cloned().or_else(|| context(extensions).map(RequestContext::mount_point))
+}
+
+fn scheme(extensions: &Extensions) -> Option<uri::Scheme> {
+    extensions.get().cloned().or_else(|| context(extensions)?.scheme())
+}
+
+fn peer(extensions: &Extensions) -> Option<Peer> {
+    extensions.get().copied().or_else(|| extensions.get::<FromConnection>()?.peer)
+}
+
+fn shutdown(extensions: &Extensions) -> Option<ShutdownSignal> {
+    let connection = || Some(extensions.get::<FromConnection>()?.shutdown.clone());
+    extensions.get().cloned().or_else(connection)
 }
 
 extractor! {
@@ -75,7 +109,7 @@ extractor! {
     /// }
     /// # let _ = software;
     /// ```
-    ScgiParams(Params), "this request did not come over SCGI"
+    ScgiParams(Params), params, "this request did not come over SCGI"
 }
 
 extractor! {
@@ -91,7 +125,7 @@ extractor! {
     /// }
     /// # let _ = address;
     /// ```
-    Client(ClientAddress), "the front server sent no REMOTE_ADDR with an address"
+    Client(ClientAddress), client, "the front server sent no REMOTE_ADDR with an address"
 }
 
 /// The path that leads to this program: the prefix that [`Mounted`](crate::Mounted) took off,
@@ -112,7 +146,7 @@ impl<S: Sync> FromRequestParts<S> for Mount {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get().cloned().unwrap_or_default()))
+        Ok(Self(mount(&parts.extensions).unwrap_or_default()))
     }
 }
 
@@ -120,7 +154,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for Mount {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(parts.extensions.get().cloned().map(Self))
+        Ok(mount(&parts.extensions).map(Self))
     }
 }
 
@@ -143,7 +177,7 @@ impl<S: Sync> FromRequestParts<S> for Scheme {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        Ok(Self(parts.extensions.get().cloned().unwrap_or(uri::Scheme::HTTP)))
+        Ok(Self(scheme(&parts.extensions).unwrap_or(uri::Scheme::HTTP)))
     }
 }
 
@@ -161,7 +195,7 @@ extractor! {
     /// }
     /// # let _ = who;
     /// ```
-    FrontServer(Peer), "this request did not come over SCGI"
+    FrontServer(Peer), peer, "this request did not come over SCGI"
 }
 
 extractor! {
@@ -180,5 +214,5 @@ extractor! {
     /// }
     /// # let _ = wait;
     /// ```
-    Shutdown(ShutdownSignal), "this request did not come from `scgi_tokio::serve`"
+    Shutdown(ShutdownSignal), shutdown, "this request did not come from `scgi_tokio::serve`"
 }

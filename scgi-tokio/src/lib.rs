@@ -81,7 +81,7 @@ mod transport;
 mod upgraded;
 
 #[cfg(feature = "tower")]
-pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint, RequestRules};
+pub use scgi_proto::http::{ClientAddress, ConvertError, MountPoint, RequestContext, RequestRules};
 pub use scgi_proto::{
     Address, AddressError, AllowList, BindOptions, BoxError, ClientConfig, ConnectionConfig,
     Counters, Credentials, DecodeError, EncodeError, Error, FieldIter, Fields, IntoResponse,

@@ -7,7 +7,7 @@ use std::marker::PhantomData;
 use ::http::{Extensions, Request as HttpRequest, Response as HttpResponse};
 use axum_core::body::Body as AxumBody;
 use http_body::Body as HttpBody;
-use scgi_proto::http::ClientAddress;
+use scgi_proto::http::{ClientAddress, RequestContext};
 use scgi_proto::server::RequestHandler;
 use scgi_proto::{BoxError, IntoResponse, Params, Peer};
 use tower_service::Service;
@@ -15,7 +15,7 @@ use tower_service::Service;
 use crate::body::Body;
 use crate::handler::Handler;
 use crate::message::Request;
-use crate::service::{Cloned, answer, refuse, request_to_service};
+use crate::service::{Cloned, FromConnection, answer, refuse, request_to_service};
 
 /// What a service is made for: over SCGI a request, because its head brings the browser's address.
 ///
@@ -63,10 +63,11 @@ pub struct IncomingRequest {
 
 impl IncomingRequest {
     fn of(extensions: &Extensions) -> Self {
+        let context = extensions.get::<RequestContext>();
         Self {
-            params: extensions.get().cloned().unwrap_or_default(),
-            client: extensions.get().copied(),
-            peer: extensions.get().copied(),
+            params: context.map(|context| context.params().clone()).unwrap_or_default(),
+            client: context.and_then(RequestContext::client),
+            peer: extensions.get::<FromConnection>().and_then(|connection| connection.peer),
         }
     }
 

@@ -8,8 +8,8 @@ use ::http::{Request as HttpRequest, Response as HttpResponse, StatusCode};
 use axum_core::body::Body as AxumBody;
 use bytes::Bytes;
 use http_body::Body as HttpBody;
-use scgi_proto::http::{ConvertError, strip_mount};
-use scgi_proto::{BoxError, Params};
+use scgi_proto::BoxError;
+use scgi_proto::http::{ConvertError, RequestContext, strip_mount};
 use tower_service::Service;
 
 use crate::service::BoxFuture;
@@ -78,9 +78,9 @@ impl Prefix {
             Self::Path(path) => return strip_mount(parts, path),
             Self::Param(name) => name,
         };
-        // Cheap: the block of params is shared.
-        let params = parts.extensions.get::<Params>().cloned();
-        let prefix = params.as_ref().and_then(|params| params.get(name)).unwrap_or_default();
+        let context = parts.extensions.get::<RequestContext>();
+        let prefix = context.and_then(|context| context.params().get(name)).unwrap_or_default();
+        let prefix = prefix.to_vec();
         strip_mount(parts, prefix)
     }
 }

@@ -19,7 +19,8 @@ use scgi_proto::http::{
 };
 use scgi_proto::server::RequestHandler;
 use scgi_proto::{
-    Address, BoxError, ClientConfig, Error, IntoResponse, Peer, ToAddress, UpgradeBody,
+    Address, BoxError, ClientConfig, Error, IntoResponse, Peer, ShutdownSignal, ToAddress,
+    UpgradeBody,
 };
 use tower_service::Service;
 
@@ -143,8 +144,7 @@ pub(crate) fn request_to_service(request: Request) -> Result<ServiceRequest, Con
     let may_upgrade = PendingUpgrade::<Upgraded>::may_begin(&head);
     let mut parts = request_to_http(head)?;
     let upgrade = if may_upgrade { PendingUpgrade::offer(&mut parts.extensions) } else { None };
-    extend(&mut parts.extensions, peer);
-    parts.extensions.insert(shutdown);
+    extend(&mut parts.extensions, FromConnection { peer, shutdown });
     // An empty body takes no allocation.
     let body = if body.len() == Some(0) { AxumBody::empty() } else { AxumBody::new(body) };
     Ok(ServiceRequest { http: HttpRequest::from_parts(parts, body), upgrade })
@@ -209,16 +209,21 @@ where
     }
 }
 
-/// Adds what only the connection knows, and the client's address where axum looks for it.
-fn extend(extensions: &mut Extensions, peer: Option<Peer>) {
-    if let Some(peer) = peer {
-        extensions.insert(peer);
-    }
+/// What only the connection knows of a request: one value in its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct FromConnection {
+    pub(crate) peer: Option<Peer>,
+    pub(crate) shutdown: ShutdownSignal,
+}
+
+/// Adds that, and the client's address where axum looks for it.
+fn extend(extensions: &mut Extensions, connection: FromConnection) {
     #[cfg(feature = "axum")]
-    if let Some(client) = extensions.get::<scgi_proto::http::ClientAddress>() {
+    if let Some(client) = extensions.get().and_then(scgi_proto::http::RequestContext::client) {
         let address = client.to_socket_addr();
         extensions.insert(axum::extract::ConnectInfo(address));
     }
+    extensions.insert(connection);
 }
 
 pub(crate) fn refuse(error: &ConvertError) -> Response {

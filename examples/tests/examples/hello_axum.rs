@@ -1,6 +1,6 @@
 //! The answer of the `hello_*` programs from an axum app, over SCGI: what the bridge costs.
 //!
-//! Usage: `hello_axum [--max-connections N] ADDR`
+//! Usage: `hello_axum [--multi] [--max-connections N] ADDR`
 
 use axum::Router;
 use axum::http::{Uri, header};
@@ -14,9 +14,17 @@ async fn page(uri: Uri) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain")], hello(asked.as_bytes()))
 }
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), BoxError> {
+fn main() -> Result<(), BoxError> {
     let args = HelloArgs::from_command_line();
+    let mut runtime = if args.multi {
+        tokio::runtime::Builder::new_multi_thread()
+    } else {
+        tokio::runtime::Builder::new_current_thread()
+    };
+    runtime.enable_all().build()?.block_on(run(args))
+}
+
+async fn run(args: HelloArgs) -> Result<(), BoxError> {
     let listener = Listener::bind(&args.address).await?;
     println!("Listening on {}", listener.local_address()?);
     let mut server = serve(listener, Router::new().fallback(any(page)));

@@ -51,7 +51,7 @@ fn run(address: SocketAddr, max_connections: Option<usize>) -> Result<(), BoxErr
 }
 
 fn main() -> Result<(), BoxError> {
-    let HelloArgs { address, max_connections } = HelloArgs::from_command_line();
+    let HelloArgs { address, max_connections, .. } = HelloArgs::from_command_line();
     let Address::Tcp(address) = address else {
         return Err("only TCP ports can be shared".into());
     };

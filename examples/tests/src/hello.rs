@@ -9,6 +9,9 @@ pub struct HelloArgs {
     /// Connections served at once
     #[arg(long, value_name = "N")]
     pub max_connections: Option<usize>,
+    /// Uses tokio's multi-thread runtime, with a thread for each core; only on tokio
+    #[arg(long)]
+    pub multi: bool,
     /// Where to listen: host:port, a path with a slash, unix:PATH, fd:0, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     pub address: Address,

@@ -10,8 +10,9 @@ use ::http::request::Parts;
 use ::http::uri::{Authority, Scheme};
 use ::http::{HeaderName, HeaderValue, Version};
 
+use super::context::client_of;
 use super::rules::{body_length, check_request, single};
-use super::{ClientAddress, ConvertError, RequestRules};
+use super::{ConvertError, RequestRules};
 use crate::wire::request::{RequestHead, RequestHeadBuilder};
 
 /// Makes a request to a backend of an `http` request's head, with the variables of RFC 3875.
@@ -19,8 +20,9 @@ use crate::wire::request::{RequestHead, RequestHeadBuilder};
 /// - REQUEST_URI is path and query, PATH_INFO the decoded path, SCRIPT_NAME empty.
 /// - SERVER_NAME and SERVER_PORT come from the URI's authority, else from Host, else they are
 ///   `localhost` and 80 or 443.
-/// - The extensions [`ClientAddress`] and `http::uri::Scheme`, where they are set, become
-///   REMOTE_ADDR, REMOTE_PORT, REQUEST_SCHEME and HTTPS.
+/// - The extensions [`ClientAddress`](super::ClientAddress) and `http::uri::Scheme`, where they are
+///   set, else those of the [`RequestContext`](super::RequestContext), become REMOTE_ADDR,
+///   REMOTE_PORT, REQUEST_SCHEME and HTTPS.
 /// - Content-Type and Content-Length become CONTENT_TYPE and CONTENT_LENGTH (0 if absent), every
 ///   other header an `HTTP_*` param. Repeated ones are joined with `, ` and cookies with `; `
 ///   (RFC 3875 section 4.1.18, RFC 9113 section 8.2.3).
@@ -69,7 +71,7 @@ impl RequestRules {
             .append("GATEWAY_INTERFACE", "CGI/1.1")
             .append("SERVER_SOFTWARE", concat!("scgi-proto/", env!("CARGO_PKG_VERSION")));
         builder = self.server(parts, builder)?;
-        if let Some(client) = parts.extensions.get::<ClientAddress>() {
+        if let Some(client) = client_of(&parts.extensions) {
             builder = builder.append("REMOTE_ADDR", client.ip().to_string());
             if let Some(port) = client.port() {
                 builder = builder.append("REMOTE_PORT", port.to_string());
@@ -95,7 +97,7 @@ impl RequestRules {
             builder = builder.param("SERVER_NAME", name);
         }
         let scheme = self.scheme(parts);
-        let is_https = scheme.as_deref() == Some(&Scheme::HTTPS);
+        let is_https = scheme == Some(Scheme::HTTPS);
         if let Some(port) = port {
             builder = builder.param("SERVER_PORT", port);
         } else if is_https {
@@ -198,6 +200,7 @@ fn with_upgrade(builder: RequestHeadBuilder, parts: &Parts) -> RequestHead {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ClientAddress;
     use super::*;
     use ::http::header::CONTENT_LENGTH;
 

@@ -13,7 +13,7 @@
 //! # Examples
 //! ```
 //! use scgi_proto::RequestHead;
-//! use scgi_proto::http::{ClientAddress, request_to_http};
+//! use scgi_proto::http::{RequestContext, request_to_http};
 //!
 //! let head = RequestHead::builder("GET", "/cart?id=7")
 //!     .param("HTTP_ACCEPT", "text/html")
@@ -22,7 +22,8 @@
 //! let parts = request_to_http(head)?;
 //! assert_eq!(parts.uri, "/cart?id=7");
 //! assert_eq!(parts.headers["accept"], "text/html");
-//! let client = parts.extensions.get::<ClientAddress>().expect("REMOTE_ADDR was sent");
+//! let context = parts.extensions.get::<RequestContext>().expect("always there");
+//! let client = context.client().expect("REMOTE_ADDR was sent");
 //! assert_eq!(client.ip().to_string(), "192.0.2.1");
 //! # Ok::<(), scgi_proto::http::ConvertError>(())
 //! ```
@@ -42,7 +43,7 @@ use core::fmt;
 use ::http::HeaderName;
 
 pub use backend::request_from_http;
-pub use context::{ClientAddress, MountPoint};
+pub use context::{ClientAddress, MountPoint, RequestContext};
 pub use request::request_to_http;
 pub use response::{response_from_http, response_to_http};
 pub use rules::{RequestRules, check_request, remove_forwarded, remove_hop_by_hop};

@@ -8,6 +8,8 @@ use ::http::request::Parts;
 use ::http::uri::PathAndQuery;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
+#[cfg(test)]
+use super::RequestContext;
 use super::request::is_left_out;
 use super::uri::{MAX_LEN, scheme};
 use super::{ClientAddress, ConvertError, MAX_NAMES, MountPoint};
@@ -290,9 +292,17 @@ mod tests {
     fn shown(parts: Parts) -> Shown {
         let Parts { method, uri, version, headers, extensions, .. } = parts;
         let more = |e: &Extensions| {
-            let client = e.get::<ClientAddress>().copied();
-            let params = e.get::<Params>().map(Params::len);
-            format!("{client:?} {:?} {:?} {params:?}", e.get::<Scheme>(), e.get::<MountPoint>())
+            let (client, scheme, mount, params) = match e.get::<RequestContext>() {
+                Some(new) => {
+                    (new.client(), new.scheme(), Some(new.mount_point()), Some(new.params().len()))
+                }
+                None => {
+                    let mount = e.get::<MountPoint>().cloned();
+                    let params = e.get::<Params>().map(Params::len);
+                    (e.get::<ClientAddress>().copied(), e.get::<Scheme>().cloned(), mount, params)
+                }
+            };
+            format!("{client:?} {scheme:?} {mount:?} {params:?}")
         };
         let text = format!("{method} {uri} {version:?} {}", more(&extensions));
         let list = |(name, value): (&HeaderName, &HeaderValue)| {

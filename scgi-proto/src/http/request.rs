@@ -9,7 +9,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 use bytes::Bytes;
 
 use super::names::{Known, known};
-use super::{ClientAddress, ConvertError, MAX_NAMES, MountPoint, uri};
+use super::{ClientAddress, ConvertError, MAX_NAMES, RequestContext, uri};
 use crate::wire::escape::is_secret;
 use crate::wire::params::Params;
 use crate::wire::path::PathParams;
@@ -25,18 +25,18 @@ use crate::wire::request::RequestHead;
 ///   of `/` if it has a body.
 /// - Version: SERVER_PROTOCOL, else HTTP/1.1.
 /// - Headers: every `HTTP_*` param, repeated ones in their order. Of a header that may appear only
-///   once, such as Host, the last one counts, as with [`Params::get`]. Content-Type and
+///   once, such as Host, the last one counts, as with [`Params::get`](crate::Params::get). Content-Type and
 ///   Content-Length come from CONTENT_TYPE and from the length of the body that follows, never from
 ///   HTTP_CONTENT_TYPE and HTTP_CONTENT_LENGTH, which a client of lighttpd can forge. What
 ///   concerns only the browser's connection (Connection, Keep-Alive, TE, Trailer,
 ///   Transfer-Encoding, Upgrade, Expect, Proxy-Connection) and Proxy
 ///   ([httpoxy](https://httpoxy.org)) is left out. Connection and Upgrade of a valid
 ///   [upgrade](RequestHead::upgrade) stay. A param whose name makes no header name is
-///   left to [`Params`]. Values that [`is_secret`] names are marked as sensitive. A value shares the
+///   left to [`Params`](crate::Params). Values that [`is_secret`] names are marked as sensitive. A value shares the
 ///   memory of the head: one that is kept beyond its request keeps all of it, a usual head of up to
 ///   4 KiB with the rest of the buffer it was read into. Values of larger heads are copies.
-/// - Extensions: [`Params`], [`MountPoint`], where they are known [`ClientAddress`] and
-///   `http::uri::Scheme` (from HTTPS, else REQUEST_SCHEME).
+/// - Extensions: one value, a [`RequestContext`] with the params, the client's address, the scheme
+///   and the mount point.
 ///
 /// # Errors
 /// If there is a path and no method, or a method and no path; if the path has dot segments (unless
@@ -65,16 +65,11 @@ pub fn request_to_http(head: RequestHead) -> Result<Parts, ConvertError> {
     parts.headers = found.headers?;
     let len = head.body_length();
     if len > 0 || states_empty_body(&parts.method) {
-        insert(&mut parts.headers, CONTENT_LENGTH, len.into())?;
+        insert(&mut parts.headers, &CONTENT_LENGTH, len.into())?;
     }
-    if let Some(scheme) = uri::scheme_of(found.https, found.request_scheme) {
-        parts.extensions.insert(scheme);
-    }
-    if let Some(client) = ClientAddress::parse(found.remote_addr, found.remote_port) {
-        parts.extensions.insert(client);
-    }
-    parts.extensions.insert(MountPoint::new(found.path.script_name.unwrap_or_default()));
-    parts.extensions.insert(head.into_params());
+    let client = ClientAddress::parse(found.remote_addr, found.remote_port);
+    let is_https = uri::is_https(found.https, found.request_scheme);
+    parts.extensions.insert(RequestContext::new(head.into_params(), client, is_https));
     Ok(parts)
 }
 
@@ -108,43 +103,79 @@ impl<'a> Found<'a> {
         };
         let block = head.params().block();
         for (index, (name, value)) in head.params().forward().enumerate() {
-            match name {
-                [b'H', b'T', b'T', b'P', b'_', variable @ ..] => {
-                    found.header(index, block, Variable::Header { variable, name }, value);
-                }
-                b"CONTENT_TYPE" if !value.is_empty() => {
-                    found.header(index, block, Variable::ContentType, value);
-                }
-                _ => found.note(name, value),
+            if name.starts_with(HTTP) {
+                found.header(index, block, name, value);
+            } else if let Some(place) = found.place(name) {
+                *place = Some(value);
+            } else if name == b"CONTENT_TYPE" && !value.is_empty() {
+                found.content_type(index, block, value);
             }
         }
         found
     }
 
-    fn note(&mut self, name: &[u8], value: &'a [u8]) {
-        let place = match name {
-            b"REQUEST_METHOD" => &mut self.method,
-            b"REQUEST_URI" => &mut self.path.request_uri,
-            b"DOCUMENT_URI" => &mut self.path.document_uri,
-            b"SCRIPT_NAME" => &mut self.path.script_name,
-            b"PATH_INFO" => &mut self.path.path_info,
-            b"QUERY_STRING" => &mut self.path.query_string,
-            b"SERVER_PROTOCOL" => &mut self.protocol,
-            b"HTTPS" => &mut self.https,
-            b"REQUEST_SCHEME" => &mut self.request_scheme,
-            b"REMOTE_ADDR" => &mut self.remote_addr,
-            b"REMOTE_PORT" => &mut self.remote_port,
-            _ => return,
-        };
-        *place = Some(value);
+    /// Where the value of a variable is noted.
+    fn place(&mut self, name: &[u8]) -> Option<&mut Option<&'a [u8]>> {
+        // By length first, so that few names are compared.
+        Some(match name.len() {
+            5 if name == b"HTTPS" => &mut self.https,
+            9 if name == b"PATH_INFO" => &mut self.path.path_info,
+            11 => match name {
+                b"REQUEST_URI" => &mut self.path.request_uri,
+                b"REMOTE_ADDR" => &mut self.remote_addr,
+                b"REMOTE_PORT" => &mut self.remote_port,
+                b"SCRIPT_NAME" => &mut self.path.script_name,
+                _ => return None,
+            },
+            12 => match name {
+                b"QUERY_STRING" => &mut self.path.query_string,
+                b"DOCUMENT_URI" => &mut self.path.document_uri,
+                _ => return None,
+            },
+            14 => match name {
+                b"REQUEST_METHOD" => &mut self.method,
+                b"REQUEST_SCHEME" => &mut self.request_scheme,
+                _ => return None,
+            },
+            15 if name == b"SERVER_PROTOCOL" => &mut self.protocol,
+            _ => return None,
+        })
     }
 
     /// Adds a header, unless one before it was refused.
-    fn header(&mut self, index: usize, block: &Bytes, variable: Variable<'_>, value: &[u8]) {
-        if let Ok(headers) = &mut self.headers {
-            if let Err(error) = add(headers, &mut self.has_upgrade, index, block, variable, value) {
-                self.headers = Err(error);
+    fn header(&mut self, index: usize, block: &Bytes, name: &[u8], value: &[u8]) {
+        let Ok(headers) = &mut self.headers else { return };
+        let (name, is_single, is_secret) = match known(&name[HTTP.len()..]) {
+            Some(Known::LeftOut) => {
+                self.has_upgrade |= name == b"HTTP_UPGRADE";
+                return;
             }
+            Some(Known::List(name)) => (name, false, false),
+            Some(Known::ListSecret(name)) => (name, false, true),
+            Some(Known::Single(name)) => (name, true, false),
+            Some(Known::SingleSecret(name)) => (name, true, true),
+            None => {
+                if let Err(error) = add_unusual(headers, index, block, name, value) {
+                    self.headers = Err(error);
+                }
+                return;
+            }
+        };
+        let Some(mut value) = shared(block, value) else {
+            self.headers = Err(ConvertError::InvalidHeaderValue { index });
+            return;
+        };
+        value.set_sensitive(is_secret);
+        if let Err(error) = add(headers, name, value, is_single) {
+            self.headers = Err(error);
+        }
+    }
+
+    fn content_type(&mut self, index: usize, block: &Bytes, value: &[u8]) {
+        let Ok(headers) = &mut self.headers else { return };
+        let value = shared(block, value).ok_or(ConvertError::InvalidHeaderValue { index });
+        if let Err(error) = value.and_then(|value| insert(headers, &CONTENT_TYPE, value)) {
+            self.headers = Err(error);
         }
     }
 
@@ -193,80 +224,67 @@ impl<'a> Found<'a> {
     }
 }
 
-/// Where a header comes from.
-#[derive(Clone, Copy)]
-enum Variable<'a> {
-    ContentType,
-    /// Its name, and that without `HTTP_`.
-    Header {
-        variable: &'a [u8],
-        name: &'a [u8],
-    },
-}
-
 /// Whether an empty body is worth a `Content-Length: 0` (RFC 9110 section 8.6): SCGI always
 /// states a length, HTTP only where a body is expected.
 fn states_empty_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-/// An empty map with room for all headers, so that it does not grow.
+/// What the variables of headers begin with.
+const HTTP: &[u8] = b"HTTP_";
+
+/// How many params of a usual head are not headers, at least.
+const VARIABLES: usize = 10;
+
+/// An empty map with room for all headers of a usual head, so that it does not grow.
 fn new_headers(params: &Params) -> Result<HeaderMap, ConvertError> {
-    let count = params.forward().filter(|(name, _)| name.starts_with(b"HTTP_")).count();
-    // Content-Type and Content-Length.
-    let capacity = (count + 2).min(MAX_NAMES);
+    // Counting them exactly would take a pass of its own.
+    let capacity = params.len().saturating_sub(VARIABLES).min(MAX_NAMES);
     HeaderMap::try_with_capacity(capacity).map_err(|_| too_many())
 }
 
 fn add(
     headers: &mut HeaderMap,
-    has_upgrade: &mut bool,
-    index: usize,
-    block: &Bytes,
-    variable: Variable<'_>,
-    value: &[u8],
+    name: &HeaderName,
+    value: HeaderValue,
+    is_single: bool,
 ) -> Result<(), ConvertError> {
-    let (variable, name) = match variable {
-        Variable::ContentType => {
-            return insert(headers, CONTENT_TYPE, shared(block, value, index)?);
-        }
-        Variable::Header { variable, name } => (variable, name),
-    };
-    let (name, is_single, is_secret) = match known(variable) {
-        Some(Known::LeftOut) => {
-            *has_upgrade |= variable == b"UPGRADE";
-            return Ok(());
-        }
-        Some(Known::List(name)) => (name, false, false),
-        Some(Known::ListSecret(name)) => (name, false, true),
-        Some(Known::Single(name)) => (name, true, false),
-        Some(Known::SingleSecret(name)) => (name, true, true),
-        None if is_left_out(variable) => return Ok(()),
-        None => {
-            let Some(header) = to_name(variable) else { return Ok(()) };
-            let is_single = is_single(&header);
-            (header, is_single, is_secret(name))
-        }
-    };
-    let mut value = shared(block, value, index)?;
-    value.set_sensitive(is_secret);
     if is_single {
         return insert(headers, name, value);
     }
     headers.try_append(name, value).map(drop).map_err(|_| too_many())
 }
 
+/// Adds a header whose name is not one of the usual ones, if the variable makes one.
+fn add_unusual(
+    headers: &mut HeaderMap,
+    index: usize,
+    block: &Bytes,
+    name: &[u8],
+    value: &[u8],
+) -> Result<(), ConvertError> {
+    let variable = &name[HTTP.len()..];
+    if is_left_out(variable) {
+        return Ok(());
+    }
+    let Some(header) = to_name(variable) else { return Ok(()) };
+    let invalid = ConvertError::InvalidHeaderValue { index };
+    let mut value = shared(block, value).ok_or(invalid)?;
+    value.set_sensitive(is_secret(name));
+    add(headers, &header, value, is_single(&header))
+}
+
 /// Above this, a block is more than a usual head.
 const USUAL_HEAD: usize = 4 * 1024;
 
-/// A value that shares the block, or a copy where it would hold much more than it is long.
-fn shared(block: &Bytes, value: &[u8], index: usize) -> Result<HeaderValue, ConvertError> {
-    let made = if block.len() > USUAL_HEAD && value.len() < block.len() / 8 {
-        HeaderValue::from_bytes(value)
+/// A value that shares the block, or a copy where it would hold much more than it is long. `None`
+/// if it holds a control byte.
+fn shared(block: &Bytes, value: &[u8]) -> Option<HeaderValue> {
+    if block.len() > USUAL_HEAD && value.len() < block.len() / 8 {
+        HeaderValue::from_bytes(value).ok()
     } else {
-        HeaderValue::from_maybe_shared(block.slice_ref(value))
-    };
-    made.map_err(|_| ConvertError::InvalidHeaderValue { index })
+        HeaderValue::from_maybe_shared(block.slice_ref(value)).ok()
+    }
 }
 
 /// The header of a variable that is not a usual one, if it makes one.
@@ -291,7 +309,7 @@ fn too_many() -> ConvertError {
 
 fn insert(
     headers: &mut HeaderMap,
-    name: HeaderName,
+    name: &HeaderName,
     value: HeaderValue,
 ) -> Result<(), ConvertError> {
     match headers.try_insert(name, value) {
@@ -570,11 +588,12 @@ mod tests {
         let head =
             head(&[("HTTPS", b"on"), ("REMOTE_ADDR", b"::1"), ("REMOTE_PORT", b"5"), ("X", b"y")]);
         let parts = request_to_http(head.param("SCRIPT_NAME", "/app/").build()).expect("a request");
-        let extensions = &parts.extensions;
-        assert_eq!(extensions.get::<Params>().and_then(|p| p.get("X")), Some(&b"y"[..]));
-        assert_eq!(extensions.get(), Some(&MountPoint::new("/app")));
+        assert_eq!(parts.extensions.len(), 1);
+        let context = parts.extensions.get::<RequestContext>().expect("the one value");
+        assert_eq!(context.params().get("X"), Some(&b"y"[..]));
+        assert_eq!(context.mount_point().as_bytes(), b"/app");
         let client = ClientAddress::new(core::net::Ipv6Addr::LOCALHOST.into(), Some(5));
-        assert_eq!(extensions.get(), Some(&client));
-        assert_eq!(extensions.get(), Some(&::http::uri::Scheme::HTTPS));
+        assert_eq!(context.client(), Some(client));
+        assert_eq!(context.scheme(), Some(::http::uri::Scheme::HTTPS));
     }
 }

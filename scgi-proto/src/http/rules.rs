@@ -1,6 +1,5 @@
 //! Which parts of an `http` request reach an SCGI server, and under which names.
 
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use ::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
@@ -9,6 +8,7 @@ use ::http::uri::Scheme;
 use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::ConvertError;
+use super::context::scheme_of;
 use super::request::is_left_out;
 use super::response::is_of_connection;
 use crate::wire::field::trim;
@@ -86,11 +86,11 @@ impl RequestRules {
     }
 
     /// The scheme: what the param HTTPS says, else what the request says.
-    pub(super) fn scheme<'a>(&self, parts: &'a Parts) -> Option<Cow<'a, Scheme>> {
+    pub(super) fn scheme(&self, parts: &Parts) -> Option<Scheme> {
         match self.param("HTTPS") {
-            Some(value) if is_on(value) => Some(Cow::Owned(Scheme::HTTPS)),
-            Some(_) => Some(Cow::Owned(Scheme::HTTP)),
-            None => parts.uri.scheme().or_else(|| parts.extensions.get()).map(Cow::Borrowed),
+            Some(value) if is_on(value) => Some(Scheme::HTTPS),
+            Some(_) => Some(Scheme::HTTP),
+            None => parts.uri.scheme().cloned().or_else(|| scheme_of(&parts.extensions)),
         }
     }
 

@@ -4,7 +4,9 @@ use alloc::string::String;
 
 use ::http::Uri;
 use ::http::request::Parts;
-use ::http::uri::{PathAndQuery, Scheme};
+use ::http::uri::PathAndQuery;
+#[cfg(test)]
+use ::http::uri::Scheme;
 
 use super::{ConvertError, MountPoint};
 #[cfg(test)]
@@ -54,22 +56,20 @@ fn shared(head: &RequestHead, params: &PathParams<'_>) -> Option<PathAndQuery> {
 /// Whether a path with its query is one as it is. Where a dot segment may be, it is not, and is
 /// looked at closely elsewhere.
 fn is_plain(raw: &[u8]) -> bool {
-    let mut seen = 0;
-    let mut bytes = raw.iter();
-    for byte in &mut bytes {
-        let class = CLASSES[usize::from(*byte)];
-        if class & PATH == 0 {
-            if *byte == b'?' {
-                break;
-            }
-            return false;
-        }
-        seen |= class;
-    }
-    if seen & DOTS != 0 && has_dot_segments(&raw[..raw.len() - bytes.len()]) {
-        return false;
-    }
-    bytes.all(|byte| CLASSES[usize::from(*byte)] & QUERY != 0)
+    let end = raw.iter().position(|byte| *byte == b'?').unwrap_or(raw.len());
+    let (path, query) = raw.split_at(end);
+    // All bytes have what all have, and some has what one has.
+    let classes = |part: &[u8]| {
+        part.iter().fold((PATH | QUERY, 0), |(all, some), byte| {
+            let class = CLASSES[usize::from(*byte)];
+            (all & class, some | class)
+        })
+    };
+    let (all, some) = classes(path);
+    let query = query.get(1..).unwrap_or_default();
+    all & PATH != 0
+        && (some & DOTS == 0 || !has_dot_segments(path))
+        && classes(query).0 & QUERY != 0
 }
 
 /// A byte that stays in a path, one that stays in a query, and one that dot segments are made of.
@@ -164,16 +164,17 @@ fn first_byte(path: &str) -> Option<(u8, usize)> {
 /// The scheme by which the client came, if the front server tells.
 #[cfg(test)]
 pub(super) fn scheme(params: &Params) -> Option<Scheme> {
-    scheme_of(params.get("HTTPS"), params.get("REQUEST_SCHEME"))
+    let is_https = is_https(params.get("HTTPS"), params.get("REQUEST_SCHEME"));
+    is_https.map(|is_https| if is_https { Scheme::HTTPS } else { Scheme::HTTP })
 }
 
-/// The same of the values of HTTPS and REQUEST_SCHEME.
-pub(super) fn scheme_of(https: Option<&[u8]>, request_scheme: Option<&[u8]>) -> Option<Scheme> {
+/// Whether that is `https`, of the values of HTTPS and REQUEST_SCHEME.
+pub(super) fn is_https(https: Option<&[u8]>, request_scheme: Option<&[u8]>) -> Option<bool> {
     match https.filter(|value| !value.is_empty()) {
-        Some(value) if !value.eq_ignore_ascii_case(b"off") => Some(Scheme::HTTPS),
+        Some(value) if !value.eq_ignore_ascii_case(b"off") => Some(true),
         _ => match request_scheme? {
-            scheme if scheme.eq_ignore_ascii_case(b"https") => Some(Scheme::HTTPS),
-            scheme if scheme.eq_ignore_ascii_case(b"http") => Some(Scheme::HTTP),
+            scheme if scheme.eq_ignore_ascii_case(b"https") => Some(true),
+            scheme if scheme.eq_ignore_ascii_case(b"http") => Some(false),
             _ => None,
         },
     }
