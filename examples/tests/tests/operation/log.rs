@@ -54,7 +54,7 @@ fn a_span_for_each_request() {
             assert!(line.contains(part), "{runtime}: {line}");
         }
         assert!(!said.contains("secret"), "{runtime}: {said}");
-        let counts = "accepted: 1, active: 0, denied: 0, evicted: 0, refused_400: 0";
+        let counts = "accepted: 1, active: 0, denied: 0, evicted: 0, upgraded: 0, refused_400: 0";
         assert!(said.contains(counts), "{runtime}: {said}");
         let counts = format!("received: {received}, sent: {answered}");
         assert!(said.contains(&counts), "{runtime}: {said}");
