@@ -2,7 +2,7 @@
 //! memory: `cargo bench -p scgi-tokio --bench connection`, which fails above a bound. Needs
 //! Valgrind and `iai-callgrind-runner` in the version of the crate.
 //!
-//! What the kernel does is not in it: `cargo bench -p scgi-examples --bench transfer` times that.
+//! What the kernel does is not in it: `cargo bench -p scgi-tests --bench transfer` times that.
 
 #![allow(missing_docs, unused_qualifications, reason = "the macros make public items")]
 

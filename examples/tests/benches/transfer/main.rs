@@ -1,4 +1,4 @@
-//! What the libraries cost beside the bare calls of their runtimes: `cargo bench -p scgi-examples
+//! What the libraries cost beside the bare calls of their runtimes: `cargo bench -p scgi-tests
 //! --bench transfer [-- --size MIB --rounds N --requests N]` prints tables.
 //!
 //! - Uploads and downloads of 1 GiB, against a loop that only reads or writes with the same buffer.

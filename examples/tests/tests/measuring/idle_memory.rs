@@ -1,7 +1,7 @@
 //! What a connection that sends nothing takes of a server's memory: 10,000 of them, beside the
 //! bare accept loop of the same runtime (`floor`).
 //!
-//! Figures of a release build: `cargo test --release -p scgi-examples --examples`, then the same
+//! Figures of a release build: `cargo test --release -p scgi-tests --examples`, then the same
 //! with `--test measuring -- idle_memory --nocapture`.
 
 #![cfg(target_os = "linux")]
