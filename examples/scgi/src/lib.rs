@@ -33,6 +33,7 @@ mod tee;
 mod units;
 mod verbose;
 mod watched;
+mod websocket;
 mod write_out;
 mod xml;
 mod xml_rpc;

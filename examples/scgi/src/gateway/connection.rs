@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hyper::Version;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use super::download::Response;
@@ -22,6 +23,8 @@ pub(crate) enum Ended {
     Idle,
     /// The browser has closed its side while its request was in progress.
     Left,
+    /// Its tunnel is over.
+    Tunnel,
     /// Another connection needed its place, or the gateway stops.
     Evicted,
 }
@@ -36,6 +39,8 @@ pub(crate) struct Connection {
     /// The close that follows must not look like the end of a response.
     reset: AtomicBool,
     changed: Notify,
+    /// What follows upgrades.
+    tunnels: Mutex<JoinSet<()>>,
 }
 
 #[derive(Debug)]
@@ -49,6 +54,8 @@ struct State {
     /// Requests so far.
     served: u64,
     is_http2: bool,
+    /// Whether all of the connection is a tunnel.
+    is_tunnel: bool,
     /// Since when the browser takes nothing of what the gateway writes.
     blocked_since: Option<Instant>,
     evicted: bool,
@@ -74,6 +81,7 @@ impl Connection {
             head_since: Some(now),
             served: 0,
             is_http2: false,
+            is_tunnel: false,
             blocked_since: None,
             evicted: false,
             stops_since: None,
@@ -85,6 +93,7 @@ impl Connection {
             state: Mutex::new(state),
             reset: AtomicBool::new(false),
             changed: Notify::new(),
+            tunnels: Mutex::default(),
         }
     }
 
@@ -127,6 +136,32 @@ impl Connection {
         state.is_http2 = version == Version::HTTP_2;
         state.open.push(exchange);
         self.changed.notify_one();
+    }
+
+    /// Starts what follows an upgrade. `takes_all` says that it leaves nothing of the connection for
+    /// other requests, as in HTTP/1.
+    pub(crate) fn start_tunnel(
+        &self,
+        takes_all: bool,
+        tunnel: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.state().is_tunnel |= takes_all;
+        let mut tunnels = self.tunnels.lock().unwrap_or_else(PoisonError::into_inner);
+        // Those that have ended.
+        while tunnels.try_join_next().is_some() {}
+        tunnels.spawn(tunnel);
+    }
+
+    /// Whether all of the connection is a tunnel.
+    pub(crate) fn is_tunnel(&self) -> bool {
+        self.state().is_tunnel
+    }
+
+    /// Ends the tunnels that are still open.
+    pub(crate) async fn end_tunnels(&self) {
+        let mut tunnels =
+            std::mem::take(&mut *self.tunnels.lock().unwrap_or_else(PoisonError::into_inner));
+        tunnels.shutdown().await;
     }
 
     /// The response has ended.
@@ -200,6 +235,10 @@ impl Connection {
             let state = self.state();
             if state.evicted {
                 return Err(Ended::Evicted);
+            }
+            if state.is_tunnel {
+                // Neither silence nor a half-close ends it.
+                return if state.open.is_empty() { Err(Ended::Tunnel) } else { Ok(None) };
             }
             if state.open.is_empty() && state.blocked_since.is_none() {
                 let deadline = state.deadline(&self.limits);

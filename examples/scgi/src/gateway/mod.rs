@@ -17,6 +17,7 @@ mod serve;
 mod socket;
 mod spool;
 mod stream;
+mod tunnel;
 mod upload;
 
 use std::io;

@@ -23,13 +23,14 @@ use super::access_log::{AccessLog, Entry};
 use super::checks::{Checks, Connected};
 use super::connection::{Connection, Exchange};
 use super::connections::Connections;
-use super::download::{Outcome, Response, ResponseBody};
+use super::download::{AtEnd, Outcome, Response, ResponseBody};
 use super::limits::BrowserLimits;
 use super::note::Notes;
 use super::refusal::{Refusal, of_call};
 use super::socket::Socket;
 use super::spool::Spool;
 use super::stream::Stream;
+use super::tunnel::{Offer, Tunnel};
 use super::upload::UploadBody;
 use crate::failure::chain;
 
@@ -68,26 +69,40 @@ pub(crate) async fn serve_connection(
     gateway: Arc<Gateway>,
     stream: Stream,
     connected: Connected,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
 ) {
     let connection = Arc::new(Connection::new(stream, Arc::clone(&gateway.limits)));
     let _place = gateway.connections.add(&connection);
+    serve_http(&gateway, &connection, connected, stop).await;
+    connection.end_tunnels().await;
+}
+
+async fn serve_http(
+    gateway: &Arc<Gateway>,
+    connection: &Arc<Connection>,
+    connected: Connected,
+    mut stop: watch::Receiver<bool>,
+) {
     let service = service_fn(|request| {
-        let (gateway, connection) = (Arc::clone(&gateway), Arc::clone(&connection));
+        let (gateway, connection) = (Arc::clone(gateway), Arc::clone(connection));
         async move { Ok::<_, Infallible>(gateway.answer(request, connected, &connection).await) }
     });
     let builder = http_builder();
-    let io = TokioIo::new(Socket::new(Arc::clone(&connection)));
-    let mut http = pin!(builder.serve_connection(io, service));
+    let io = TokioIo::new(Socket::new(Arc::clone(connection)));
+    let mut http = pin!(builder.serve_connection_with_upgrades(io, service));
     let mut watch = pin!(connection.watch());
-    let mut is_stopping = false;
+    let (mut is_stopping, mut is_tunnel) = (false, false);
     loop {
         tokio::select! {
-            result = http.as_mut() => {
+            result = http.as_mut(), if !is_tunnel => {
                 if let Err(error) = result {
                     gateway.connection_failed(connected, &error);
+                    return;
                 }
-                return;
+                is_tunnel = connection.is_tunnel();
+                if !is_tunnel {
+                    return;
+                }
             }
             ended = watch.as_mut() => {
                 debug!(target: "scgi", peer = ?connected.peer, ?ended, "connection ended");
@@ -99,7 +114,9 @@ pub(crate) async fn serve_connection(
             _ = stop.wait_for(|stop| *stop), if !is_stopping => {
                 is_stopping = true;
                 connection.stop();
-                http.as_mut().graceful_shutdown();
+                if !is_tunnel {
+                    http.as_mut().graceful_shutdown();
+                }
             }
         }
     }
@@ -111,6 +128,7 @@ fn http_builder() -> Builder<TokioExecutor> {
     builder.http1().header_read_timeout(None).max_buf_size(MAX_HEAD);
     builder
         .http2()
+        .enable_connect_protocol()
         .max_header_list_size(MAX_HEAD as u32)
         .initial_stream_window_size(HTTP2_WINDOW)
         .initial_connection_window_size(HTTP2_WINDOW)
@@ -154,6 +172,7 @@ impl Gateway {
             bytes: 0,
             is_complete: false,
             place: None,
+            tunnel: None,
         };
         let answer = self.call(&mut parts, body, connected, &mut open).await;
         let answer = answer.unwrap_or_else(|refusal| {
@@ -169,11 +188,18 @@ impl Gateway {
         open.status = Some(answer.status());
         let has_no_body = open.entry.method == Method::HEAD
             || [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&answer.status());
+        let tunnel = open.tunnel.take();
+        let has_no_body = has_no_body || tunnel.is_some();
+        let at_end: AtEnd = match tunnel {
+            Some(tunnel) => {
+                connection.start_tunnel(tunnel.takes_connection(), open.run(tunnel));
+                Box::new(drop)
+            }
+            None => Box::new(move |outcome| open.finish(outcome)),
+        };
         let (connection, resets) = (Arc::clone(connection), version < Version::HTTP_11);
-        answer.map(|body| {
-            let at_end = Box::new(move |outcome| open.finish(outcome));
-            ResponseBody::new(response, body, has_no_body, connection, resets, at_end)
-        })
+        answer
+            .map(|body| ResponseBody::new(response, body, has_no_body, connection, resets, at_end))
     }
 
     /// Checks the request and sends it; a body without a length is read first.
@@ -184,7 +210,11 @@ impl Gateway {
         connected: Connected,
         open: &mut OpenRequest,
     ) -> Result<hyper::Response<Body>, Refusal> {
+        let offer = Offer::take(parts);
         self.checks.apply(parts, connected)?;
+        if let Some(offer) = &offer {
+            offer.restore(parts);
+        }
         open.entry.set_client(parts);
         open.place = Arc::clone(&self.requests).try_acquire_owned().ok();
         if open.place.is_none() {
@@ -211,7 +241,12 @@ impl Gateway {
         *request.version_mut() = parts.version;
         *request.headers_mut() = std::mem::take(&mut parts.headers);
         *request.extensions_mut() = std::mem::take(&mut parts.extensions);
-        self.backend.clone().call(request).await.map_err(|error| of_call(&*error))
+        let response = self.backend.clone().call(request).await;
+        let mut response = response.map_err(|error| of_call(&*error))?;
+        if let Some(offer) = offer {
+            open.tunnel = offer.answer(&mut response)?;
+        }
+        Ok(response)
     }
 }
 
@@ -227,9 +262,21 @@ struct OpenRequest {
     is_complete: bool,
     /// Among the requests that may be in progress.
     place: Option<OwnedSemaphorePermit>,
+    /// What follows the response, if the server has accepted an upgrade.
+    tunnel: Option<Tunnel>,
 }
 
 impl OpenRequest {
+    /// What follows an upgrade. The request lasts as long.
+    async fn run(mut self, tunnel: Tunnel) {
+        let counted = Counted(AtomicU64::new(0), &mut self);
+        let result = tunnel.run(&counted.0).await;
+        counted.1.is_complete = result.is_ok();
+        if let Err(error) = result {
+            debug!(target: "scgi", %error, "the tunnel was broken");
+        }
+    }
+
     fn finish(mut self, outcome: Outcome) {
         self.bytes = outcome.bytes;
         self.is_complete = outcome.is_complete;
@@ -242,6 +289,15 @@ impl OpenRequest {
                 chain(&error)
             ));
         }
+    }
+}
+
+/// Writes down the bytes of a tunnel, however it ends.
+struct Counted<'a>(AtomicU64, &'a mut OpenRequest);
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.1.bytes = self.0.load(Ordering::Relaxed);
     }
 }
 

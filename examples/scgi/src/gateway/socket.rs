@@ -97,6 +97,10 @@ impl AsyncWrite for Socket {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if this.connection.is_tunnel() {
+            // The browser may still send.
+            return Poll::Ready(this.connection.stream.shutdown_write());
+        }
         if this.closing.is_none() {
             this.connection.stream.shutdown_write()?;
             let until = Instant::now() + DRAIN_TIME;

@@ -4,6 +4,10 @@
 mod tool;
 #[path = "../shared/watch.rs"]
 mod watch;
+#[path = "../shared/websocket_app.rs"]
+mod websocket_app;
+#[path = "../shared/websocket_client.rs"]
+mod websocket_client;
 
 mod check;
 mod check_peers;

@@ -11,6 +11,7 @@ mod options;
 mod real;
 mod rules;
 mod stopping;
+mod websockets;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
