@@ -63,15 +63,14 @@ pub mod guide;
 mod handler;
 #[cfg(feature = "upgrade")]
 mod hyper_upgrade;
-#[cfg(all(feature = "tower", not(feature = "upgrade")))]
-#[path = "no_upgrade.rs"]
-mod hyper_upgrade;
 mod listener;
 #[cfg(feature = "tower")]
 mod make_service;
 mod message;
 #[cfg(feature = "tower")]
 mod mounted;
+#[cfg(all(feature = "tower", not(feature = "upgrade")))]
+mod no_upgrade;
 mod runtime;
 mod serve;
 #[cfg(feature = "tower")]

@@ -27,8 +27,11 @@ use tower_service::Service;
 use crate::body::Body;
 use crate::client::Client;
 use crate::handler::Handler;
+#[cfg(feature = "upgrade")]
 use crate::hyper_upgrade::PendingUpgrade;
 use crate::message::{Request, Response};
+#[cfg(not(feature = "upgrade"))]
+use crate::no_upgrade::PendingUpgrade;
 use crate::upgraded::{Upgraded, UpgradedStream};
 
 /// The kind of [`Handler`] that tower services are; found by inference.
