@@ -318,6 +318,7 @@ fn the_rest_is_known() {
         "Make",
         "MountPoint",
         "Mounted",
+        "RequestContext",
         "RequestRules",
         "ScgiBody",
         "ServerCodec",
