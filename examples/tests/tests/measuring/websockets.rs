@@ -122,9 +122,18 @@ fn an_idle_websocket_beside_axum_serve() {
     run(compare_memory());
 }
 
+/// The least of three new servers: the steps in which an allocator takes memory add up to 5 %.
+async fn least_memory(protocol: &str) -> f64 {
+    let mut least = f64::MAX;
+    for _ in 0..3 {
+        least = least.min(Server::start(protocol).memory(CONNECTIONS).await);
+    }
+    least
+}
+
 async fn compare_memory() {
-    let scgi = Server::start("scgi").memory(CONNECTIONS).await;
-    let http = Server::start("http").memory(CONNECTIONS).await;
+    let scgi = least_memory("scgi").await;
+    let http = least_memory("http").await;
     println!("SCGI {scgi:.0} bytes, axum::serve {http:.0} bytes");
     assert!(scgi > 1000.0, "{scgi} bytes are too few: the connections are not open");
     assert!(scgi <= http * BOUND, "SCGI {scgi} bytes, axum::serve {http} bytes");
