@@ -4,8 +4,6 @@ use bytes::Bytes;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown as End, TcpStream};
 use std::sync::{Arc, Mutex, mpsc};
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use scgi_blocking::{
     Address, Body, Error, Limits, Listener, Request, RequestHead, Response, Status, Stream,
@@ -283,7 +281,7 @@ fn chunks_and_flushes_leave_at_once() {
 fn no_more_connections_than_threads() {
     let (enter, entered) = mpsc::channel();
     let (leave, left) = mpsc::channel::<()>();
-    let (enter, left) = (std::sync::Mutex::new(enter), std::sync::Mutex::new(left));
+    let (enter, left) = (Mutex::new(enter), Mutex::new(left));
     let handler = move |_: Request| {
         enter.lock().expect("no panic").send(()).expect("a test");
         left.lock().expect("no panic").recv().expect("a test");
