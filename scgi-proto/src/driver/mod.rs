@@ -119,5 +119,6 @@ pub use read_buffer::with_read_buffer;
 pub use read_target::{ReadTarget, read_once};
 pub use transport::{Advice, Clock, Transport};
 pub use upgrade::UpgradeProgram;
+#[cfg(feature = "server")]
 pub(crate) use upgraded::Lease;
 pub use upgraded::Upgraded;
