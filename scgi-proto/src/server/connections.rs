@@ -58,6 +58,13 @@ impl<R: Runtime, H: RequestHandler, A, F: Future<Output = ()>> Connections<R, H,
         self.server.config.registry.poll_evictable_at(&mut self.clock, cx)
     }
 
+    /// Connections that are served. One that becomes upgraded has two places for a moment, and is
+    /// counted once.
+    pub(super) fn open(&self) -> u64 {
+        let active = self.server.config.registry.counters().active();
+        active.min(self.tasks.len() as u64)
+    }
+
     /// Serves a connection, in place or in a task, unless its peer may not connect.
     pub(super) fn start<S>(&mut self, stream: S, cx: &mut Context<'_>)
     where

@@ -66,7 +66,7 @@ where
             waiting: VecDeque::new(),
             clock: runtime.clock(),
             deadline: config.shutdown_deadline,
-            running: connections.tasks.len() as u64,
+            running: connections.open(),
             started: connections.started,
             summary: None,
             #[cfg(all(feature = "systemd", unix))]
@@ -164,11 +164,11 @@ where
     }
 
     fn summary(&self) -> Summary {
-        let aborted = self.connections.tasks.len() as u64;
+        let aborted = self.connections.open();
         let served = self.connections.started;
         Summary {
             served,
-            finished: self.running + (served - self.started) - aborted,
+            finished: (self.running + (served - self.started)).saturating_sub(aborted),
             aborted,
             without_place: self.waiting.len() as u64,
             waited: self.clock.now(),
