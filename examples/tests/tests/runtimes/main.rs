@@ -26,3 +26,4 @@ mod names;
 mod pairs;
 mod run_on;
 mod scripted;
+mod upgrades;

@@ -1,0 +1,416 @@
+//! A server whose program takes upgrades, on each runtime.
+
+use std::convert::identity;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use futures_util::{SinkExt as _, StreamExt as _};
+use scgi_proto::driver::Counters;
+use scgi_proto::{ConnectionConfig, Params};
+use tempfile::TempDir;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::{Error, WebSocket};
+use tokio_util::compat::FuturesAsyncReadCompatExt;
+
+use crate::peers::Peer;
+use crate::servers::Runtime;
+
+/// How long something may take on a busy machine.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// From the stop of a server to the end of what is still open.
+pub(super) const SHUTDOWN: Duration = Duration::from_secs(6);
+
+/// Connections at the same time; on threads, the upgraded ones have a bound of their own.
+pub(super) const PLACES: usize = 4;
+
+/// How long the path `/slow` works before it answers.
+const WORK: Duration = Duration::from_millis(300);
+
+/// What a test counts: handlers that have begun, and programs of upgrades that have ended.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub(super) begun: AtomicUsize,
+    pub(super) ended: AtomicUsize,
+}
+
+/// Held by the program of an upgrade.
+struct Open(Arc<Seen>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.ended.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// What a server says when it has stopped: connections finished and aborted.
+type Ends = (u64, u64);
+
+pub(super) struct Server {
+    pub(super) runtime: Runtime,
+    pub(super) name: String,
+    pub(super) seen: Arc<Seen>,
+    pub(super) counters: Counters,
+    place: Place,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Ends>,
+}
+
+enum Place {
+    Tcp(SocketAddr),
+    Unix(PathBuf, #[expect(dead_code, reason = "holds the socket")] TempDir),
+}
+
+enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+struct Setup {
+    listener: Listener,
+    seen: Arc<Seen>,
+    stop: oneshot::Receiver<()>,
+    counters: oneshot::Sender<Counters>,
+}
+
+/// A write that waits has a short deadline.
+fn config() -> ConnectionConfig {
+    ConnectionConfig::default().with_write_timeout(Duration::from_secs(1))
+}
+
+impl Server {
+    pub(super) fn start(runtime: Runtime, unix: bool) -> Self {
+        let (listener, place) = if unix {
+            let folder = scgi_tests::process::scratch_dir().expect("a folder");
+            let path = folder.path().join("a.sock");
+            let listener = UnixListener::bind(&path).expect("a listener");
+            listener.set_nonblocking(true).expect("a mode");
+            (Listener::Unix(listener), Place::Unix(path, folder))
+        } else {
+            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+            listener.set_nonblocking(true).expect("a mode");
+            let address = listener.local_addr().expect("its address");
+            (Listener::Tcp(listener), Place::Tcp(address))
+        };
+        let seen = Arc::<Seen>::default();
+        let (stop, stopped) = oneshot::channel();
+        let (give, counters) = oneshot::channel();
+        let setup = Setup { listener, seen: Arc::clone(&seen), stop: stopped, counters: give };
+        let running = thread::spawn(move || match runtime {
+            Runtime::Tokio => on_tokio(setup, unix),
+            Runtime::AsyncStd => on_async_std(setup),
+            Runtime::Smol => on_smol(setup),
+            Runtime::Blocking => on_threads(setup),
+        });
+        let counters = counters.blocking_recv().expect("it starts");
+        let name = format!("{runtime:?}, {}", if unix { "Unix" } else { "TCP" });
+        Self { runtime, name, seen, counters, place, stop, running }
+    }
+
+    pub(super) fn connect(&self) -> Peer {
+        let peer = match &self.place {
+            Place::Tcp(address) => Peer::Tcp(TcpStream::connect(address).expect("a connection")),
+            Place::Unix(path, _) => Peer::Unix(UnixStream::connect(path).expect("a connection")),
+        };
+        peer.with_patience()
+    }
+
+    /// The address, if it is on TCP.
+    pub(super) fn address(&self) -> Option<SocketAddr> {
+        match &self.place {
+            Place::Tcp(address) => Some(*address),
+            Place::Unix(..) => None,
+        }
+    }
+
+    /// The path of its Unix socket, if it has one.
+    pub(super) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Tcp(_) => None,
+            Place::Unix(path, _) => Some(path),
+        }
+    }
+
+    /// Waits until it is so.
+    pub(super) fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !is_so() {
+            assert!(begun.elapsed() < PATIENCE, "{}: {what}: {:?}", self.name, self.counters);
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until no connection is left, then checks how many were upgraded.
+    pub(super) fn assert_free_after(&self, upgraded: u64) {
+        self.wait_until("a connection is left", || self.counters.active() == 0);
+        assert_eq!(self.counters.upgraded(), upgraded, "{}", self.name);
+    }
+
+    /// Lets it stop. Its end is awaited with [`Stopping::end`].
+    pub(super) fn stop(self) -> Stopping {
+        self.stop.send(()).expect("it runs");
+        Stopping { running: self.running, counters: self.counters, name: self.name }
+    }
+}
+
+pub(super) struct Stopping {
+    running: JoinHandle<Ends>,
+    counters: Counters,
+    name: String,
+}
+
+impl Stopping {
+    /// Waits for the end of the server. Returns how many connections were finished and aborted.
+    pub(super) fn end(self) -> Ends {
+        let ends = self.running.join().expect("no panic");
+        let begun = Instant::now();
+        while self.counters.active() > 0 {
+            assert!(begun.elapsed() < PATIENCE, "{}: {:?}", self.name, self.counters);
+            thread::sleep(Duration::from_millis(5));
+        }
+        ends
+    }
+}
+
+fn breaks() {
+    panic!("a fault of the program of an upgrade");
+}
+
+/// What proves to the client of a WebSocket that its request was understood.
+fn accept_key(params: &Params) -> String {
+    derive_accept_key(params.get("HTTP_SEC_WEBSOCKET_KEY").unwrap_or_default())
+}
+
+/// A WebSocket that sends back each message.
+async fn socket(io: impl AsyncRead + AsyncWrite + Unpin) -> Result<(), Error> {
+    let mut socket = WebSocketStream::from_raw_socket(io, Role::Server, None).await;
+    while let Some(message) = socket.next().await {
+        let message = message?;
+        if message.is_text() || message.is_binary() {
+            socket.send(message).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The same on a thread.
+fn socket_on_thread(io: scgi_blocking::Upgraded) -> Result<(), Error> {
+    let mut socket = WebSocket::from_raw_socket(io, Role::Server, None);
+    loop {
+        match socket.read() {
+            Ok(message) if message.is_text() || message.is_binary() => socket.send(message)?,
+            Ok(_) => {}
+            Err(Error::ConnectionClosed) => return Ok(()),
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// The program on an asynchronous crate, by the path of the request.
+macro_rules! program {
+    ($krate:ident, $io:ident, $compat:path, $sleep:expr, $seen:expr, $request:expr) => {{
+        use $io::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        use $krate::{Response, Upgraded};
+        let (seen, request): (Arc<Seen>, $krate::Request) = ($seen, $request);
+        seen.begun.fetch_add(1, Ordering::SeqCst);
+        let path = request.head().path().unwrap_or_default().into_owned();
+        let is_offered = request.upgrade().is_some_and(|offer| offer.offers("echo"));
+        let switching = Response::switching_protocols("echo");
+        match &path[..] {
+            b"/offer" => Response::new(if is_offered { "offered" } else { "not offered" }),
+            b"/untaken" => switching,
+            b"/breaks" => switching.with_upgrade(async move |io: Upgraded| {
+                let _held = (io, Open(seen));
+                breaks();
+            }),
+            b"/pours" => switching.with_upgrade(async move |mut io: Upgraded| {
+                let _open = Open(seen);
+                while io.write_all(&[b'x'; 100_000]).await.is_ok() {}
+            }),
+            b"/socket" => Response::switching_protocols("websocket")
+                .with_field("Sec-WebSocket-Accept", accept_key(request.head().params()))
+                .with_upgrade(async move |io: Upgraded| socket($compat(io)).await),
+            b"/signal" => switching.with_upgrade(async move |mut io: Upgraded| {
+                let _open = Open(seen);
+                io.shutdown_signal().await;
+                io.write_all(b"bye").await?;
+                io.flush().await
+            }),
+            path => {
+                if path == b"/slow" {
+                    $sleep(WORK).await;
+                }
+                switching.with_upgrade(async move |mut io: Upgraded| {
+                    let _open = Open(seen);
+                    let mut buf = [0; 4096];
+                    loop {
+                        let count = io.read(&mut buf).await?;
+                        if count == 0 {
+                            return std::io::Result::Ok(());
+                        }
+                        io.write_all(&buf[..count]).await?;
+                        io.flush().await?;
+                    }
+                })
+            }
+        }
+    }};
+}
+
+/// Serves on an asynchronous crate.
+macro_rules! serve {
+    ($serve:path, $krate:ident, $io:ident, $compat:path, $sleep:expr, $setup:ident, $on:expr) => {{
+        let Setup { seen, stop, counters, .. } = $setup;
+        let server = $serve($on, move |request: $krate::Request| {
+            let seen = Arc::clone(&seen);
+            async move { program!($krate, $io, $compat, $sleep, seen, request) }
+        });
+        let server = server.with_config(config()).with_max_connections(PLACES);
+        counters.send(server.counters()).expect("it is awaited");
+        let stop = async move {
+            // A server whose test is over runs as long as the process.
+            if stop.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        };
+        let server = server.with_graceful_shutdown(stop).with_shutdown_deadline(SHUTDOWN);
+        let summary = server.await.expect("a server");
+        (summary.finished, summary.aborted)
+    }};
+}
+
+fn on_tokio(setup: Setup, is_one_thread: bool) -> Ends {
+    let mut builder = if is_one_thread {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = builder.enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener: scgi_tokio::Listener = match &setup.listener {
+            Listener::Tcp(listener) => {
+                let listener = listener.try_clone().expect("a handle");
+                tokio::net::TcpListener::from_std(listener).expect("a listener").into()
+            }
+            Listener::Unix(listener) => {
+                let listener = listener.try_clone().expect("a handle");
+                tokio::net::UnixListener::from_std(listener).expect("a listener").into()
+            }
+        };
+        serve!(scgi_tokio::serve, scgi_tokio, tokio, identity, tokio::time::sleep, setup, listener)
+    })
+}
+
+fn futures_listener(listener: &Listener) -> scgi_async_std::Listener {
+    match listener {
+        Listener::Tcp(listener) => listener.try_clone().expect("a handle").into(),
+        Listener::Unix(listener) => listener.try_clone().expect("a handle").into(),
+    }
+}
+
+fn on_async_std(setup: Setup) -> Ends {
+    use async_std::task::{block_on, sleep};
+    use scgi_async_std::async_std::serve;
+    let listener = futures_listener(&setup.listener);
+    block_on(async {
+        serve!(
+            serve,
+            scgi_async_std,
+            smol,
+            FuturesAsyncReadCompatExt::compat,
+            sleep,
+            setup,
+            listener
+        )
+    })
+}
+
+fn on_smol(setup: Setup) -> Ends {
+    use scgi_async_std::smol::serve;
+    use smol::Timer;
+    let listener = futures_listener(&setup.listener);
+    smol::block_on(async {
+        serve!(
+            serve,
+            scgi_async_std,
+            smol,
+            FuturesAsyncReadCompatExt::compat,
+            Timer::after,
+            setup,
+            listener
+        )
+    })
+}
+
+/// The program on threads, by the path of the request.
+fn on_thread(seen: &Arc<Seen>, request: &scgi_blocking::Request) -> scgi_blocking::Response {
+    use std::io::Write as _;
+
+    use scgi_blocking::{Response, Upgraded};
+    seen.begun.fetch_add(1, Ordering::SeqCst);
+    let path = request.head().path().unwrap_or_default().into_owned();
+    let is_offered = request.upgrade().is_some_and(|offer| offer.offers("echo"));
+    let switching = Response::switching_protocols("echo");
+    let open = Open(Arc::clone(seen));
+    match &path[..] {
+        b"/offer" => Response::new(if is_offered { "offered" } else { "not offered" }),
+        b"/untaken" => switching,
+        b"/breaks" => switching.with_upgrade(move |io: Upgraded| {
+            let _held = (io, open);
+            breaks();
+        }),
+        b"/pours" => switching.with_upgrade(move |mut io: Upgraded| {
+            let _open = open;
+            while io.write_all(&[b'x'; 100_000]).is_ok() {}
+        }),
+        b"/socket" => Response::switching_protocols("websocket")
+            .with_field("Sec-WebSocket-Accept", accept_key(request.head().params()))
+            .with_upgrade(socket_on_thread),
+        b"/signal" => switching.with_upgrade(move |mut io: Upgraded| {
+            let _open = open;
+            assert!(io.shutdown_signal().wait(PATIENCE));
+            io.write_all(b"bye")
+        }),
+        path => {
+            if path == b"/slow" {
+                thread::sleep(WORK);
+            }
+            switching.with_upgrade(move |io: Upgraded| {
+                let _open = open;
+                std::io::copy(&mut &io, &mut &io).map(drop)
+            })
+        }
+    }
+}
+
+fn on_threads(setup: Setup) -> Ends {
+    let Setup { listener, seen, stop, counters } = setup;
+    let listener: scgi_blocking::Listener = match listener {
+        Listener::Tcp(listener) => listener.into(),
+        Listener::Unix(listener) => listener.into(),
+    };
+    let handler = move |request: scgi_blocking::Request| on_thread(&seen, &request);
+    let server = scgi_blocking::serve(listener, handler)
+        .with_config(config())
+        .with_max_connections(PLACES)
+        .with_max_upgraded(PLACES)
+        .with_shutdown_deadline(SHUTDOWN);
+    counters.send(server.counters()).expect("it is awaited");
+    let shutdown = server.shutdown_handle();
+    thread::spawn(move || {
+        if stop.blocking_recv().is_ok() {
+            shutdown.stop();
+        }
+    });
+    let summary = server.run().expect("a server");
+    (summary.finished, summary.aborted)
+}
