@@ -30,6 +30,7 @@
 
 mod backend;
 mod context;
+mod headers;
 mod names;
 #[cfg(test)]
 mod reference;

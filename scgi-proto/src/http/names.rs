@@ -6,7 +6,7 @@ use ::http::header;
 /// What becomes of a variable, without its `HTTP_`.
 #[derive(Clone, Copy)]
 pub(super) enum Known {
-    /// It makes no header; see [`is_left_out`](super::request::is_left_out).
+    /// It makes no header; see [`is_left_out`](super::headers::is_left_out).
     LeftOut,
     /// A header that may appear several times.
     List(&'static HeaderName),

@@ -10,7 +10,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, Version};
 
 #[cfg(test)]
 use super::RequestContext;
-use super::request::is_left_out;
+use super::headers::is_left_out;
 use super::uri::{MAX_LEN, scheme};
 use super::{ClientAddress, ConvertError, MAX_NAMES, MountPoint};
 use crate::wire::escape::is_secret;

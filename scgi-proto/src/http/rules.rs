@@ -9,7 +9,7 @@ use ::http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::ConvertError;
 use super::context::scheme_of;
-use super::request::is_left_out;
+use super::headers::is_left_out;
 use super::response::is_of_connection;
 use crate::wire::field::trim;
 use crate::wire::request::{parse_length, percent_decode};
