@@ -88,7 +88,7 @@ where
     end(held, sent)
 }
 
-/// Sends what is left of a reply that came to `result`, and closes.
+/// Sends what is left of a reply that ended with `result`, and closes.
 fn end<IO, C>(held: &mut C, mut result: Result<(), Error>) -> Result<(), Error>
 where
     IO: Read + Write,

@@ -42,7 +42,7 @@ pub(crate) type Driver<IO> = driver::Connection<Transport<IO>, Clock>;
 /// ```
 pub struct Connection<IO> {
     driver: Driver<IO>,
-    /// Set when the server gives up what still runs; `None` if it is not a server's connection.
+    /// Set when the server ends what still runs; `None` if it is not a server's connection.
     cancel: Option<Arc<Cancel>>,
 }
 

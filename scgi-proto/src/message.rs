@@ -43,7 +43,7 @@ pub trait FromUpgrade<R>: UpgradeBody {
     fn from_upgrade(program: impl FnOnce(Self::Upgraded) -> R + Send + 'static) -> Self;
 }
 
-/// What the program of an upgraded connection may come to: nothing, or a `Result`, whose error is
+/// What the program of an upgraded connection may return: nothing, or a `Result`, whose error is
 /// logged.
 pub trait UpgradeOutcome {
     /// Why the program has failed, if it has.

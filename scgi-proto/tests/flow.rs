@@ -306,7 +306,7 @@ fn check_peer(cell: &Cell, peer: &str, exchange: &mut ServerExchange, name: &str
 
 #[test]
 fn a_trickled_body_is_too_slow_and_a_slow_one_is_not() {
-    // Seconds until the machine gives up, when so many bytes come every so many seconds.
+    // Seconds until the machine ends the request, when so many bytes come every so many seconds.
     let ends = |bytes: usize, every: u64| {
         let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::ZERO);
         exchange.receive_slice(b"31:CONTENT_LENGTH\x0099999999\x00SCGI\x001\x00,");

@@ -142,7 +142,7 @@ pub(crate) fn call(words: &[Arg]) -> Result<String, BoxError> {
     Ok(xml + "</params></methodCall>\n")
 }
 
-/// What a call came to.
+/// The result of a call.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Outcome {
     Value(Value),

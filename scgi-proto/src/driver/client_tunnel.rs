@@ -31,7 +31,7 @@ impl<T: Transport + Send + 'static, C: Clock + Send + 'static> Client<T, C> {
 }
 
 impl<T: Transport, C: Clock> ClientTunnel<T, C> {
-    /// What a write or a flush comes to: if it has to wait, under its deadline.
+    /// The result of a write or a flush. If it must wait, its deadline runs.
     fn poll_timed<R>(
         &mut self,
         cx: &mut Context<'_>,

@@ -446,7 +446,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         }
     }
 
-    /// Ends a connection whose request came to `result`: [finishes](Self::poll_finish) it, also
+    /// Ends a connection whose request ended with `result`: [finishes](Self::poll_finish) it, also
     /// after an error if a response to that is to be sent. Adds an error of its own to the result.
     pub fn poll_end(&mut self, result: &mut Result<(), Error>, cx: &mut Context<'_>) -> Poll<()> {
         while result.is_ok() || !self.exchange.is_closed() {

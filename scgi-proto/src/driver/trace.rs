@@ -197,7 +197,7 @@ mod with {
             }
         }
 
-        /// Reports why the program gave up an upgraded connection.
+        /// Reports why the program of an upgraded connection failed.
         pub fn upgraded_failed(error: &(dyn core::error::Error + 'static)) {
             let reason = Self::reason(error);
             let reason = Bounded { bytes: reason.as_bytes(), max: SHOWN_REASON };
@@ -326,7 +326,7 @@ mod without {
         /// Reports that a request asks for an upgrade and cannot have it.
         pub fn upgrade_refused(_: &RequestHead) {}
 
-        /// Reports why the program gave up an upgraded connection.
+        /// Reports why the program of an upgraded connection failed.
         pub fn upgraded_failed(_: &(dyn core::error::Error + 'static)) {}
 
         /// Reports that a client asks for a WebSocket, and the program was built without them.

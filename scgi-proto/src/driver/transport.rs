@@ -104,7 +104,7 @@ pub trait Transport {
 
 /// Options of a socket for the rest of its life.
 ///
-/// These are all: an adapter has to deal with each.
+/// These are all: an adapter must handle each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
     /// The reply comes piece by piece, and each should leave at once (TCP_NODELAY).
@@ -119,7 +119,7 @@ pub trait Clock {
     /// Time since any moment before the connection, always the same one.
     fn now(&self) -> Duration;
 
-    /// Ready when [`now`](Self::now) has come to `at`. It may be ready early: it is asked again.
+    /// Ready when [`now`](Self::now) has reached `at`. It may be ready early: it is asked again.
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()>;
 }
 

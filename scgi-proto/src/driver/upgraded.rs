@@ -54,7 +54,7 @@ impl Upgraded {
     /// Reads into `buf` and returns how much; 0 is the end of input, if `buf` is not empty.
     ///
     /// # Errors
-    /// If the stream failed, or the server gave up the connection.
+    /// If the stream failed, or the server ended the connection.
     pub fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         if buf.is_empty() {
             return Poll::Ready(Ok(0));
@@ -67,7 +67,7 @@ impl Upgraded {
     ///
     /// # Errors
     /// If the stream failed, the peer takes nothing for as long as the write timeout, or the server
-    /// gave up the connection.
+    /// ended the connection.
     pub fn poll_write(
         &mut self,
         cx: &mut Context<'_>,
@@ -114,7 +114,7 @@ impl fmt::Debug for Upgraded {
 /// What a server adds to an upgraded connection.
 #[derive(Default)]
 pub(crate) struct Lease {
-    /// Set when the server gives up what still runs.
+    /// Set when the server ends what still runs.
     pub(crate) cut: Option<Shutdown>,
     /// The place among the server's connections, given up when this is dropped.
     pub(crate) place: Option<Arc<dyn Any + Send + Sync>>,
@@ -142,7 +142,7 @@ impl Cut {
         Self { signal: cut.map(Shutdown::signal).unwrap_or_default(), waker: None }
     }
 
-    /// Ready when the server gives up the connection.
+    /// Ready when the server ends the connection.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             // Whoever sets it has that waker.
@@ -277,7 +277,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         if self.exchange.is_upgraded() { Ok(()) } else { Err(Error::Closed.into()) }
     }
 
-    /// What a call that has to wait for the peer comes to: pending, or why it failed. `retry` is the
+    /// The result of a call that must wait for the peer: pending, or why it failed. `retry` is the
     /// last try before its deadline is judged.
     fn poll_upgraded_blocked<R>(
         &mut self,
@@ -315,7 +315,7 @@ impl<T: Transport, C: Clock> ServerTunnel<T, C> {
         io::Error::new(io::ErrorKind::ConnectionAborted, "the server has stopped")
     }
 
-    /// What a call of the writing direction comes to.
+    /// The result of a call of the writing direction.
     fn poll_written<R>(
         &mut self,
         cx: &mut Context<'_>,

@@ -11,7 +11,7 @@ use crate::exchange::upgrade::Upgrade;
 
 /// What to do with the input of a connection now; see [`ServerExchange::read_plan`].
 ///
-/// These are all: an event loop has to deal with each.
+/// These are all: an event loop must handle each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReadPlan {
     /// Read: someone waits for what comes.

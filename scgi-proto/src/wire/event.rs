@@ -15,7 +15,7 @@ use crate::wire::response::ResponseHead;
 /// # let _ = events;
 /// ```
 ///
-/// These are all: whoever takes events has to deal with each.
+/// These are all: whoever takes events must handle each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RequestEvent {
     /// The params and the length of the body.
@@ -39,7 +39,7 @@ pub enum RequestEvent {
 /// # let _ = events;
 /// ```
 ///
-/// These are all: whoever takes events has to deal with each.
+/// These are all: whoever takes events must handle each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ResponseEvent {
     /// The status and the fields.

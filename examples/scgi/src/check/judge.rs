@@ -1,4 +1,4 @@
-//! From what was expected and what came to a verdict.
+//! Compares what was expected with what came.
 
 use super::cases::{Expect, Severity};
 use super::exchange::{Answer, Exchange};

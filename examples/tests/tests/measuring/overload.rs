@@ -204,7 +204,7 @@ fn slow_readers_end_in_time() {
         for stream in &mut streams {
             stream.write_all(&request).expect("sent");
         }
-        // They read nothing: the server gives up, and its descriptors are free again.
+        // They read nothing: the server closes, and its descriptors are free again.
         before.await_return(server.pid(), 4 * slack(runtime), runtime);
         for stream in &mut streams {
             let mut reply = Vec::new();

@@ -348,7 +348,7 @@ fn what_another_starter_has_made_meanwhile_stays() {
     let folder = Folder::new("meanwhile");
     let path = folder.0.join("a.sock");
     let mut tries = 0;
-    // Others win each time, and give up again.
+    // Others win each time, and stop again.
     let error = replace_stale(&path, || {
         tries += 1;
         let _ = fs::remove_file(&path);
