@@ -10,7 +10,7 @@ use super::transport::{Clock, Transport};
 use super::turn::Turn;
 use crate::error::Error;
 use crate::exchange::client::ClientExchange;
-use crate::exchange::client_config::ClientConfig;
+use crate::exchange::client::config::ClientConfig;
 use crate::message::{Request, Response};
 use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};

@@ -11,7 +11,7 @@ use std::vec::Vec;
 
 use super::transport::Clock;
 use crate::error::Error;
-use crate::exchange::client_config::ClientConfig;
+use crate::exchange::client::config::ClientConfig;
 use crate::exchange::timeout::Timeout;
 #[cfg(feature = "net")]
 use crate::net::{

@@ -9,7 +9,7 @@ use super::connection::Connection;
 use super::read_buffer::with_read_buffer;
 use super::transport::{Clock, Transport};
 use crate::error::Error;
-use crate::exchange::flow::ReadPlan;
+use crate::exchange::server::flow::ReadPlan;
 
 /// Reads of what is thrown away, before other tasks have their turn: 1 MiB.
 const READS: usize = 64;

@@ -7,8 +7,8 @@ use std::io;
 
 use crate::driver::Admission;
 use crate::driver::counters::Registry;
-use crate::exchange::config::ConnectionConfig;
 use crate::exchange::peer::Peer;
+use crate::exchange::server::config::ConnectionConfig;
 #[cfg(all(feature = "systemd", unix))]
 use crate::net::systemd::Notifier;
 use crate::server::allow_list::AllowList;

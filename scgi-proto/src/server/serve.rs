@@ -12,7 +12,7 @@ use super::allow_list::AllowList;
 use super::config::{ServerConfig, Summary};
 use super::runtime::{Acceptor, RequestHandler, Runtime};
 use crate::driver::Counters;
-use crate::exchange::config::ConnectionConfig;
+use crate::exchange::server::config::ConnectionConfig;
 use crate::net::address::Address;
 #[cfg(all(feature = "systemd", unix))]
 use crate::net::systemd::Notifier;

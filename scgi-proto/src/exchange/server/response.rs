@@ -5,9 +5,9 @@ use alloc::string::ToString;
 
 use bytes::Bytes;
 
-use super::deadlines::Nanos;
-use super::server::{Phase, Reply, ServerExchange};
 use super::upgrade::Upgrade;
+use super::{Phase, Reply, ServerExchange};
+use crate::exchange::nanos::Nanos;
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::error::{DecodeError, EncodeError, Protocol};
 use crate::wire::event::ResponseEvent;

@@ -2,8 +2,9 @@
 
 use core::time::Duration;
 
-use super::deadlines::{Nanos, Timeouts};
+use super::deadlines::Timeouts;
 use super::pace::PerByte;
+use crate::exchange::nanos::Nanos;
 use crate::wire::limits::Limits;
 use crate::wire::policy::Policy;
 

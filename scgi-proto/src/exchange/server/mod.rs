@@ -1,16 +1,24 @@
 //! The life of a connection on the server side, without I/O and without a clock.
 
+pub(crate) mod config;
+pub(crate) mod deadlines;
+pub(crate) mod flow;
+mod pace;
+mod response;
+mod upgrade;
+
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::deadlines::{Deadlines, Nanos, Timeouts};
-use super::flow::{BodyUse, ReadPlan};
-use super::pace::Pace;
-use super::upgrade::Upgrade;
+use self::config::ConnectionConfig;
+use self::deadlines::{Deadlines, Timeouts};
+use self::flow::{BodyUse, ReadPlan};
+use self::pace::Pace;
+use self::upgrade::Upgrade;
 use crate::exchange::buffers::Buffers;
-use crate::exchange::config::ConnectionConfig;
 use crate::exchange::decode_buffer::DecodeBuffer;
+use crate::exchange::nanos::Nanos;
 use crate::exchange::write_buffer::WriteBuffer;
 use crate::wire::decode::RequestDecoder;
 use crate::wire::encode::ResponseEncoder;
@@ -59,44 +67,44 @@ use crate::wire::response::Status;
 /// ```
 #[derive(Debug)]
 pub struct ServerExchange {
-    pub(super) receiver: DecodeBuffer<RequestDecoder>,
-    pub(super) encoder: ResponseEncoder,
+    receiver: DecodeBuffer<RequestDecoder>,
+    encoder: ResponseEncoder,
     /// Bytes of the reply that are not written yet.
-    pub(super) write_buffer: WriteBuffer,
-    pub(super) timeouts: Timeouts,
-    pub(super) deadlines: Deadlines,
-    pub(super) body_pace: Pace,
-    pub(super) write_pace: Pace,
+    write_buffer: WriteBuffer,
+    timeouts: Timeouts,
+    deadlines: Deadlines,
+    body_pace: Pace,
+    write_pace: Pace,
     /// Bytes that may still be read and thrown away while the program works. They are not taken
     /// from those that protect a complete response.
-    pub(super) discard_limit: u64,
-    pub(super) phase: Phase,
-    pub(super) reply: Reply,
-    pub(super) body: BodyUse,
-    pub(super) head_seen: bool,
+    discard_limit: u64,
+    phase: Phase,
+    reply: Reply,
+    body: BodyUse,
+    head_seen: bool,
     /// The request ended with an error, which was answered.
-    pub(super) refused: bool,
+    refused: bool,
     /// The status of a reply that took the place of the program's.
-    pub(super) refusal: Option<Status>,
+    refusal: Option<Status>,
     /// The status of the reply that was sent last.
-    pub(super) status: Option<Status>,
-    pub(super) is_head_request: bool,
+    status: Option<Status>,
+    is_head_request: bool,
     /// More bytes than the body are on their way (nginx without request buffering).
-    pub(super) expects_surplus: bool,
+    expects_surplus: bool,
     /// The program continues although the peer is gone.
-    pub(super) ignore_client_abort: bool,
-    pub(super) flush: bool,
-    pub(super) upgrade: Upgrade,
+    ignore_client_abort: bool,
+    flush: bool,
+    upgrade: Upgrade,
     /// Whether the write timeout ends with an upgrade.
-    pub(super) upgraded_writes_may_wait: bool,
+    upgraded_writes_may_wait: bool,
     /// Bytes of the head and the body, once the head is there.
-    pub(super) request_len: u64,
-    pub(super) received: u64,
-    pub(super) sent: u64,
+    request_len: u64,
+    received: u64,
+    sent: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Phase {
+enum Phase {
     Open,
     /// The reply is written; the write side has to be shut down, then input is drained.
     Shutdown,
@@ -109,7 +117,7 @@ pub(super) enum Phase {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reply {
+enum Reply {
     None,
     Open,
     /// Still open, and the stream was set to send each piece immediately.
@@ -299,7 +307,7 @@ impl ServerExchange {
     }
 
     /// Chooses how to close, once the reply is written.
-    pub(super) fn settle(&mut self) {
+    fn settle(&mut self) {
         if self.reply != Reply::Ended || self.phase != Phase::Open || !self.write_buffer.is_empty()
         {
             return;

@@ -4,8 +4,9 @@
 //! Bytes behind such a request are not surplus, as lighttpd passes on what the client sends before
 //! the 101. They are kept while the program decides, and belong to it after a 101.
 
-use super::deadlines::{Deadlines, Nanos};
-use super::server::{Phase, Reply, ServerExchange};
+use super::deadlines::Deadlines;
+use super::{Phase, Reply, ServerExchange};
+use crate::exchange::nanos::Nanos;
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::request::RequestHead;
 use crate::wire::response::Status;

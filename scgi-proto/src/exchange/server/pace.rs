@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use super::deadlines::Nanos;
+use crate::exchange::nanos::Nanos;
 
 /// How much longer a peer may keep its server waiting: each wait costs time, each byte earns some.
 ///

@@ -1,11 +1,14 @@
 //! One call of a backend: the client side of a connection, without I/O.
 
+pub(crate) mod config;
+mod deadlines;
+
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::exchange::client_config::ClientConfig;
-use crate::exchange::client_deadlines::{ClientDeadlines, ClientTimeouts};
+use self::config::ClientConfig;
+use self::deadlines::{ClientDeadlines, ClientTimeouts};
 use crate::exchange::decode_buffer::DecodeBuffer;
 use crate::exchange::write_buffer::WriteBuffer;
 use crate::wire::decode::{HEAD_READ, ResponseDecoder};
@@ -74,8 +77,8 @@ pub struct ClientExchange {
     /// Whether the end of input does not say that the response is complete.
     reset: bool,
     closed: bool,
-    pub(super) timeouts: ClientTimeouts,
-    pub(super) deadlines: ClientDeadlines,
+    timeouts: ClientTimeouts,
+    deadlines: ClientDeadlines,
 }
 
 impl ClientExchange {
@@ -175,7 +178,7 @@ impl ClientExchange {
     }
 
     /// Whether bytes wait for the server.
-    pub(super) fn has_waiting_bytes(&self) -> bool {
+    fn has_waiting_bytes(&self) -> bool {
         self.wants_write() || self.unflushed
     }
 
@@ -283,7 +286,7 @@ impl ClientExchange {
     }
 
     /// Whether the head of the response was handed out.
-    pub(super) fn is_head_seen(&self) -> bool {
+    fn is_head_seen(&self) -> bool {
         self.head_seen
     }
 

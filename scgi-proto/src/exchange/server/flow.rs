@@ -5,9 +5,9 @@
 
 use core::time::Duration;
 
-use super::server::{Phase, ServerExchange};
-use crate::exchange::deadlines::Nanos;
-use crate::exchange::upgrade::Upgrade;
+use super::upgrade::Upgrade;
+use super::{Phase, ServerExchange};
+use crate::exchange::nanos::Nanos;
 
 /// What to do with the input of a connection now; see [`ServerExchange::read_plan`].
 ///

@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use super::client::ClientExchange;
-use super::deadlines::Nanos;
-use crate::exchange::client_config::ClientConfig;
+use super::ClientExchange;
+use super::config::ClientConfig;
+use crate::exchange::nanos::Nanos;
 use crate::exchange::timeout::Timeout;
 
 #[derive(Debug, Clone, Copy)]
