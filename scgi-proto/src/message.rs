@@ -10,10 +10,10 @@ use crate::error::BoxError;
 use crate::exchange::peer::Peer;
 #[cfg(feature = "driver")]
 use crate::shutdown::{Shutdown, ShutdownSignal};
-use crate::wire::fields::Fields;
 use crate::wire::request::RequestHead;
+use crate::wire::request::upgrade::UpgradeOffer;
+use crate::wire::response::fields::Fields;
 use crate::wire::response::{ResponseHead, Status};
-use crate::wire::upgrade::UpgradeOffer;
 
 /// A body that may know its length before it is sent.
 pub trait KnownLength {

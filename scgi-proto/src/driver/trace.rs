@@ -40,10 +40,10 @@ mod with {
     use crate::exchange::peer::Peer;
     use crate::exchange::server::ServerExchange;
     use crate::wire::escape::Bounded;
-    use crate::wire::path::{authority_len, split_scheme};
     use crate::wire::request::RequestHead;
+    use crate::wire::request::path::{authority_len, split_scheme};
+    use crate::wire::request::upgrade::UpgradeOffer;
     use crate::wire::response::Status;
-    use crate::wire::upgrade::UpgradeOffer;
 
     /// The span and events of one request; see the [module](crate::trace).
     #[derive(Debug, Clone)]
@@ -293,7 +293,7 @@ mod without {
     use crate::exchange::peer::Peer;
     use crate::exchange::server::ServerExchange;
     use crate::wire::request::RequestHead;
-    use crate::wire::upgrade::UpgradeOffer;
+    use crate::wire::request::upgrade::UpgradeOffer;
 
     /// The span and events of one request: nothing without the feature `tracing`.
     #[derive(Debug, Clone)]

@@ -7,8 +7,8 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use ::http::Extensions;
 use ::http::uri::Scheme;
 
-use crate::wire::params::Params;
-use crate::wire::path::encode_path;
+use crate::wire::request::params::Params;
+use crate::wire::request::path::encode_path;
 
 /// What a request carries beside its HTTP head: the one value that
 /// [`request_to_http`](super::request_to_http) puts into the extensions.

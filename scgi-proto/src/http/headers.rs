@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{ConvertError, MAX_NAMES};
 use crate::wire::escape::is_secret;
-use crate::wire::params::Params;
+use crate::wire::request::params::Params;
 
 /// What the variables of headers begin with.
 pub(super) const HTTP: &[u8] = b"HTTP_";

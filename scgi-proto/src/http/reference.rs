@@ -14,9 +14,9 @@ use super::headers::is_left_out;
 use super::uri::{MAX_LEN, scheme};
 use super::{ClientAddress, ConvertError, MAX_NAMES, MountPoint};
 use crate::wire::escape::is_secret;
-use crate::wire::params::Params;
-use crate::wire::path::{Target, encode, has_dot_segments, is_raw_path, is_raw_query};
 use crate::wire::request::RequestHead;
+use crate::wire::request::params::Params;
+use crate::wire::request::path::{Target, encode, has_dot_segments, is_raw_path, is_raw_query};
 
 pub(super) fn request_to_http(head: RequestHead) -> Result<Parts, ConvertError> {
     let mut parts = ::http::Request::new(()).into_parts().0;
@@ -179,8 +179,8 @@ mod tests {
     use ::http::uri::Scheme;
 
     use super::*;
-    use crate::wire::policy::PathSource;
     use crate::wire::request::RequestHeadBuilder;
+    use crate::wire::request::policy::PathSource;
 
     /// A small generator of numbers, the same in each run.
     struct Numbers(u64);

@@ -9,8 +9,9 @@ use bytes::Bytes;
 use super::headers::{HTTP, add, add_unusual, insert, new_headers, shared, too_many};
 use super::names::{Known, known};
 use super::{ClientAddress, ConvertError, RequestContext, uri};
-use crate::wire::path::PathParams;
 use crate::wire::request::RequestHead;
+use crate::wire::request::params::Params;
+use crate::wire::request::path::PathParams;
 
 /// Makes an `http` request's head of a received one.
 ///

@@ -9,11 +9,13 @@ use ::http::uri::PathAndQuery;
 use ::http::uri::Scheme;
 
 use super::{ConvertError, MountPoint};
-#[cfg(test)]
-use crate::wire::params::Params;
-use crate::wire::path::{PathParams, Target, encode, has_dot_segments, is_raw_path, is_raw_query};
-use crate::wire::policy::PathSource;
 use crate::wire::request::RequestHead;
+#[cfg(test)]
+use crate::wire::request::params::Params;
+use crate::wire::request::path::{
+    PathParams, Target, encode, has_dot_segments, is_raw_path, is_raw_query,
+};
+use crate::wire::request::policy::PathSource;
 
 /// What `http::Uri` takes at most, in bytes.
 pub(super) const MAX_LEN: usize = u16::MAX as usize - 1;

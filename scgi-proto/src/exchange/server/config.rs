@@ -6,7 +6,7 @@ use super::deadlines::Timeouts;
 use super::pace::PerByte;
 use crate::exchange::nanos::Nanos;
 use crate::wire::limits::Limits;
-use crate::wire::policy::Policy;
+use crate::wire::request::policy::Policy;
 
 /// How the server side of a connection behaves; one value for all connections of a server.
 ///

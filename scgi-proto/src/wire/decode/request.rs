@@ -8,9 +8,9 @@ use crate::wire::error::{DecodeError, Part};
 use crate::wire::event::RequestEvent;
 use crate::wire::limits::Limits;
 use crate::wire::netstring::{Prefix, parse_prefix};
-use crate::wire::params::Params;
-use crate::wire::policy::Policy;
 use crate::wire::request::RequestHead;
+use crate::wire::request::params::Params;
+use crate::wire::request::policy::Policy;
 
 /// Decodes one request: [`RequestEvent::Head`], its body in chunks, [`RequestEvent::End`].
 ///

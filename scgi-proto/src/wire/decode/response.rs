@@ -9,9 +9,9 @@ use super::{Decode, HEAD_READ, body_read};
 use crate::wire::error::{DecodeError, Part};
 use crate::wire::event::ResponseEvent;
 use crate::wire::field::{is_status, is_token, split_field, split_line, trim};
-use crate::wire::fields::Fields;
 use crate::wire::limits::Limits;
 use crate::wire::request::parse_length;
+use crate::wire::response::fields::Fields;
 use crate::wire::response::{ResponseHead, ResponseKind, Status};
 
 /// Decodes one CGI response: [`ResponseEvent::Head`], its body in chunks,

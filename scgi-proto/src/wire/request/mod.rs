@@ -1,13 +1,18 @@
 //! The head of a request, and how a client builds one.
 
+pub(crate) mod params;
+pub(crate) mod path;
+pub(crate) mod policy;
+pub(crate) mod upgrade;
+
 use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::fmt;
 
-use crate::wire::params::{Params, name_start};
-use crate::wire::path::{self, PathParams, Target};
-use crate::wire::policy::{PathSource, Policy, Upgrades};
-use crate::wire::upgrade::{self, UpgradeOffer, UpgradeRefusal};
+use self::params::{Params, name_start};
+use self::path::{PathParams, Target};
+use self::policy::{PathSource, Policy, Upgrades};
+use self::upgrade::{UpgradeOffer, UpgradeRefusal};
 
 /// The head of a request: its params and the length of its body.
 ///

@@ -5,11 +5,11 @@
 
 use core::fmt;
 
-use super::escape::Escaped;
-use super::field::trim;
 use super::params::Params;
 use super::policy::Upgrades;
-use super::request::{RequestHead, parse_length};
+use crate::wire::escape::Escaped;
+use crate::wire::field::trim;
+use crate::wire::request::{RequestHead, parse_length};
 
 /// The first lighttpd that carries an upgrade.
 const LIGHTTPD: (u32, u32, u32) = (1, 4, 74);

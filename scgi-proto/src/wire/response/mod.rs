@@ -1,10 +1,12 @@
 //! The head of a response: status and fields.
 
+pub(crate) mod fields;
+
 use alloc::string::String;
 use core::fmt;
 
+use self::fields::Fields;
 use crate::wire::escape::Escaped;
-use crate::wire::fields::Fields;
 use crate::wire::number::Decimal;
 
 /// A status code from 100 to 999.

@@ -5,8 +5,8 @@ use alloc::string::String;
 
 use memchr::memchr;
 
-use crate::wire::params::Params;
-use crate::wire::policy::PathSource;
+use super::params::Params;
+use super::policy::PathSource;
 
 /// The path of a request and its query, as far as they are known.
 #[derive(Debug, Clone, PartialEq, Eq)]
