@@ -74,51 +74,34 @@
 //! assert_eq!(output, b"Status: 200 OK\r\nContent-Length: 2\r\n\r\nHI");
 //! ```
 
-mod answer;
 mod body;
-mod body_collector;
-mod body_feed;
 mod client;
-mod client_io;
-mod client_tunnel;
-mod connect;
 mod connection;
 pub(crate) mod counters;
-mod event_client;
-mod event_connection;
-mod in_flight;
 mod inline_future;
-mod pending_connection;
-mod pipe;
 mod read_buffer;
 mod read_target;
 pub mod trace;
 mod transport;
-mod turn;
-mod upgrade;
+mod upgrade_program;
 mod upgraded;
-mod waits;
 
 #[cfg(all(feature = "net", unix))]
 pub use crate::net::socket::connect::connect_unix_async as connect_unix;
-pub use body::{Body, BodyWrapper, NextChunk, Source};
-pub use body_collector::BodyCollector;
-pub use client::Client;
+pub use body::{Body, BodyCollector, BodyWrapper, NextChunk, Source};
+pub use body::{Demand, PipeReader, PipeWriter, body_pipe};
 #[cfg(feature = "net")]
-pub use connect::{Connector, connect};
-pub use connect::{connect_first, connect_in_time};
-pub use connection::{Connection, NextEvent};
+pub use client::connect::{Connector, connect};
+pub use client::connect::{connect_first, connect_in_time};
+pub use client::{Client, EventClient, InFlight};
+#[cfg(feature = "server")]
+pub(crate) use connection::Lease;
+pub use connection::pending_connection::{Admission, PendingConnection};
+pub use connection::{Connection, EventConnection, NextEvent};
 pub use counters::{ConnectionGuard, Counters, Registry};
-pub use event_client::EventClient;
-pub use event_connection::EventConnection;
-pub use in_flight::InFlight;
 pub use inline_future::{InlineFuture, Unfinished};
-pub use pending_connection::{Admission, PendingConnection};
-pub use pipe::{Demand, PipeReader, PipeWriter, body_pipe};
 pub use read_buffer::with_read_buffer;
 pub use read_target::{ReadTarget, read_once};
 pub use transport::{Advice, Clock, Transport};
-pub use upgrade::UpgradeProgram;
-#[cfg(feature = "server")]
-pub(crate) use upgraded::Lease;
+pub use upgrade_program::UpgradeProgram;
 pub use upgraded::Upgraded;

@@ -10,7 +10,6 @@ use super::headers::{HTTP, add, add_unusual, insert, new_headers, shared, too_ma
 use super::names::{Known, known};
 use super::{ClientAddress, ConvertError, RequestContext, uri};
 use crate::wire::request::RequestHead;
-use crate::wire::request::params::Params;
 use crate::wire::request::path::PathParams;
 
 /// Makes an `http` request's head of a received one.

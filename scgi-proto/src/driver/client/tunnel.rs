@@ -3,10 +3,10 @@
 use core::task::{Context, Poll, ready};
 use std::io;
 
-use super::client::Client;
+use super::Client;
 use super::client_io::ClientIo;
-use super::transport::{Clock, Transport};
-use super::upgraded::{Tunnel, Upgraded};
+use crate::driver::transport::{Clock, Transport};
+use crate::driver::upgraded::{Tunnel, Upgraded};
 use crate::error::Error;
 
 /// The client's end.

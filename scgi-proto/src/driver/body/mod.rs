@@ -1,5 +1,8 @@
 //! The body that adapters wrap: bytes at hand, or a stream of chunks to be polled.
 
+mod body_collector;
+mod pipe;
+
 use core::fmt;
 use core::future::Future;
 use core::num::NonZeroU64;
@@ -9,12 +12,12 @@ use std::boxed::Box;
 
 use bytes::{Buf, Bytes};
 
-use super::body_collector::BodyCollector;
-use super::pipe::PipeReader;
-use super::upgrade::UpgradeProgram;
+pub use self::body_collector::BodyCollector;
+pub use self::pipe::{Demand, PipeReader, PipeWriter, body_pipe};
+use super::upgrade_program::UpgradeProgram;
 use super::upgraded::Upgraded;
 use crate::error::Error;
-use crate::message::{KnownLength, UpgradeBody};
+use crate::message::{FromUpgrade, KnownLength, UpgradeBody, UpgradeOutcome};
 
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
@@ -367,5 +370,16 @@ where
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl<B, R> FromUpgrade<R> for B
+where
+    B: BodyWrapper + UpgradeBody<Upgraded: From<Upgraded> + 'static>,
+    R: Future<Output: UpgradeOutcome> + Send + 'static,
+{
+    fn from_upgrade(program: impl FnOnce(B::Upgraded) -> R + Send + 'static) -> Self {
+        let program = UpgradeProgram::new(|io| program(io.into()));
+        Self::wrap(Body::from_program(program))
     }
 }

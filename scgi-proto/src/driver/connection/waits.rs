@@ -5,9 +5,9 @@ use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
 
-use super::connection::Connection;
-use super::read_buffer::with_read_buffer;
-use super::transport::{Clock, Transport};
+use super::Connection;
+use crate::driver::read_buffer::with_read_buffer;
+use crate::driver::transport::{Clock, Transport};
 use crate::error::Error;
 use crate::exchange::server::flow::ReadPlan;
 

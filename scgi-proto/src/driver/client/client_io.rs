@@ -3,9 +3,9 @@
 use core::task::{Context, Poll, ready};
 use std::io::{self, ErrorKind};
 
-use super::read_target::read_once;
-use super::transport::{Clock, FlushingTransport, Transport};
 use super::turn::Turn;
+use crate::driver::read_target::read_once;
+use crate::driver::transport::{Clock, FlushingTransport, Transport};
 use crate::error::Error;
 use crate::exchange::client::ClientExchange;
 use crate::exchange::timeout::Timeout;

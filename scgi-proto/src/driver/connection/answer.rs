@@ -10,11 +10,11 @@ use std::panic::catch_unwind;
 
 use bytes::Bytes;
 
-use super::body::{Body, BodyWrapper};
+use super::Connection;
 use super::body_feed::BodyFeed;
-use super::connection::Connection;
-use super::transport::{Clock, Transport};
-use super::upgrade::UpgradeProgram;
+use crate::driver::body::{Body, BodyWrapper};
+use crate::driver::transport::{Clock, Transport};
+use crate::driver::upgrade_program::UpgradeProgram;
 use crate::error::Error;
 use crate::message::{IntoResponse, Request, Response};
 use crate::wire::error::EncodeError;

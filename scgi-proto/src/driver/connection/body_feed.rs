@@ -2,10 +2,10 @@
 
 use core::task::{Context, Poll, ready};
 
-use super::body::Body;
-use super::connection::Connection;
-use super::pipe::{Demand, PipeWriter, body_pipe};
-use super::transport::{Clock, Transport};
+use super::Connection;
+use crate::driver::body::Body;
+use crate::driver::body::{Demand, PipeWriter, body_pipe};
+use crate::driver::transport::{Clock, Transport};
 use crate::error::Error;
 use crate::wire::event::RequestEvent;
 

@@ -1,25 +1,30 @@
 //! The client side of one connection: a [`ClientExchange`] with its stream and its time.
 
-use core::future::poll_fn;
+mod client_io;
+pub(super) mod connect;
+mod event_client;
+mod in_flight;
+mod tunnel;
+mod turn;
+
 use core::task::{Context, Poll};
 
-use super::body::BodyWrapper;
-use super::client_io::ClientIo;
-use super::in_flight::InFlight;
+use self::client_io::ClientIo;
+pub use self::event_client::EventClient;
+pub use self::in_flight::InFlight;
+use self::turn::Turn;
 use super::transport::{Clock, Transport};
-use super::turn::Turn;
 use crate::error::Error;
 use crate::exchange::client::ClientExchange;
 use crate::exchange::client::config::ClientConfig;
-use crate::message::{Request, Response};
 use crate::wire::error::EncodeError;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 
 /// The client side of one connection, to be polled: one request, one response.
 #[derive(Debug)]
 pub struct Client<T, C> {
-    pub(super) io: ClientIo<T>,
-    pub(super) clock: C,
+    io: ClientIo<T>,
+    clock: C,
 }
 
 impl<T, C: Clock> Client<T, C> {
@@ -56,39 +61,6 @@ impl<T, C: Clock> Client<T, C> {
 }
 
 impl<T: Transport, C: Clock> Client<T, C> {
-    /// Sends a whole request and waits for the head of the response, whose body is then read
-    /// from the connection. The rest of the request's body is still sent meanwhile: a
-    /// server may answer early. `B` is the body of the adapter.
-    ///
-    /// `waiting` waits for the head, on the same time as the client's own clock, which waits for
-    /// the body. It lives as long as this future, so that an adapter needs no memory for it.
-    ///
-    /// # Errors
-    /// [`Error::Encode`] if the request cannot be sent, [`Error::Decode`] if the response is
-    /// malformed or absent, [`Error::Io`] if the stream failed and there is no response,
-    /// [`Error::Timeout`] if a deadline passed, [`Error::Body`] if the source of the request's body
-    /// failed.
-    ///
-    /// After a 101 that the request has asked for, [`Response::into_upgraded`] returns the connection.
-    ///
-    /// # Cancel safety
-    /// Dropping the future drops the connection.
-    pub async fn request<B>(
-        self,
-        request: Request<B>,
-        mut waiting: impl Clock,
-    ) -> Result<Response<B>, Error>
-    where
-        T: Send + Unpin + 'static,
-        C: Send + Unpin + 'static,
-        B: BodyWrapper,
-    {
-        let (head, body) = request.into_parts();
-        let mut transfer = InFlight::begin(self, head, body.into_inner())?;
-        let head = poll_fn(|cx| transfer.poll_head_on(cx, &mut waiting)).await?;
-        Ok(Response::from_parts(head, B::wrap(transfer.into_body())))
-    }
-
     /// Queues a piece of the request; [`poll_flush`](Self::poll_flush) writes it. The head is
     /// held back until the first chunk, the end, or [`flush`](Self::flush), so that they leave
     /// together.

@@ -1,5 +1,12 @@
 //! The server side of one connection: an [`ServerExchange`] with its stream and its time.
 
+mod answer;
+mod body_feed;
+mod event_connection;
+pub(super) mod pending_connection;
+mod tunnel;
+mod waits;
+
 use core::any::Any;
 use core::fmt;
 use core::future::Future;
@@ -11,8 +18,11 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 
+pub use self::event_connection::EventConnection;
+use self::pending_connection::{Admission, PendingConnection};
+#[cfg(feature = "server")]
+pub(crate) use self::tunnel::Lease;
 use super::counters::ConnectionGuard;
-use super::pending_connection::{Admission, PendingConnection};
 use super::read_target::read_once;
 use super::trace::Trace;
 use super::transport::{Advice, Clock, FlushingTransport, Transport};
@@ -34,11 +44,11 @@ use crate::wire::response::Status;
 /// All progress is kept here and none in futures, so whatever is built on it can be cancelled.
 /// An adapter wraps it with `async` methods; [`answer`](Self::answer) runs a handler on it.
 pub struct Connection<T, C> {
-    pub(super) outlet: FlushingTransport<T>,
+    outlet: FlushingTransport<T>,
     /// [`Transport::advise`], also where the trait is not at hand: when a connection is dropped.
     advise: fn(&T, Advice),
-    pub(super) clock: C,
-    pub(super) exchange: ServerExchange,
+    clock: C,
+    exchange: ServerExchange,
     counted: Option<ConnectionGuard>,
     /// Boxed, as few servers ask.
     peer: Option<Box<Peer>>,
@@ -120,7 +130,7 @@ impl<T, C> Connection<T, C> {
     }
 
     /// Runs a part of the handler, within the span of its request.
-    pub(super) fn in_scope<R>(&self, run: impl FnOnce() -> R) -> R {
+    fn in_scope<R>(&self, run: impl FnOnce() -> R) -> R {
         match &self.trace {
             Some(trace) => trace.in_scope(run),
             None => run(),
@@ -181,7 +191,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// Ready if the server needs the place of a connection whose head has not come.
-    pub(super) fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
         match &mut self.counted {
             Some(counted) if self.exchange.body_remaining().is_none() => counted.poll_evicted(cx),
             _ => Poll::Pending,
@@ -208,7 +218,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// Logs an error of reading.
-    pub(super) fn report(&self, error: &Error) {
+    fn report(&self, error: &Error) {
         self.in_scope(|| Trace::failed(error, self.peer.as_deref()));
     }
 
@@ -228,7 +238,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// As [`poll_event`](Self::poll_event), without a look at the deadlines of a wait.
-    pub(super) fn poll_read_event(
+    fn poll_read_event(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<RequestEvent>, Error>> {
@@ -344,7 +354,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// As [`poll_flush`](Self::poll_flush), without a look at the input and the deadlines.
-    pub(super) fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.exchange.waits_for_write() {
             self.exchange.handle_waited(self.clock.now());
         }

@@ -7,9 +7,9 @@ use std::io;
 
 use bytes::BytesMut;
 
-use super::counters::ConnectionGuard;
-use super::read_buffer::with_read_buffer;
-use super::transport::{Clock, Transport};
+use crate::driver::counters::ConnectionGuard;
+use crate::driver::read_buffer::with_read_buffer;
+use crate::driver::transport::{Clock, Transport};
 use crate::exchange::peer::Peer;
 
 /// A connection that a server has let in.

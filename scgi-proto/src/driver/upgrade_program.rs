@@ -8,18 +8,16 @@ use core::task::Poll;
 use std::boxed::Box;
 use std::panic::catch_unwind;
 
-use super::body::{Body, BodyWrapper};
-use super::connection::Connection;
 use super::trace::Trace;
-use super::transport::{Clock, Transport};
 use super::upgraded::Upgraded;
 use crate::error::BoxError;
-use crate::message::{FromUpgrade, UpgradeBody, UpgradeOutcome};
+use crate::message::UpgradeOutcome;
 
 /// The future of a program that has taken an upgraded connection.
 type Running = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
-/// What a program does with a connection after a 101; from [`Connection::answer`].
+/// What a program does with a connection after a 101; from
+/// [`Connection::answer`](super::Connection::answer).
 pub struct UpgradeProgram {
     begin: Box<dyn FnOnce(Upgraded) -> Running + Send>,
     trace: Option<Trace>,
@@ -27,7 +25,7 @@ pub struct UpgradeProgram {
 
 impl UpgradeProgram {
     /// Boxed, because a body holds it, and most bodies are something else.
-    fn new<R>(program: impl FnOnce(Upgraded) -> R + Send + 'static) -> Box<Self>
+    pub(super) fn new<R>(program: impl FnOnce(Upgraded) -> R + Send + 'static) -> Box<Self>
     where
         R: Future<Output: UpgradeOutcome> + Send + 'static,
     {
@@ -42,20 +40,6 @@ impl UpgradeProgram {
     pub(super) fn with_trace(mut self: Box<Self>, trace: Option<Trace>) -> Box<Self> {
         self.trace = trace;
         self
-    }
-
-    /// Runs it with a connection whose 101 was sent, in the task of that connection.
-    ///
-    /// # Cancel safety
-    /// As [`run`](Self::run).
-    pub async fn run_on<T, C>(self: Box<Self>, connection: Connection<T, C>)
-    where
-        T: Transport + Send + 'static,
-        C: Clock + Send + 'static,
-    {
-        if let Ok(io) = connection.into_upgraded() {
-            self.run(io).await;
-        }
     }
 
     /// Runs it with the connection. Logs if it fails or panics.
@@ -92,15 +76,4 @@ fn in_scope<R>(trace: Option<&Trace>, run: impl FnOnce() -> R) -> R {
 fn poll_program<R>(trace: Option<&Trace>, run: impl FnOnce() -> R) -> Option<R> {
     let caught = catch_unwind(AssertUnwindSafe(|| in_scope(trace, run)));
     caught.inspect_err(|panic| in_scope(trace, || Trace::panicked(&**panic))).ok()
-}
-
-impl<B, R> FromUpgrade<R> for B
-where
-    B: BodyWrapper + UpgradeBody<Upgraded: From<Upgraded> + 'static>,
-    R: Future<Output: UpgradeOutcome> + Send + 'static,
-{
-    fn from_upgrade(program: impl FnOnce(B::Upgraded) -> R + Send + 'static) -> Self {
-        let program = UpgradeProgram::new(|io| program(io.into()));
-        Self::wrap(Body::from_program(program))
-    }
 }

@@ -3,8 +3,8 @@
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
-use super::client::Client;
-use super::transport::{Clock, Transport};
+use super::Client;
+use crate::driver::transport::{Clock, Transport};
 use crate::error::Error;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 

@@ -9,7 +9,7 @@ use std::boxed::Box;
 use std::io;
 use std::vec::Vec;
 
-use super::transport::Clock;
+use crate::driver::transport::Clock;
 use crate::error::Error;
 use crate::exchange::client::config::ClientConfig;
 use crate::exchange::timeout::Timeout;

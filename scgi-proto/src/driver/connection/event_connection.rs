@@ -3,9 +3,9 @@
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
-use super::connection::Connection;
-use super::transport::{Clock, Transport};
-use super::upgraded::Upgraded;
+use super::Connection;
+use crate::driver::transport::{Clock, Transport};
+use crate::driver::upgraded::Upgraded;
 use crate::error::Error;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::response::Status;

@@ -1,16 +1,18 @@
 //! A client in the middle of a whole exchange: the request's body goes out, the response comes
 //! in.
 
+use core::future::poll_fn;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use super::body::{Body, Source};
-use super::client::Client;
-use super::transport::{Clock, Transport};
+use super::Client;
 use super::turn::Turn;
+use crate::driver::body::{Body, BodyWrapper, Source};
+use crate::driver::transport::{Clock, Transport};
 use crate::error::Error;
+use crate::message::{Request, Response};
 use crate::wire::error::{DecodeError, EncodeError};
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::request::RequestHead;
@@ -24,6 +26,41 @@ pub struct InFlight<T, C> {
     client: Client<T, C>,
     /// `None` once all of it was handed over.
     body: Option<Body>,
+}
+
+impl<T: Transport, C: Clock> Client<T, C> {
+    /// Sends a whole request and waits for the head of the response, whose body is then read
+    /// from the connection. The rest of the request's body is still sent meanwhile: a
+    /// server may answer early. `B` is the body of the adapter.
+    ///
+    /// `waiting` waits for the head, on the same time as the client's own clock, which waits for
+    /// the body. It lives as long as this future, so that an adapter needs no memory for it.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] if the request cannot be sent, [`Error::Decode`] if the response is
+    /// malformed or absent, [`Error::Io`] if the stream failed and there is no response,
+    /// [`Error::Timeout`] if a deadline passed, [`Error::Body`] if the source of the request's body
+    /// failed.
+    ///
+    /// After a 101 that the request has asked for, [`Response::into_upgraded`] returns the connection.
+    ///
+    /// # Cancel safety
+    /// Dropping the future drops the connection.
+    pub async fn request<B>(
+        self,
+        request: Request<B>,
+        mut waiting: impl Clock,
+    ) -> Result<Response<B>, Error>
+    where
+        T: Send + Unpin + 'static,
+        C: Send + Unpin + 'static,
+        B: BodyWrapper,
+    {
+        let (head, body) = request.into_parts();
+        let mut transfer = InFlight::begin(self, head, body.into_inner())?;
+        let head = poll_fn(|cx| transfer.poll_head_on(cx, &mut waiting)).await?;
+        Ok(Response::from_parts(head, B::wrap(transfer.into_body())))
+    }
 }
 
 impl<T: Transport, C: Clock> InFlight<T, C> {
