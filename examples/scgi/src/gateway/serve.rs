@@ -269,8 +269,9 @@ struct OpenRequest {
 impl OpenRequest {
     /// What follows an upgrade. The request lasts as long.
     async fn run(mut self, tunnel: Tunnel) {
+        let write_timeout = self.gateway.limits.write_timeout;
         let counted = Counted(AtomicU64::new(0), &mut self);
-        let result = tunnel.run(&counted.0).await;
+        let result = tunnel.run(&counted.0, write_timeout).await;
         counted.1.is_complete = result.is_ok();
         if let Err(error) = result {
             debug!(target: "scgi", %error, "the tunnel was broken");

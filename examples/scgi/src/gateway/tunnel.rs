@@ -3,6 +3,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use hyper::ext::Protocol;
 use hyper::header::{CONNECTION, HeaderName, HeaderValue, UPGRADE};
@@ -12,6 +13,8 @@ use hyper::{HeaderMap, Method, Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
 use scgi_tokio::{Body, Upgraded, UpgradedStream};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, split};
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
 
 use super::refusal::Refusal;
 use crate::websocket;
@@ -109,24 +112,32 @@ impl Tunnel {
         !self.is_http2
     }
 
-    /// Passes everything on until both sides have ended their output, or one has broken off. Counts
-    /// the bytes for the browser in `bytes`.
-    pub(crate) async fn run(self, bytes: &AtomicU64) -> io::Result<()> {
+    /// Passes everything on until both sides have ended their output, or one has broken off. A browser
+    /// that takes nothing for as long as `write_timeout` has. Counts the bytes for the browser in
+    /// `bytes`.
+    pub(crate) async fn run(self, bytes: &AtomicU64, write_timeout: Duration) -> io::Result<()> {
         let browser = TokioIo::new(self.browser.await.map_err(io::Error::other)?);
         let (mut from_browser, mut to_browser) = split(browser);
         let (mut from_server, mut to_server) = split(self.server);
-        let up = pass(&mut from_browser, &mut to_server, |_| ());
-        let down = pass(&mut from_server, &mut to_browser, |count| {
+        // The server's end has its own write timeout, and that of HTTP/1.1 too; a stream of HTTP/2 has
+        // none.
+        let up = pass(&mut from_browser, &mut to_server, Duration::MAX, |_| ());
+        let down = pass(&mut from_server, &mut to_browser, write_timeout, |count| {
             bytes.fetch_add(count, Ordering::Relaxed);
         });
         tokio::try_join!(up, down).map(drop)
     }
 }
 
+fn late(_: Elapsed) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the browser does not read")
+}
+
 /// Passes one direction on, and its end.
 async fn pass(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
+    write_timeout: Duration,
     count: impl Fn(u64),
 ) -> io::Result<()> {
     let mut buf = vec![0; READ];
@@ -135,8 +146,13 @@ async fn pass(
         if len == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&buf[..len]).await?;
-        to.flush().await?;
+        let mut rest = &buf[..len];
+        while !rest.is_empty() {
+            // A part at a time: whatever is taken is a sign of life.
+            let written = timeout(write_timeout, to.write(rest)).await.map_err(late)??;
+            rest = &rest[written..];
+        }
+        timeout(write_timeout, to.flush()).await.map_err(late)??;
         count(len as u64);
     }
 }

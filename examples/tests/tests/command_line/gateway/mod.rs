@@ -11,6 +11,7 @@ mod options;
 mod real;
 mod rules;
 mod stopping;
+mod tunnels;
 mod websockets;
 
 use std::io::{Read as _, Write as _};
