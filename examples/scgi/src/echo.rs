@@ -19,6 +19,10 @@ use crate::units::duration;
 
 /// Answers every request with what it received
 ///
+/// A request with a valid upgrade (for a WebSocket, for example) is answered with 101, and then every
+/// byte is sent back as it is: the frames of a WebSocket, too. An offer of h2c is left alone, as curl
+/// makes it with ordinary requests.
+///
 /// SIGTERM or SIGINT (Ctrl-C) ends it: what runs is finished first. A second signal ends it
 /// immediately, with status 1. Otherwise ends with status 0 when all
 /// was finished, 1 when something was aborted at the shutdown deadline or the server could not
@@ -175,6 +179,12 @@ macro_rules! server {
     }};
 }
 pub(crate) use server;
+
+/// The protocol that a request is switched to, if its upgrade is valid.
+pub(crate) fn switches_to(head: &RequestHead) -> Option<Vec<u8>> {
+    let mut protocols = head.upgrade()?.protocols();
+    protocols.find(|name| !name.eq_ignore_ascii_case(b"h2c")).map(<[u8]>::to_vec)
+}
 
 /// What a server did.
 #[derive(Debug)]

@@ -30,6 +30,7 @@ mod retry;
 mod runtime;
 mod socket;
 mod tee;
+mod tunnel;
 mod units;
 mod verbose;
 mod watched;
@@ -52,6 +53,7 @@ Exit status:
   2   the command line is wrong
   3   check: no case failed, but some were lenient
   4   request --rtorrent: the call was answered with a fault
+  5   request --upgrade: the server answered without an upgrade
   22  request --fail: the response has a status of 400 or more
 
 Colours are for terminals only, and not where NO_COLOR is set.";

@@ -44,12 +44,13 @@ impl MessageArgs {
         self.data.as_ref().map(Data::read).transpose()
     }
 
-    /// The head, with `method` and `content_type` unless the flags say otherwise.
+    /// The head, with `method`, `content_type` and the params `more` unless the flags say otherwise.
     pub(crate) fn head(
         &self,
         method: &str,
         uri: &str,
         content_type: Option<&str>,
+        more: &[(&str, String)],
     ) -> Result<RequestHead, BoxError> {
         let mut head = RequestHead::builder(self.method.as_deref().unwrap_or(method), uri);
         if let Some(content_type) = content_type {
@@ -68,6 +69,10 @@ impl MessageArgs {
             }
         }
         for Pair { name, value } in &self.params {
+            head = head.param(name, value);
+        }
+        let given = head.clone().build();
+        for (name, value) in more.iter().filter(|(name, _)| given.params().get(name).is_none()) {
             head = head.param(name, value);
         }
         Ok(with_host(head))

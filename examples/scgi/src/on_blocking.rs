@@ -1,20 +1,24 @@
 //! `echo` and `request` on plain threads.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use scgi_blocking::{Body, Client, ClientConfig, Listener, Request, Response, Stream, serve};
+use bytes::Bytes;
+use scgi_blocking::{
+    Body, Client, ClientConfig, Listener, Request, Response, Stream, Upgraded, serve,
+};
 use scgi_proto::BoxError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server};
+use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server, switches_to};
 use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
+use crate::tunnel::{BROKE, Input, NOT_TAKEN, READ, read_stdin};
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
@@ -37,6 +41,11 @@ pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
 }
 
 fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
+    if let Some(protocol) = switches_to(request.head()) {
+        return Ok(
+            Response::switching_protocols(protocol).with_upgrade(|io: Upgraded| echo_tunnel(&io))
+        );
+    }
     let (head, mut body) = request.into_parts();
     let mut echo = Echo::default();
     while let Some(chunk) = body.chunk()? {
@@ -44,6 +53,12 @@ fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
     }
     let (text, content_type) = echo.answer(&head, json)?;
     Ok(Response::new(text).with_field("Content-Type", content_type))
+}
+
+/// Sends everything back, and its end.
+fn echo_tunnel(mut io: &Upgraded) -> io::Result<()> {
+    io::copy(&mut { io }, &mut io)?;
+    io.shutdown_write()
 }
 
 /// Sends one request and hands what comes to `reply`.
@@ -55,6 +70,9 @@ pub(crate) fn exchange(
     let Message::Request(head, upload) = &plan.message else {
         return Err("--raw works with --runtime tokio only: it uses no adapter".into());
     };
+    if plan.opens_tunnel && capture.is_some() {
+        return Err("--upgrade with --save needs another --runtime, such as tokio".into());
+    }
     reply.start();
     let start = Instant::now();
     let limit = plan.timeout.unwrap_or(Duration::MAX);
@@ -73,7 +91,11 @@ pub(crate) fn exchange(
     let (sender, events) = mpsc::sync_channel(1);
     // In a thread of its own, so that a timeout can leave it behind.
     let (config, is_unix) = (plan.config(), plan.is_unix());
-    thread::spawn(move || talk(stream, capture, request, &config, is_unix, &sender));
+    let opens_tunnel = plan.opens_tunnel;
+    thread::spawn(move || {
+        let response = talk(stream, capture, request, &config, is_unix);
+        hand_over(response, opens_tunnel, &sender);
+    });
     let result = receive(plan, start, &events, reply);
     plan.progress.finish_and_clear();
     result
@@ -82,9 +104,12 @@ pub(crate) fn exchange(
 /// What comes of a request.
 enum Event {
     Response(scgi_proto::ResponseHead),
-    Chunk(bytes::Bytes),
+    Chunk(Bytes),
     End,
-    Failed(scgi_proto::Error),
+    /// A 101: what follows are chunks of the tunnel.
+    Upgraded,
+    TunnelEnd(Input),
+    Failed(BoxError),
 }
 
 fn talk(
@@ -93,32 +118,88 @@ fn talk(
     request: Request,
     config: &ClientConfig,
     is_unix: bool,
-    sender: &mpsc::SyncSender<Event>,
-) {
-    let send = |event| {
-        // After a timeout, the receiver is gone.
-        let _ = sender.send(event);
-    };
-    let response = match capture {
+) -> Result<Response, scgi_proto::Error> {
+    match capture {
         None => Client::new(stream, config).request(request),
         Some(capture) => {
             let client = Client::new(Tee { io: stream, capture }, config);
             let client = if is_unix { client.over_unix_socket() } else { client };
             client.request(request)
         }
+    }
+}
+
+/// Hands a response to the main thread, and what follows it.
+fn hand_over(
+    response: Result<Response, scgi_proto::Error>,
+    opens_tunnel: bool,
+    sender: &mpsc::SyncSender<Event>,
+) {
+    let send = |event| {
+        // After a timeout, the receiver is gone.
+        let _ = sender.send(event);
     };
-    let mut response = match response {
+    let response = match response {
         Ok(response) => response,
-        Err(error) => return send(Event::Failed(error)),
+        Err(error) => return send(Event::Failed(error.into())),
     };
     send(Event::Response(response.head().clone()));
+    let mut response = match response.into_upgraded() {
+        Ok(io) if opens_tunnel => {
+            let ended = tunnel(io, sender);
+            return send(ended.map_or_else(Event::Failed, Event::TunnelEnd));
+        }
+        // The handshake was all that is asked for.
+        Ok(_) => return send(Event::End),
+        Err(response) => response,
+    };
     loop {
         match response.body_mut().chunk() {
             Ok(Some(chunk)) => send(Event::Chunk(chunk)),
             Ok(None) => return send(Event::End),
-            Err(error) => return send(Event::Failed(error)),
+            Err(error) => return send(Event::Failed(error.into())),
         }
     }
+}
+
+/// Connects standard input and the main thread to the server, until that has ended its output.
+fn tunnel(io: Upgraded, sender: &mpsc::SyncSender<Event>) -> Result<Input, BoxError> {
+    let shared = Arc::new((io, Mutex::new(Input::default())));
+    let (uploading, failed) = (Arc::clone(&shared), sender.clone());
+    thread::spawn(move || {
+        if let Err(error) = upload(&uploading.0, &uploading.1) {
+            let _ = failed.send(Event::Failed(error));
+        }
+    });
+    let _ = sender.send(Event::Upgraded);
+    let mut buf = vec![0; READ];
+    loop {
+        let count = (&shared.0).read(&mut buf).context(|| BROKE.into())?;
+        if count == 0 {
+            let mut upload = shared.1.lock().unwrap_or_else(PoisonError::into_inner);
+            return Ok(std::mem::take(&mut *upload));
+        }
+        let _ = sender.send(Event::Chunk(Bytes::copy_from_slice(&buf[..count])));
+    }
+}
+
+/// Sends standard input and passes its end on.
+fn upload(mut io: &Upgraded, done: &Mutex<Input>) -> Result<(), BoxError> {
+    let mut input = read_stdin();
+    let done = || done.lock().unwrap_or_else(PoisonError::into_inner);
+    while let Some(chunk) = input.blocking_recv() {
+        let chunk = chunk.context(|| "standard input".into())?;
+        if let Err(error) = io.write_all(&chunk).and_then(|()| io.flush()) {
+            // The server may have answered all the same.
+            done().not_taken = Some(error);
+            return Ok(());
+        }
+        done().sent += chunk.len() as u64;
+    }
+    done().ended = true;
+    // Fails if the server has closed, which its own output shows.
+    let _ = io.shutdown_write();
+    Ok(())
 }
 
 fn receive(
@@ -140,8 +221,16 @@ fn receive(
                 reply.head(&head)?;
             }
             Event::Chunk(chunk) => reply.body(&chunk)?,
+            Event::Upgraded => reply.upgraded(),
+            Event::TunnelEnd(input) => {
+                reply.tunnelled(input.passed(reply.figures().bytes));
+                if let Some(error) = input.not_taken {
+                    return Err(error).context(|| NOT_TAKEN.into());
+                }
+                break;
+            }
             Event::End => break,
-            Event::Failed(error) => return Err(error.into()),
+            Event::Failed(error) => return Err(error),
         }
     }
     reply.end();

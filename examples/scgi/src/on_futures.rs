@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 
 use futures_util::future::{Either, select};
-use scgi_async_std::{Body, Client, Listener, Request, Response, Stream};
+use scgi_async_std::{Body, Client, Listener, Request, Response, Stream, Upgraded};
 use scgi_proto::BoxError;
 use scgi_proto::RequestHead;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -12,11 +12,12 @@ use signal_hook::iterator::Signals;
 use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server};
+use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server, switches_to};
 use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload};
 use crate::reply::Reply;
 use crate::tee::Tee;
+use crate::tunnel;
 
 /// The two functions of a runtime, from its own `block_on`, `serve` and timer.
 macro_rules! on {
@@ -72,6 +73,10 @@ on!(
 );
 
 async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
+    if let Some(protocol) = switches_to(request.head()) {
+        return Ok(Response::switching_protocols(protocol)
+            .with_upgrade(|io: Upgraded| tunnel::echo(io.compat())));
+    }
     let (head, mut body) = request.into_parts();
     let mut echo = Echo::default();
     while let Some(chunk) = body.chunk().await? {
@@ -110,9 +115,20 @@ async fn talk(plan: &Plan, capture: Option<Capture>, reply: &mut Reply) -> Resul
     if plan.is_unix() {
         client = client.over_unix_socket();
     }
-    let mut response = client.request(request(plan, head, upload)?).await?;
+    let response = client.request(request(plan, head, upload)?).await?;
     plan.progress.finish_and_clear();
     reply.head(response.head())?;
+    let mut response = match response.into_upgraded() {
+        Ok(io) => {
+            // Without --upgrade, the handshake was all that is asked for.
+            if plan.opens_tunnel {
+                tunnel::connect(io.compat(), reply).await?;
+            }
+            reply.end();
+            return Ok(());
+        }
+        Err(response) => response,
+    };
     while let Some(chunk) = response.body_mut().chunk().await? {
         reply.body(&chunk)?;
     }

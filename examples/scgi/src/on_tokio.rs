@@ -8,7 +8,8 @@ use bytes::Bytes;
 use scgi_proto::BoxError;
 use scgi_proto::{DecodeBuffer, DecodeError, ResponseDecoder};
 use scgi_tokio::{
-    Body, Client, Error, Listener, Request, RequestHead, Response, ResponseEvent, Stream, serve,
+    Body, Client, Error, Listener, Request, RequestHead, Response, ResponseEvent, Stream, Upgraded,
+    serve,
 };
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -17,11 +18,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
 use crate::capture::Capture;
-use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server};
+use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server, switches_to};
 use crate::failure::Context as _;
 use crate::plan::{Message, Plan, Upload, is_head_request};
 use crate::reply::Reply;
 use crate::tee::Tee;
+use crate::tunnel;
 
 /// Serves until SIGTERM or SIGINT.
 pub(crate) fn echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
@@ -42,6 +44,11 @@ async fn run_echo(args: &EchoArgs) -> Result<Stopped, BoxError> {
 }
 
 async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
+    if let Some(protocol) = switches_to(request.head()) {
+        return Ok(
+            Response::switching_protocols(protocol).with_upgrade(|io: Upgraded| tunnel::echo(io))
+        );
+    }
     let (head, mut body) = request.into_parts();
     let mut echo = Echo::default();
     while let Some(chunk) = body.chunk().await? {
@@ -118,9 +125,15 @@ async fn request(
     if plan.is_unix() {
         client = client.over_unix_socket();
     }
-    let mut response = client.request(Request::new(head.clone(), body)).await?;
+    let response = client.request(Request::new(head.clone(), body)).await?;
     plan.progress.finish_and_clear();
     reply.head(response.head())?;
+    let mut response = match response.into_upgraded() {
+        Ok(io) if plan.opens_tunnel => return tunnel::connect(io, reply).await,
+        // The handshake was all that is asked for.
+        Ok(_) => return Ok(()),
+        Err(response) => response,
+    };
     while let Some(chunk) = response.body_mut().chunk().await? {
         reply.body(&chunk)?;
     }

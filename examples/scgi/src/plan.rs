@@ -18,6 +18,8 @@ use crate::failure::{Context as _, cannot_connect};
 pub(crate) struct Plan {
     pub(crate) address: Address,
     pub(crate) message: Message,
+    /// Whether a 101 connects standard input and output to the server.
+    pub(crate) opens_tunnel: bool,
     pub(crate) connect_timeout: Duration,
     /// For the whole request.
     pub(crate) timeout: Option<Duration>,
@@ -66,7 +68,12 @@ impl Upload {
 impl Plan {
     /// The deadlines of the client. That of the whole request is kept around it.
     pub(crate) fn config(&self) -> ClientConfig {
-        ClientConfig::default().with_connect_timeout(self.connect_timeout)
+        let config = ClientConfig::default().with_connect_timeout(self.connect_timeout);
+        if self.opens_tunnel {
+            // A server that echoes waits for whoever reads standard output, which may be a pager.
+            return config.with_write_timeout(Duration::MAX);
+        }
+        config
     }
 
     /// Whether a reset and a close look the same there.
@@ -107,6 +114,11 @@ impl Plan {
     /// The error of a request that took longer than its timeout.
     pub(crate) fn late(&self) -> BoxError {
         let timeout = humantime::format_duration(self.timeout.unwrap_or_default());
+        if self.opens_tunnel {
+            let address = &self.address;
+            return format!("{address}: the request and its tunnel took longer than {timeout}")
+                .into();
+        }
         let hint = "it is busy or stuck, or it speaks no SCGI: an HTTP server waits for a line end";
         format!("{} sent no complete response within {timeout}; {hint}", self.address).into()
     }

@@ -11,6 +11,7 @@ use scgi_proto::ResponseHead;
 
 use crate::failure::Context as _;
 use crate::retry;
+use crate::tunnel::Passed;
 use crate::verbose::Verbose;
 
 /// Where the body of a response goes.
@@ -53,7 +54,7 @@ pub(crate) struct Figures {
     pub(crate) connect: Duration,
     pub(crate) head: Duration,
     pub(crate) total: Duration,
-    /// Of the response's body.
+    /// Of the response's body, or from the server through the tunnel.
     pub(crate) bytes: u64,
 }
 
@@ -68,6 +69,7 @@ pub(crate) struct Reply {
     kept: Vec<u8>,
     figures: Figures,
     verbose: Option<Verbose>,
+    tunnel: Option<Passed>,
     /// Whether a response that is tried again goes nowhere.
     holds_back: bool,
 }
@@ -92,6 +94,7 @@ impl Reply {
             kept: Vec::new(),
             figures: Figures::default(),
             verbose: None,
+            tunnel: None,
             holds_back: false,
         }
     }
@@ -170,6 +173,29 @@ impl Reply {
         self.write(chunk)
     }
 
+    /// A tunnel follows the head.
+    pub(crate) fn upgraded(&self) {
+        if self.verbose.is_some() {
+            Verbose::tunnel();
+        }
+    }
+
+    /// Where the bytes of a tunnel go, and its name. The head has come.
+    pub(crate) fn take_output(&mut self) -> (Box<dyn Write + Send>, String) {
+        (self.out.take().unwrap_or_else(|| Box::new(io::sink())), self.output.name())
+    }
+
+    /// The tunnel behind the head has ended.
+    pub(crate) fn tunnelled(&mut self, passed: Passed) {
+        self.figures.bytes = passed.received;
+        self.tunnel = Some(passed);
+    }
+
+    /// What passed through the tunnel, if there was one.
+    pub(crate) fn tunnel(&self) -> Option<Passed> {
+        self.tunnel
+    }
+
     fn keep(&mut self, chunk: &[u8]) -> Result<(), BoxError> {
         if self.kept.len() + chunk.len() > KEPT {
             return Err(format!("the reply is longer than {KEPT} bytes").into());
@@ -187,7 +213,7 @@ impl Reply {
     pub(crate) fn end(&mut self) {
         self.figures.total = self.started.elapsed();
         if self.verbose.is_some() {
-            Verbose::end(&self.figures);
+            Verbose::end(&self.figures, self.tunnel);
         }
     }
 
@@ -211,7 +237,12 @@ impl Reply {
 
     /// As `404 Not Found`, if the server said that something went wrong.
     pub(crate) fn error_status(&self) -> Option<String> {
-        let head = self.head.as_ref().filter(|head| head.status().code() >= 400)?;
+        self.status().filter(|_| self.figures.status >= 400)
+    }
+
+    /// As `200 OK`, once the head has come.
+    pub(crate) fn status(&self) -> Option<String> {
+        let head = self.head.as_ref()?;
         let reason = scgi_proto::Escaped(head.reason().as_bytes());
         Some(format!("{} {reason}", head.status().code()))
     }

@@ -24,6 +24,7 @@ use crate::retry;
 use crate::runtime::Runtime;
 use crate::units::duration;
 use crate::verbose::Verbose;
+use crate::websocket;
 use crate::write_out::WriteOut;
 use crate::xml_rpc::{self, Arg, Outcome};
 
@@ -33,11 +34,14 @@ const FAILED_STATUS: u8 = 22;
 /// The call of --rtorrent came back as a fault.
 const FAULT_STATUS: u8 = 4;
 
+/// The response to --upgrade was not a 101.
+const NOT_UPGRADED_STATUS: u8 = 5;
+
 /// Sends a request to an SCGI server and prints the body of the response
 ///
 /// Ends with status 0 when a response came, 22 with --fail when its status is 400 or more, 4 when
-/// the call of --rtorrent was answered with a fault, 1 when no response came (or none
-/// complete), and 2 for wrong usage.
+/// the call of --rtorrent was answered with a fault, 5 when the server answered --upgrade without an
+/// upgrade, 1 when no response came (or none complete), and 2 for wrong usage.
 #[derive(Debug, Args)]
 pub(crate) struct RequestArgs {
     /// Where the server listens: host:port, a path with a slash, unix:PATH, or a URL (scgi, tcp, unix)
@@ -65,6 +69,17 @@ pub(crate) struct RequestArgs {
     /// Print what the call of --rtorrent returns as one line of JSON
     #[arg(long, requires = "rtorrent")]
     json: bool,
+    /// Ask for an upgrade to this protocol, as in --upgrade websocket, and then connect standard
+    /// input and output to the server
+    ///
+    /// The request has HTTP_CONNECTION and HTTP_UPGRADE, and for a WebSocket a Sec-WebSocket-Key and
+    /// the version 13; -H and -p may change each of them. After a 101, bytes pass as they are in both
+    /// directions: no frames are made of them. The end of standard input is passed on, and the
+    /// command ends when the server ends its output. --timeout counts with the tunnel, and --save
+    /// keeps its bytes too. Any other response is printed as ever; the exit status is then 5.
+    #[arg(long, value_name = "PROTOCOL", value_parser = websocket::protocol,
+        conflicts_with_all = ["data", "upload", "rtorrent", "raw", "repeat"])]
+    upgrade: Option<String>,
     /// Send the bytes of the file as they are, as `scgi request --save` or a capture has them
     #[arg(long, value_name = "FILE",
         conflicts_with_all = [
@@ -131,7 +146,7 @@ pub(crate) fn run(args: &RequestArgs) -> Result<ExitCode, BoxError> {
             let print = |reply: &Reply| args.print_figures(reply);
             repeat::run(args.runtime, &plan, count.get(), args.parallel.get(), print)?
         }
-        None => args.once(&plan)?,
+        None => return args.once(&plan),
     };
     Ok(if args.fail && !all_well { FAILED_STATUS.into() } else { ExitCode::SUCCESS })
 }
@@ -150,19 +165,35 @@ fn show(plan: &Plan) -> Result<ExitCode, BoxError> {
 }
 
 impl RequestArgs {
-    /// Whether the status was below 400.
-    fn once(&self, plan: &Plan) -> Result<bool, BoxError> {
+    /// Sends it once and prints the response.
+    fn once(&self, plan: &Plan) -> Result<ExitCode, BoxError> {
         let output = self.output.clone().map_or(Output::Stdout, Output::File);
         let reply = self.exchange(plan, &output)?;
         self.print_figures(&reply)?;
         if reply.is_from_http_server() {
             eprintln!("scgi: {}", self.http_hint());
         }
-        let error = reply.error_status();
-        if let Some(status) = error.as_deref().filter(|_| self.fail) {
+        if let Some(status) = reply.error_status().filter(|_| self.fail) {
             eprintln!("scgi: the server answered {status}");
+            return Ok(FAILED_STATUS.into());
         }
-        Ok(error.is_none())
+        if self.upgrade.is_some() {
+            return Ok(self.tunnel_status(&reply));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Says on standard error what the output does not show of an upgrade.
+    fn tunnel_status(&self, reply: &Reply) -> ExitCode {
+        let Some(passed) = reply.tunnel() else {
+            let status = reply.status().unwrap_or_default();
+            eprintln!("scgi: the server answered {status} and did not upgrade");
+            return NOT_UPGRADED_STATUS.into();
+        };
+        if !passed.input_ended {
+            eprintln!("scgi: the server closed before the end of standard input");
+        }
+        ExitCode::SUCCESS
     }
 
     /// An XML-RPC call.
@@ -244,6 +275,7 @@ impl RequestArgs {
         Ok(Plan {
             address: self.address.clone(),
             message,
+            opens_tunnel: self.upgrade.is_some(),
             connect_timeout: self.connect_timeout,
             timeout: self.timeout,
             progress,
@@ -254,7 +286,8 @@ impl RequestArgs {
         let (upload, method, content_type) = self.upload()?;
         let default = if self.rtorrent.is_empty() { "/" } else { "/RPC2" };
         let uri = self.uri.as_deref().unwrap_or(default);
-        Ok(Message::Request(self.message.head(method, uri, content_type)?, upload))
+        let upgrade = self.upgrade.as_deref().map(websocket::params).unwrap_or_default();
+        Ok(Message::Request(self.message.head(method, uri, content_type, &upgrade)?, upload))
     }
 
     /// The body, with the method and the type that go with it.

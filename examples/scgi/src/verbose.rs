@@ -7,6 +7,7 @@ use scgi_proto::Escaped;
 use crate::failure::chain;
 use crate::plan::Plan;
 use crate::reply::Figures;
+use crate::tunnel::Passed;
 
 /// The texts of one request. A line begins with `>` if it is sent, with `<` if it came, and with
 /// `*` if it says something about the exchange.
@@ -48,8 +49,19 @@ impl Verbose {
         eprint!("{head}");
     }
 
-    pub(crate) fn end(figures: &Figures) {
+    pub(crate) fn tunnel() {
+        eprintln!("* upgraded: standard input and output are connected to the server");
+    }
+
+    pub(crate) fn end(figures: &Figures, tunnel: Option<Passed>) {
         let (head, total) = (millis(figures.head), millis(figures.total));
+        if let Some(Passed { sent, received, .. }) = tunnel {
+            eprintln!(
+                "* {sent} bytes sent and {received} received through the tunnel; head after {head}, \
+                 end after {total}"
+            );
+            return;
+        }
         eprintln!("* and {} bytes of body; head after {head}, end after {total}", figures.bytes);
     }
 }

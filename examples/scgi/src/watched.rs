@@ -1,7 +1,9 @@
 //! A request or a reply as far as it has come; of its body only the length is kept.
 
+use std::mem;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use scgi_proto::{
     Decode, DecodeBuffer, DecodeError, RequestDecoder, RequestEvent, RequestHead, ResponseDecoder,
     ResponseEvent, ResponseHead,
@@ -21,6 +23,8 @@ pub(crate) struct Message<D: Pieces> {
     /// After the end.
     pub(crate) surplus: u64,
     pub(crate) is_complete: bool,
+    /// After a 101: what follows the head is no longer understood, only counted.
+    pub(crate) is_tunnel: bool,
     pub(crate) error: Option<DecodeError>,
     pub(crate) head_at: Option<Duration>,
     /// When the last byte came.
@@ -44,6 +48,9 @@ pub(crate) trait Pieces: Decode {
     fn piece(event: Self::Event) -> Piece<Self::Head>;
 
     fn surplus(&self) -> u64;
+
+    /// Whether the bytes behind the head are those of a tunnel.
+    fn is_upgraded(&self) -> bool;
 }
 
 impl Pieces for RequestDecoder {
@@ -59,6 +66,10 @@ impl Pieces for RequestDecoder {
 
     fn surplus(&self) -> u64 {
         Self::surplus(self)
+    }
+
+    fn is_upgraded(&self) -> bool {
+        false
     }
 }
 
@@ -76,6 +87,10 @@ impl Pieces for ResponseDecoder {
     fn surplus(&self) -> u64 {
         Self::surplus(self)
     }
+
+    fn is_upgraded(&self) -> bool {
+        Self::is_upgraded(self)
+    }
 }
 
 impl<D: Pieces> Message<D> {
@@ -88,6 +103,7 @@ impl<D: Pieces> Message<D> {
             body: 0,
             surplus: 0,
             is_complete: false,
+            is_tunnel: false,
             error: None,
             head_at: None,
             last_at: None,
@@ -101,7 +117,7 @@ impl<D: Pieces> Message<D> {
         let time = if bytes.is_empty() { &mut self.ended_at } else { &mut self.last_at };
         *time = Some(now);
         // After an error bytes are no longer understood, only counted.
-        if self.error.is_some() {
+        if self.error.is_some() || self.is_tunnel {
             return false;
         }
         let had_head = self.head.is_some();
@@ -109,12 +125,20 @@ impl<D: Pieces> Message<D> {
         self.receiver.advance(bytes.len());
         self.error = self.decode().err();
         self.surplus = self.receiver.decoder().surplus();
+        self.is_tunnel = self.receiver.decoder().is_upgraded();
+        self.is_complete |= self.is_tunnel;
         let came = self.head.is_some() && !had_head;
         if came {
             self.head_at = Some(now);
-            self.head_len = self.bytes - self.body - self.surplus;
+            let rest = if self.is_tunnel { self.receiver.buffer_mut().len() as u64 } else { 0 };
+            self.head_len = self.bytes - self.body - self.surplus - rest;
         }
         came
+    }
+
+    /// The bytes of the tunnel that came with the head; once.
+    pub(crate) fn take_first_of_tunnel(&mut self) -> BytesMut {
+        if self.is_tunnel { mem::take(self.receiver.buffer_mut()) } else { BytesMut::new() }
     }
 
     fn decode(&mut self) -> Result<(), DecodeError> {

@@ -11,6 +11,28 @@ pub(crate) fn key() -> String {
     STANDARD.encode([first, second].concat())
 }
 
+/// Parses the protocol of an upgrade: one name, or several with commas.
+pub(crate) fn protocol(text: &str) -> Result<String, String> {
+    let is_name = |name: &str| {
+        !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',')
+    };
+    if text.split(',').all(|name| is_name(name.trim())) {
+        return Ok(text.trim().into());
+    }
+    Err("a protocol is a name, as in websocket".into())
+}
+
+/// The params of a request for an upgrade.
+pub(crate) fn params(protocol: &str) -> Vec<(&'static str, String)> {
+    let mut params =
+        vec![("HTTP_CONNECTION", "Upgrade".into()), ("HTTP_UPGRADE", protocol.to_owned())];
+    if protocol.split(',').any(|name| name.trim().eq_ignore_ascii_case("websocket")) {
+        params.push(("HTTP_SEC_WEBSOCKET_KEY", key()));
+        params.push(("HTTP_SEC_WEBSOCKET_VERSION", "13".into()));
+    }
+    params
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -145,7 +145,7 @@ fn column(
 const INTRODUCTION: &str = "\
 What `scgi check` finds with SCGI servers written by others, and with ours.
 
-It sends 80 numbered cases: legal requests, which have to be answered, malformed ones, which
+It sends 92 numbered cases: legal requests, which have to be answered, malformed ones, which
 should be refused, and clients that break off; after each case a good request has to be answered.
 What a server does here says how it takes odd input, not how good it is: behind nginx most of
 these cases cannot happen.

@@ -7,6 +7,10 @@ use scgi_proto::RequestHead;
 pub(crate) struct Good {
     pub(crate) head: RequestHead,
     pub(crate) body: Vec<u8>,
+    /// Of requests for an upgrade, if it is another one.
+    pub(crate) upgrade_uri: Option<String>,
+    /// What these ask for.
+    pub(crate) protocol: String,
 }
 
 impl Good {
@@ -76,6 +80,15 @@ impl Draft {
         self
     }
 
+    /// Another path and query, as `RequestHead::builder` makes params of it.
+    pub(crate) fn with_uri(mut self, uri: &str) -> Self {
+        let head = RequestHead::builder("GET", uri).build();
+        for name in ["REQUEST_URI", "PATH_INFO", "QUERY_STRING"] {
+            self = self.set(name, head.params().get(name).unwrap_or_default());
+        }
+        self
+    }
+
     /// Another body, with its CONTENT_LENGTH.
     pub(crate) fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -119,7 +132,7 @@ mod tests {
 
     fn good() -> Good {
         let head = RequestHead::builder("POST", "/a?b").param("CONTENT_TYPE", "text/xml").build();
-        Good { head, body: b"hello".into() }
+        Good { head, body: b"hello".into(), upgrade_uri: None, protocol: "websocket".into() }
     }
 
     #[test]

@@ -55,6 +55,8 @@ impl Reply {
 #[derive(Debug)]
 pub(crate) enum Answer {
     Reply(Box<Reply>),
+    /// The head of a 101, where a request may ask for one.
+    Switched(Box<ResponseHead>),
     /// Not one byte.
     Closed,
     /// Bytes that are not a complete CGI response, and why.
@@ -94,20 +96,31 @@ fn exchange_with(
         Ok(socket) => socket,
         Err(error) => return Exchange { answer: Answer::NoConnection(error), late: false },
     };
+    exchange_on(&socket, steps, timeout, &mut Reading::new(decoder))
+}
+
+/// As [`exchange`], on this connection. It is shut down then, unless it is a tunnel.
+pub(crate) fn exchange_on(
+    socket: &Socket,
+    steps: &[Step],
+    timeout: Duration,
+    reading: &mut Reading,
+) -> Exchange {
     thread::scope(|scope| {
         // A backend may answer before it has read everything: so both at once.
         scope.spawn(|| {
             // A backend that refuses closes early: what it said tells more than this error.
-            let _ = perform(&socket, steps);
+            let _ = perform(socket, steps);
         });
-        let mut reading = Reading::new(decoder);
-        let mut exchange = Exchange { answer: reading.read(&socket, timeout), late: false };
+        let mut exchange = Exchange { answer: reading.read(socket, timeout), late: false };
         if let Answer::Silence(_) = exchange.answer {
             let _ = socket.shutdown(Shutdown::Write);
-            exchange = Exchange { answer: reading.read(&socket, timeout), late: true };
+            exchange = Exchange { answer: reading.read(socket, timeout), late: true };
         }
-        // Ends a write that no one reads.
-        let _ = socket.shutdown(Shutdown::Both);
+        if !matches!(exchange.answer, Answer::Switched(_)) {
+            // Ends a write that no one reads.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
         exchange
     })
 }
@@ -143,7 +156,7 @@ fn perform(mut socket: &Socket, steps: &[Step]) -> io::Result<()> {
 const TLS_ALERT: &[u8] = &[21, 3];
 
 /// A reply as it comes.
-struct Reading {
+pub(crate) struct Reading {
     begun: Instant,
     message: Message<ResponseDecoder>,
     /// Its first bytes.
@@ -158,11 +171,16 @@ enum End {
 }
 
 impl Reading {
-    fn new(decoder: ResponseDecoder) -> Self {
+    pub(crate) fn new(decoder: ResponseDecoder) -> Self {
         Self { begun: Instant::now(), message: Message::new(decoder), start: Vec::new() }
     }
 
-    /// Reads until the backend closes or the time is over.
+    /// The bytes that came with the head of a 101.
+    pub(crate) fn first_of_tunnel(&mut self) -> Vec<u8> {
+        self.message.take_first_of_tunnel().to_vec()
+    }
+
+    /// Reads until the backend closes, has sent a 101, or the time is over.
     fn read(&mut self, socket: &Socket, timeout: Duration) -> Answer {
         let mut deadline = Instant::now() + timeout;
         loop {
@@ -177,6 +195,9 @@ impl Reading {
                 // A TLS alert refuses a handshake in the words of its own protocol.
                 Some(_) if self.start.starts_with(TLS_ALERT) => return Answer::Closed,
                 Some(error) => return Answer::Broken(error.to_string()),
+            }
+            if let (true, Some(head)) = (self.message.is_tunnel, &self.message.head) {
+                return Answer::Switched(Box::new(head.clone()));
             }
             match end {
                 None if self.message.is_complete => {

@@ -1,5 +1,7 @@
 //! Compares what was expected with what came.
 
+use scgi_proto::{Escaped, ResponseHead};
+
 use super::cases::{Expect, Severity};
 use super::exchange::{Answer, Exchange};
 
@@ -66,6 +68,14 @@ pub(crate) fn judge(
             Expect::AnswerOrLimit => answered(severity, answer, usual, true),
             Expect::Refuse => refused(answer),
             Expect::Either | Expect::Survive => either(answer),
+            Expect::NoSwitch => match answer {
+                Answer::Switched(_) => Verdict::new(Mark::of(severity), "101 all the same"),
+                answer => either(answer),
+            },
+            Expect::Switch => match answer {
+                Answer::Switched(_) => Verdict::new(Mark::Passed, "101"),
+                answer => either(answer),
+            },
         },
     }
 }
@@ -129,6 +139,17 @@ fn either(answer: &Answer) -> Verdict {
     }
 }
 
+/// What is wrong with the head of a 101, if `protocol` was asked for.
+pub(crate) fn fault_of_switch(head: &ResponseHead, protocol: &str) -> Option<String> {
+    let Some(chosen) = head.fields().first("Upgrade") else {
+        return Some("101 without Upgrade: clients refuse it".into());
+    };
+    let is_offered =
+        protocol.split(',').any(|name| name.trim().as_bytes().eq_ignore_ascii_case(chosen));
+    (!is_offered)
+        .then(|| format!("101 with the Upgrade {}, which was not offered", Escaped(chosen)))
+}
+
 fn broken(answer: &Answer) -> String {
     match answer {
         Answer::Broken(why) => format!("no CGI response: {why}"),
@@ -140,7 +161,7 @@ fn broken(answer: &Answer) -> String {
 mod tests {
     use super::*;
     use crate::check::exchange::Reply;
-    use scgi_proto::{ResponseHead, Status};
+    use scgi_proto::Status;
 
     fn reply(status: u16) -> Answer {
         Answer::Reply(Box::new(Reply {
@@ -158,10 +179,23 @@ mod tests {
 
     #[test]
     fn marks() {
-        use Expect::{Answer as Reply, AnswerOrLimit, Either, Refuse};
+        use Expect::{Answer as Reply, AnswerOrLimit, Either, NoSwitch, Refuse, Switch};
         use Mark::{Failed, Lenient, Passed};
         use Severity::{Must, Should};
+        let switched =
+            || Answer::Switched(Box::new(ResponseHead::new(Status::SWITCHING_PROTOCOLS)));
         for (expect, severity, answer, expected) in [
+            (NoSwitch, Must, switched(), Failed),
+            (NoSwitch, Should, switched(), Lenient),
+            (NoSwitch, Must, reply(200), Passed),
+            (NoSwitch, Must, reply(400), Passed),
+            (NoSwitch, Must, Answer::Closed, Passed),
+            (Switch, Must, switched(), Passed),
+            (Switch, Must, reply(200), Passed),
+            (Switch, Must, reply(426), Passed),
+            (Switch, Must, Answer::Closed, Passed),
+            (Switch, Must, Answer::Broken(String::new()), Lenient),
+            (Reply, Must, switched(), Failed),
             (Reply, Must, reply(200), Passed),
             (Reply, Must, reply(404), Passed),
             (Reply, Must, reply(405), Passed),
@@ -197,6 +231,20 @@ mod tests {
         }
         assert_eq!(mark(Refuse, Should, Answer::Closed, true), Lenient);
         assert_eq!(mark(Reply, Should, reply(200), true), Failed);
+    }
+
+    #[test]
+    fn heads_of_a_101() {
+        let head = |chosen: &[&str]| {
+            let head = ResponseHead::new(Status::SWITCHING_PROTOCOLS);
+            chosen.iter().fold(head, |head, name| head.with_field("Upgrade", name))
+        };
+        assert_eq!(fault_of_switch(&head(&["WebSocket"]), "echo, websocket"), None);
+        for (chosen, fault) in [(&[][..], "101 without"), (&["h2c"], "with the Upgrade h2c, which")]
+        {
+            let found = fault_of_switch(&head(chosen), "websocket").expect("a fault");
+            assert!(found.contains(fault), "{found}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod exchange;
 mod judge;
 mod report;
 mod run;
+mod tunnel;
 
 use std::fs;
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::failure::Context as _;
 use crate::message::{FORM, MessageArgs};
 use crate::output::print;
 use crate::units::duration;
+use crate::websocket;
 
 /// Only rules were broken on which nothing in use depends.
 const LENIENT_STATUS: u8 = 3;
@@ -35,7 +37,8 @@ const LENIENT_STATUS: u8 = 3;
 /// crash is against a "must", whatever the case; to take a malformed request is against a
 /// "should" and is shown as "lenient".
 ///
-/// --uri, -X, -H, --param-file, -p and -d make the good request.
+/// --uri, -X, -H, --param-file, -p and -d make the good request. Of the cases for upgrades, an
+/// ordinary response to a valid one is as good as a 101; --upgrade-uri names the path of a WebSocket.
 ///
 /// Ends with status 0 when all cases passed, 3 when none failed but some were lenient, 1 when one
 /// failed or the good request is not answered, and 2 for wrong usage.
@@ -49,6 +52,12 @@ pub(crate) struct CheckArgs {
     uri: String,
     #[command(flatten)]
     message: MessageArgs,
+    /// Path and query of the requests for an upgrade [default: as the good request]
+    #[arg(long, value_name = "URI")]
+    upgrade_uri: Option<String>,
+    /// The protocol that these ask for
+    #[arg(long, value_name = "PROTOCOL", value_parser = websocket::protocol, default_value = "websocket")]
+    upgrade: String,
     /// Time for each exchange, as 2s, 500ms, 1m, or seconds. A server that waits for more after
     /// it gets the end of input and the same time once more
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
@@ -114,8 +123,13 @@ impl CheckArgs {
             Some(_) => ("POST", Some(FORM)),
             None => ("GET", None),
         };
-        let head = self.message.head(method, &self.uri, content_type)?;
-        Ok(Good { head, body: body.unwrap_or_default().to_vec() })
+        let head = self.message.head(method, &self.uri, content_type, &[])?;
+        Ok(Good {
+            head,
+            body: body.unwrap_or_default().to_vec(),
+            upgrade_uri: self.upgrade_uri.clone(),
+            protocol: self.upgrade.clone(),
+        })
     }
 }
 

@@ -140,6 +140,8 @@ pub(crate) fn expected(expect: Expect) -> &'static str {
         Expect::Refuse => "refuse",
         Expect::Either => "answer or refuse",
         Expect::Survive => "go on",
+        Expect::NoSwitch => "not switch",
+        Expect::Switch => "switch or answer",
     }
 }
 

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 use scgi_proto::Address;
 use scgi_proto::BoxError;
 
-use super::cases::{Case, Play, numbered};
+use super::cases::{Case, Expect, Play, numbered, valid_upgrade};
 use super::draft::Good;
 use super::exchange::{Answer, Exchange, Reply, Step, exchange, exchange_head, leave};
-use super::judge::{Mark, Verdict, judge};
+use super::judge::{Mark, Verdict, fault_of_switch, judge};
+use super::tunnel::{Tunnel, ask};
 use crate::failure::cannot_connect;
 use crate::socket::Socket;
 
@@ -76,6 +77,7 @@ impl Target {
             Answer::Reply(reply) => format!("answers {} to it", reply.status()),
             Answer::Closed => "closes without a reply".into(),
             Answer::Broken(why) => format!("sends no CGI response: {why}"),
+            Answer::Switched(_) => "switches protocols".into(),
             Answer::Silence(0) => {
                 let timeout = humantime::format_duration(self.timeout);
                 // It waited twice: for the reply, and again behind the end of its input.
@@ -166,6 +168,63 @@ impl Runner<'_> {
                 let exchange = exchange_head(&target.address, &[Step::Send(head)], target.timeout);
                 self.look(case, exchange, look)
             }
+            Play::Ask(draft) => self.ask(case, draft(&target.good).bytes()).0,
+            Play::Tunnel { early, then } => self.tunnel(case, early, then),
+            Play::AmongTunnels(count) => self.among_tunnels(case, count),
+        }
+    }
+
+    /// A request that may be answered with a 101. With the tunnel if it was, and may have been.
+    fn ask(&self, case: &Case, request: Vec<u8>) -> (Verdict, Option<Tunnel>) {
+        let Target { address, good, timeout } = self.target;
+        let (exchange, tunnel) = ask(address, request, *timeout);
+        let verdict = self.judge(case, &exchange);
+        match exchange.answer {
+            Answer::Switched(head) if case.expect != Expect::NoSwitch => {
+                match fault_of_switch(&head, &good.protocol) {
+                    Some(fault) => (Verdict::new(Mark::of(case.severity), fault), None),
+                    None => (verdict, tunnel),
+                }
+            }
+            _ => (verdict, None),
+        }
+    }
+
+    fn tunnel(
+        &self,
+        case: &Case,
+        early: &[u8],
+        then: fn(&mut Tunnel, Duration) -> Result<&'static str, String>,
+    ) -> Verdict {
+        let request = valid_upgrade(&self.target.good).bytes();
+        let (verdict, tunnel) = self.ask(case, request.clone());
+        let Some(mut tunnel) = tunnel else { return verdict };
+        if !early.is_empty() {
+            // Only now, as a server without upgrades may be confused by bytes behind a request.
+            let (verdict, with_early) = self.ask(case, [&request, early].concat());
+            let Some(with_early) = with_early else { return verdict };
+            tunnel = with_early;
+        }
+        match then(&mut tunnel, self.target.timeout) {
+            Ok(what) => Verdict::new(Mark::Passed, what),
+            Err(fault) => Verdict::new(Mark::of(case.severity), fault),
+        }
+    }
+
+    fn among_tunnels(&self, case: &Case, count: usize) -> Verdict {
+        let request = valid_upgrade(&self.target.good).bytes();
+        let mut tunnels = Vec::new();
+        for _ in 0..count {
+            match self.ask(case, request.clone()) {
+                (_, Some(tunnel)) => tunnels.push(tunnel),
+                // Also behind others: a server may bound them.
+                (verdict, None) => return verdict,
+            }
+        }
+        let verdict = judge(Expect::Answer, case.severity, &self.target.good(), self.usual);
+        match verdict.mark {
+            Mark::Passed => verdict,
+            _ => Verdict::new(Mark::of(case.severity), "waits for the tunnels to close"),
         }
     }
 

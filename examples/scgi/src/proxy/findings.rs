@@ -18,6 +18,9 @@ const APACHE_LINE: usize = 8190;
 /// Whoever closes sooner than this after its last byte has not waited for anything.
 const SHORT: Duration = Duration::from_secs(1);
 
+/// A front server that ends a tunnel without a byte for longer than this has not waited for more.
+const IDLE: Duration = Duration::from_secs(5);
+
 /// So much is shown of a line that is not a field, in bytes.
 const SHOWN: usize = 60;
 
@@ -62,7 +65,7 @@ fn of_request(watch: &Watch) -> Vec<String> {
                 .into(),
         );
     }
-    if request.surplus > 0 {
+    if request.surplus > 0 && !watch.reply.is_tunnel {
         found.push(format!("{} bytes came after the body of the request", request.surplus));
     }
     found
@@ -89,7 +92,10 @@ fn of_reply(watch: &Watch, end: &End) -> Option<String> {
             "the body is {missing} bytes shorter than Content-Length says: the browser gets it \
              cut off"
         )),
-        (Some(error), _) => Some(bad_head(watch, error)),
+        (Some(error), _) => Some(unasked_switch(watch).unwrap_or_else(|| bad_head(watch, error))),
+        (None, End::Broken { by: Peer::Backend, error }) if reply.is_tunnel => {
+            Some(format!("the backend broke the tunnel: {error}"))
+        }
         (None, End::Broken { by: Peer::Backend, error }) => {
             let bytes = reply.bytes;
             let pending = if watch.request.is_complete { "" } else { " with the request unread" };
@@ -100,6 +106,25 @@ fn of_reply(watch: &Watch, end: &End) -> Option<String> {
         }
         (None, _) => None,
     }
+}
+
+/// A 101 to a request without a valid upgrade.
+fn unasked_switch(watch: &Watch) -> Option<String> {
+    let line = watch.start.split(|byte| *byte == b'\n').next()?;
+    let line = line.to_ascii_lowercase();
+    let code = line.strip_prefix(b"status:").or_else(|| line.strip_prefix(b"http/1.1"))?;
+    if !code.trim_ascii().starts_with(b"101") {
+        return None;
+    }
+    let head = watch.request.head.as_ref().filter(|head| head.upgrade().is_none())?;
+    let why = match head.upgrade_refusal() {
+        Some(why) => format!("may have none ({why})"),
+        None => "asks for no upgrade".into(),
+    };
+    Some(format!(
+        "a 101 to a request that {why}: nginx, Apache and lighttpd pass it on, and the client takes \
+         what follows for its next response"
+    ))
 }
 
 /// A head that is not a CGI response, and the line that shows it.
@@ -139,8 +164,8 @@ fn line(rest: &[u8]) -> String {
 }
 
 /// What is looked for in the head of a reply that can be understood.
-const OF_HEAD: [fn(&Watch, &ResponseHead) -> Option<String>; 6] =
-    [status_line, long_head, long_line, transfer_encoding, bare_location, surplus];
+const OF_HEAD: [fn(&Watch, &ResponseHead) -> Option<String>; 7] =
+    [status_line, long_head, long_line, transfer_encoding, bare_location, surplus, switch];
 
 fn status_line(watch: &Watch, head: &ResponseHead) -> Option<String> {
     let (code, reason) = (head.status().code(), Escaped(head.reason().as_bytes()));
@@ -203,7 +228,36 @@ fn surplus(watch: &Watch, head: &ResponseHead) -> Option<String> {
     })
 }
 
+/// A 101 whose tunnel the client will not take.
+fn switch(watch: &Watch, head: &ResponseHead) -> Option<String> {
+    let has = |name| head.fields().first(name).is_some();
+    if !watch.reply.is_tunnel {
+        return None;
+    }
+    if !has("Upgrade") {
+        return Some("the 101 has no Upgrade field: nginx adds none, and clients refuse it".into());
+    }
+    has("Content-Length").then(|| "the 101 has a Content-Length, which nginx passes on".into())
+}
+
+/// A tunnel that was closed as nothing passed.
+fn idle_tunnel(watch: &Watch, end: &End) -> Option<String> {
+    let (Peer::Front, at) = watch.tunnel_end(end)? else { return None };
+    let last = watch.request.last_at.max(watch.reply.last_at)?;
+    let idle = at.saturating_sub(last);
+    (idle > IDLE).then(|| {
+        format!(
+            "the front server closed the tunnel after {:.1} s without a byte: its time-out was over \
+             (nginx' scgi_read_timeout is 60 s unless set), or the browser left; pings keep it open",
+            idle.as_secs_f64()
+        )
+    })
+}
+
 fn of_connection(watch: &Watch, end: &End) -> Vec<String> {
+    if watch.reply.is_tunnel {
+        return idle_tunnel(watch, end).into_iter().collect();
+    }
     let mut found = Vec::new();
     if let End::Closed { not_taken: Some(error) } = end {
         found.push(format!(
@@ -298,6 +352,29 @@ mod tests {
                 assert!(finding.contains(text), "{shown}: {finding}");
             }
         }
+    }
+
+    #[test]
+    fn tunnels_and_what_is_told() {
+        const UPGRADE: &[u8] = b"108:CONTENT_LENGTH\x000\0SCGI\x001\0SERVER_PROTOCOL\0HTTP/1.1\0\
+            HTTP_CONNECTION\0Upgrade\0HTTP_UPGRADE\0x\0HTTP_HOST\0localhost\0,";
+        let closed = End::Closed { not_taken: None };
+        let mut watch = Watch::new(1, None);
+        watch.connected();
+        watch.request(UPGRADE);
+        watch.reply(b"Status: 101 x\r\nUpgrade: x\r\n\r\nfirst");
+        watch.request(b"more");
+        assert_eq!(watch.tunnel(), Some((4, 5)));
+        watch.reply(b"");
+        assert_eq!(findings(&watch, &closed), [""; 0]);
+        // The backend ended it; now as if the front server had, a minute after the last byte.
+        let at = |seconds| Some(Duration::from_secs(seconds));
+        (watch.request.last_at, watch.reply.last_at) = (at(2), at(3));
+        (watch.request.ended_at, watch.reply.ended_at) = (at(63), at(64));
+        let found = findings(&watch, &closed);
+        assert!(found.len() == 1 && found[0].contains("after 60.0 s without a byte"), "{found:?}");
+        (watch.request.ended_at, watch.reply.ended_at) = (at(64), at(63));
+        assert_eq!(findings(&watch, &closed), [""; 0]);
     }
 
     #[test]

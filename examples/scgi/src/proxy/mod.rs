@@ -36,6 +36,10 @@ use crate::units::duration;
 /// offence at (!). Cookies and credentials are not shown, but a query is, and files of --save
 /// hold everything.
 ///
+/// After a 101 to a valid upgrade (a WebSocket, for example) bytes pass both ways as ever. They are
+/// counted, and the figures come when the tunnel ends, with who ended it first. --save keeps the
+/// handshake and what the client sent before the 101; what passes afterwards is not kept.
+///
 /// SIGTERM or SIGINT (Ctrl-C) ends it with status 0; it ends with 1 when it could not start, and
 /// with 2 for wrong usage.
 #[derive(Debug, Args)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anstyle::{AnsiColor, Style};
 use scgi_proto::Escaped;
 
+use super::end::{End, Peer};
 use super::watch::Watch;
 use crate::output::print_styled;
 
@@ -24,10 +25,17 @@ pub(crate) fn request(watch: &Watch) -> String {
     let method = Escaped(head.method().unwrap_or(b"(no method)"));
     let uri = Escaped(head.request_uri().unwrap_or(b"(no URI)"));
     let (params, len, body) = (head.params(), watch.request.head_len, head.content_length());
-    let title = format!(
+    let mut title = format!(
         "{method} {uri}: {} params in a head of {len} bytes, then {body} bytes",
         params.len()
     );
+    if let Some(offer) = head.upgrade() {
+        let names: Vec<_> = offer.protocols().map(|name| Escaped(name).to_string()).collect();
+        // Writing to a string cannot fail.
+        let _ = write!(title, ", with an upgrade to {}", names.join(" or "));
+    } else if let Some(why) = head.upgrade_refusal() {
+        let _ = write!(title, ", with an upgrade that is not valid: {why}");
+    }
     block(watch, REQUEST, '>', &title, params)
 }
 
@@ -57,10 +65,24 @@ fn block(watch: &Watch, style: Style, sign: char, title: &str, pairs: &impl Debu
 }
 
 /// The figures of the exchange, and what was odd about it.
-pub(crate) fn end(watch: &Watch, took: Duration, findings: &[String]) -> String {
+pub(crate) fn end(watch: &Watch, end: &End, took: Duration, findings: &[String]) -> String {
     let Watch { number, request, reply, .. } = watch;
     let mut text = format!("[{number}] = {} bytes to the backend", request.bytes);
-    let _ = write!(text, ", {} bytes back, {} of them body", reply.bytes, reply.body);
+    let _ = write!(text, ", {} bytes back, ", reply.bytes);
+    match watch.tunnel() {
+        Some((sent, received)) => {
+            let open = took.saturating_sub(reply.head_at.unwrap_or_default());
+            let _ = write!(
+                text,
+                "{sent} and {received} of them through a tunnel that was open for {}{}",
+                millis(open),
+                watch.tunnel_end(end).map_or("", |(by, _)| ended_by(by)),
+            );
+        }
+        None => {
+            let _ = write!(text, "{} of them body", reply.body);
+        }
+    }
     if let Some(time) = watch.connected_at {
         let _ = write!(text, "; connected in {}", millis(time));
     }
@@ -72,6 +94,13 @@ pub(crate) fn end(watch: &Watch, took: Duration, findings: &[String]) -> String 
         let _ = writeln!(text, "[{number}] {ODD}! {finding}{ODD:#}");
     }
     text
+}
+
+fn ended_by(peer: Peer) -> &'static str {
+    match peer {
+        Peer::Front => " and ended by the front server",
+        Peer::Backend => " and ended by the backend",
+    }
 }
 
 fn millis(time: Duration) -> String {

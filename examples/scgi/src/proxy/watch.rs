@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use scgi_proto::{Limits, Policy, RequestDecoder, RequestHead, ResponseDecoder};
 
-use super::end::End;
+use super::end::{End, Peer};
 use super::findings::findings;
 use super::show;
 use crate::capture::Capture;
@@ -59,24 +59,56 @@ impl Watch {
 
     /// Takes bytes of the request; what is to be shown.
     pub(crate) fn request(&mut self, bytes: &[u8]) -> Option<String> {
-        self.save(|capture| capture.sent(bytes));
+        // Of a tunnel there is no end.
+        if !self.reply.is_tunnel {
+            self.save(|capture| capture.sent(bytes));
+        }
         if !self.request.take(bytes, self.begun.elapsed()) {
             return None;
         }
-        if self.is_head_request() && self.reply.bytes == 0 {
-            self.reply = Message::new(ResponseDecoder::default().without_body());
+        if self.reply.bytes == 0 {
+            if self.is_head_request() {
+                self.reply = Message::new(ResponseDecoder::default().without_body());
+            } else if self.request.head.as_ref().is_some_and(|head| head.upgrade().is_some()) {
+                self.reply = Message::new(ResponseDecoder::default().with_upgrade());
+            }
         }
         Some(show::request(self))
     }
 
     /// Takes bytes of the reply; what is to be shown.
     pub(crate) fn reply(&mut self, bytes: &[u8]) -> Option<String> {
-        self.save(|capture| capture.received(bytes));
         let wanted = START.saturating_sub(self.start.len()).min(bytes.len());
         if self.reply.head.is_none() {
             self.start.extend_from_slice(&bytes[..wanted]);
         }
-        self.reply.take(bytes, self.begun.elapsed()).then(|| show::reply(self))
+        let was_tunnel = self.reply.is_tunnel;
+        let came = self.reply.take(bytes, self.begun.elapsed());
+        if !was_tunnel {
+            let rest = self.reply.take_first_of_tunnel().len();
+            self.save(|capture| capture.received(&bytes[..bytes.len() - rest]));
+        }
+        came.then(|| show::reply(self))
+    }
+
+    /// What passed through the tunnel, to the backend and back, if there is one.
+    pub(crate) fn tunnel(&self) -> Option<(u64, u64)> {
+        let Self { request, reply, .. } = self;
+        reply.is_tunnel.then(|| (request.surplus, reply.bytes - reply.head_len))
+    }
+
+    /// Who ended the tunnel first, and when.
+    pub(crate) fn tunnel_end(&self, end: &End) -> Option<(Peer, Duration)> {
+        let now = self.begun.elapsed();
+        match (end, self.request.ended_at, self.reply.ended_at) {
+            _ if !self.reply.is_tunnel => None,
+            (_, Some(front), backend) if backend.is_none_or(|at| front <= at) => {
+                Some((Peer::Front, front))
+            }
+            (_, _, Some(backend)) => Some((Peer::Backend, backend)),
+            (End::Broken { by, .. }, ..) => Some((*by, now)),
+            _ => None,
+        }
     }
 
     fn save(&mut self, write: impl FnOnce(&mut Capture) -> io::Result<()>) {
@@ -91,7 +123,7 @@ impl Watch {
     /// The last lines about the exchange, and whether there was something odd about it.
     pub(crate) fn end(&self, end: &End) -> (String, bool) {
         let findings = findings(self, end);
-        (show::end(self, self.begun.elapsed(), &findings), !findings.is_empty())
+        (show::end(self, end, self.begun.elapsed(), &findings), !findings.is_empty())
     }
 }
 

@@ -1,5 +1,7 @@
 //! The program `scgi`, one module for each command, with servers and clients written by others.
 
+#[path = "../shared/scgi_proxy.rs"]
+mod scgi_proxy;
 #[path = "../shared/tool.rs"]
 mod tool;
 #[path = "../shared/watch.rs"]
@@ -21,3 +23,6 @@ mod request;
 mod request_retry;
 mod request_verbose;
 mod terminal;
+mod upgrade;
+mod upgrade_check;
+mod upgrade_proxy;

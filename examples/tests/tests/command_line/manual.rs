@@ -11,7 +11,12 @@ const COMMANDS: [&str; 8] =
 #[test]
 fn help_names_commands_and_exit_statuses() {
     let help = scgi(["--help"]).ok();
-    for word in COMMANDS.into_iter().chain(["Exit status:", "  22  request --fail", "NO_COLOR"]) {
+    for word in COMMANDS.into_iter().chain([
+        "Exit status:",
+        "  5   request --upgrade",
+        "  22  request --fail",
+        "NO_COLOR",
+    ]) {
         assert!(help.text().contains(word), "{word}");
     }
     assert_eq!(scgi([""; 0]).code, Some(2));

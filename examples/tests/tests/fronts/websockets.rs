@@ -7,6 +7,8 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use crate::chromium::Browser;
+use crate::scgi_proxy::Proxy;
+use crate::tool::EchoServer;
 use crate::websocket_app::App;
 use crate::websocket_client;
 use axum::Router;
@@ -86,6 +88,91 @@ async fn the_counter_in_chromium() {
     assert_eq!(app.upgraded(), 4);
     browser.client.close().await.expect("the browser ends");
     app.wait_until_idle().await;
+}
+
+/// The gateway, which speaks HTTP itself, in front of the app.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_counter_in_chromium_through_the_gateway() {
+    if !["chromium", "chromedriver"].into_iter().all(required) {
+        return;
+    }
+    let app = App::start().await;
+    let browser = Browser::start().await;
+    for (server, uri) in
+        [(app.tcp.to_string(), "/"), (format!("unix:{}", app.unix().display()), "/unix/")]
+    {
+        let mut command = std::process::Command::new(scgi_tests::programs::scgi());
+        command.args(["gateway", "127.0.0.1:0", &server]);
+        // It says where it listens as `scgi echo` does.
+        let gateway = EchoServer::start_command(command);
+        let url = format!("http://{}{uri}", gateway.address.trim_start_matches("http://"));
+        count_in_two_tabs(&browser, &url).await;
+        assert_eq!(gateway.said(), "");
+    }
+    assert_eq!(app.upgraded(), 4);
+    browser.client.close().await.expect("the browser ends");
+    app.wait_until_idle().await;
+}
+
+/// `scgi proxy` between nginx and the app: it shows the handshakes and passes the tunnels on.
+#[tokio::test(flavor = "multi_thread")]
+async fn through_the_proxy() {
+    if !["nginx", "chromium", "chromedriver", "python websockets"].into_iter().all(required) {
+        return;
+    }
+    let app = App::start().await;
+    let folder = scgi_tests::process::scratch_dir().expect("a folder");
+    let path = folder.path().join("proxy.sock");
+    let tcp = Proxy::tcp(app.tcp);
+    let unix = Proxy::start(
+        path.to_str().expect("a path"),
+        &format!("unix:{}", app.unix().display()),
+        &["--mode", "666"],
+    );
+    let front = Front::nginx(tcp.socket_address(), &path).expect("nginx starts");
+    let browser = Browser::start().await;
+    for url in urls(&front, "http") {
+        count_in_two_tabs(&browser, &url).await;
+    }
+    browser.client.close().await.expect("the browser ends");
+    for url in urls(&front, "ws") {
+        // Text, binary, 10 MB, pings, closes from both sides, and many at the same time.
+        let client = spawn_blocking(move || websocket::python(&format!("{url}echo"), 100));
+        println!("{}", client.await.expect("no panic").expect("all of it holds"));
+    }
+    app.wait_until_idle().await;
+    for proxy in [tcp, unix] {
+        let (shown, tunnels) = wait_for_tunnels(&proxy, 104).await;
+        assert_eq!(shown.matches(", with an upgrade to websocket\n").count(), 104, "{shown}");
+        assert!(shown.contains("< 101 Switching Protocols after "), "{shown}");
+        // The client sends 10 MB, and gets it back.
+        let largest = tunnels.into_iter().max().expect("a tunnel");
+        assert!(largest.0 > 10_000_000 && largest.1 > 10_000_000, "{largest:?}");
+        // A tab that is closed silently looks like a time-out of nginx.
+        let mut odd = shown.lines().filter(|line| line.contains("] ! "));
+        assert!(odd.all(|line| line.contains("or the browser left; pings")), "{shown}");
+    }
+}
+
+/// What a proxy has shown once so many tunnels have ended, and the bytes of each in both directions.
+async fn wait_for_tunnels(proxy: &Proxy, count: usize) -> (String, Vec<(u64, u64)>) {
+    let begun = Instant::now();
+    loop {
+        let shown = proxy.shown();
+        let tunnels: Vec<_> = shown.lines().filter_map(tunnel).collect();
+        if tunnels.len() == count {
+            return (shown, tunnels);
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{} tunnels: {shown}", tunnels.len());
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The bytes of `1 and 2 of them through a tunnel`.
+fn tunnel(line: &str) -> Option<(u64, u64)> {
+    let (figures, _) = line.split_once(" of them through a tunnel that was open for ")?;
+    let (sent, received) = figures.rsplit_once(", ")?.1.split_once(" and ")?;
+    Some((sent.parse().ok()?, received.parse().ok()?))
 }
 
 /// Both pages show each new number.

@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use super::draft::{Draft, Good};
 use super::exchange::{Reply, Step};
+use super::tunnel::Tunnel;
 
 mod hostile;
 mod legal;
 mod reply;
 mod rude;
+mod upgrade;
+
+pub(super) use self::upgrade::valid as valid_upgrade;
 
 /// How much it weighs when the backend does not do what is expected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +37,10 @@ pub(crate) enum Expect {
     Either,
     /// Go on.
     Survive,
+    /// Anything but a 101.
+    NoSwitch,
+    /// A 101, or whatever an ordinary request gets.
+    Switch,
 }
 
 /// How a case is carried out.
@@ -52,6 +60,12 @@ pub(crate) enum Play {
     Look(fn(&Reply) -> Result<(), String>),
     /// The same with HEAD.
     LookAtHead(fn(&Reply) -> Result<(), String>),
+    /// One connection on which this is sent; the answer may be a 101.
+    Ask(fn(&Good) -> Draft),
+    /// A valid upgrade with these bytes behind it, and what is done after the 101.
+    Tunnel { early: &'static [u8], then: fn(&mut Tunnel, Duration) -> Result<&'static str, String> },
+    /// A good request while so many tunnels are open.
+    AmongTunnels(usize),
 }
 
 /// One case.
@@ -73,7 +87,7 @@ pub(crate) struct Group {
 }
 
 /// All cases.
-pub(crate) const GROUPS: [Group; 7] = [
+pub(crate) const GROUPS: [Group; 8] = [
     Group { title: "Requests", cases: legal::REQUESTS },
     Group { title: "How a request arrives", cases: legal::ARRIVAL },
     Group { title: "The reply", cases: reply::CASES },
@@ -81,6 +95,7 @@ pub(crate) const GROUPS: [Group; 7] = [
     Group { title: "The netstring and the header block", cases: hostile::FRAMING },
     Group { title: "Other protocols", cases: hostile::PROTOCOLS },
     Group { title: "Rude and many clients", cases: rude::CASES },
+    Group { title: "Upgrades", cases: upgrade::CASES },
 ];
 
 /// All cases with their numbers, which begin at 1.
