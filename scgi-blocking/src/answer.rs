@@ -43,7 +43,7 @@ where
         let mut upgrade = None;
         reply(&mut connection, launch, &mut upgrade, || call(request))?;
         if let Some((program, start)) = upgrade {
-            launch.run(start, program, Upgraded::of_server(connection));
+            launch.run(start, program.with_trace(trace), Upgraded::of_server(connection));
         }
         return Ok(());
     }
@@ -61,7 +61,7 @@ where
 fn reply<IO, C, L>(
     held: &mut C,
     launch: &L,
-    upgrade: &mut Option<(Box<Program>, L::Start)>,
+    upgrade: &mut Option<(Program, L::Start)>,
     call: impl FnOnce() -> Result<Response, BoxError>,
 ) -> Result<(), Error>
 where
@@ -104,11 +104,11 @@ fn switch<IO: Read + Write, C: Held<IO>, L: Launch>(
     held: &mut C,
     response: Response,
     launch: &L,
-    upgrade: &mut Option<(Box<Program>, L::Start)>,
+    upgrade: &mut Option<(Program, L::Start)>,
 ) -> Result<(), Error> {
     let (head, mut body) = response.into_parts();
     let is_offered = held.with(|driver| driver.exchange().is_upgrade_offered())?;
-    let program = match body.take_upgrade() {
+    let program = match body.take_program() {
         Some(program) if is_offered => program,
         None if is_offered => {
             return held.with(|driver| driver.program_failed(&EncodeError::UpgradeNotTaken));

@@ -34,10 +34,18 @@ pub struct Body {
     inner: driver::Body,
     /// A program's function that writes it, and the length of that where it is known.
     writer: Option<(WriteBody, Option<u64>)>,
-    /// What the program does with the connection after a 101.
-    upgrade: Option<Box<Program>>,
+    /// Boxed, because most bodies are something else.
+    upgrade: Option<Box<Upgrade>>,
     /// The error was reported.
     has_failed: bool,
+}
+
+/// What there is of a 101 instead of a body.
+enum Upgrade {
+    /// What the program does with the connection.
+    Program(Program),
+    /// A client's connection.
+    Connection(Upgraded),
 }
 
 /// Where the chunks of a streamed body come from.
@@ -158,8 +166,16 @@ impl Body {
     }
 
     /// Takes out what the program does with the connection after a 101.
-    pub(crate) fn take_upgrade(&mut self) -> Option<Box<Program>> {
-        self.upgrade.take()
+    pub(crate) fn take_program(&mut self) -> Option<Program> {
+        match *self.upgrade.take()? {
+            Upgrade::Program(program) => Some(program),
+            Upgrade::Connection(_) => None,
+        }
+    }
+
+    /// No body, and a client's connection behind the head of a 101.
+    pub(crate) fn from_upgraded(io: Upgraded) -> Self {
+        Self { upgrade: Some(Box::new(Upgrade::Connection(io))), ..Self::default() }
     }
 
     /// The body as the core has it.
@@ -250,15 +266,17 @@ impl UpgradeBody for Body {
     type Upgraded = Upgraded;
 
     fn take_upgraded(&mut self) -> Option<Upgraded> {
-        // The client of this adapter takes no 101.
-        None
+        match *self.upgrade.take_if(|upgrade| matches!(**upgrade, Upgrade::Connection(_)))? {
+            Upgrade::Connection(io) => Some(io),
+            Upgrade::Program(_) => None,
+        }
     }
 }
 
 impl<R: UpgradeOutcome> FromUpgrade<R> for Body {
     fn from_upgrade(program: impl FnOnce(Upgraded) -> R + Send + 'static) -> Self {
-        let program = Program(Box::new(|io| program(io).into_result()));
-        Self { upgrade: Some(Box::new(program)), ..Self::default() }
+        let program = Program::new(|io| program(io).into_result());
+        Self { upgrade: Some(Box::new(Upgrade::Program(program))), ..Self::default() }
     }
 }
 

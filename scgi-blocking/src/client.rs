@@ -6,14 +6,13 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use scgi_proto::driver::{self, InFlight};
-use scgi_proto::{
-    ClientConfig, DecodeError, Error, RequestEvent, ResponseEvent, Status, ToAddress,
-};
+use scgi_proto::{ClientConfig, Error, RequestEvent, ResponseEvent, ToAddress};
 
 use crate::body::{Body, Source};
 use crate::message::{Request, Response};
 use crate::stream::Stream;
 use crate::transport::{Patience, Transport};
+use crate::upgraded::Upgraded;
 use crate::wait::Clock;
 
 /// The driver of a client.
@@ -95,6 +94,8 @@ impl<IO: Read + Write> Client<IO> {
     /// nothing else happens, and no deadline ends the call: a source that may block for long has to
     /// be read on a thread of its own, for example through a channel.
     ///
+    /// After a 101 that the request has asked for, [`Response::into_upgraded`] returns the connection.
+    ///
     /// # Errors
     /// [`Error::Encode`] if the request cannot be sent, [`Error::Decode`] if the response is
     /// malformed or absent, [`Error::Io`] if the stream failed and there is no response,
@@ -107,9 +108,9 @@ impl<IO: Read + Write> Client<IO> {
         let (head, body) = request.into_parts();
         let mut call = Call { in_flight: InFlight::begin(self.driver, head, body.into_inner())? };
         let head = call.block_on(InFlight::poll_head)?;
-        if head.status() == Status::SWITCHING_PROTOCOLS {
-            // The connection cannot be taken out of this client.
-            return Err(DecodeError::InvalidStatus { offset: 0 }.into());
+        if call.in_flight.client_mut().is_upgraded() {
+            let io = Upgraded::of_client(call.in_flight.into_client());
+            return Ok(Response::from_parts(head, Body::from_upgraded(io)));
         }
         let body = match call.in_flight.take_whole_body() {
             Some(body) => Body::from(body),

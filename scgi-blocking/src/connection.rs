@@ -13,6 +13,7 @@ use scgi_proto::{Buffers, ConnectionConfig, Error, RequestEvent, ResponseEvent, 
 
 use crate::socket::{Cancel, Socket};
 use crate::transport::{Patience, Transport};
+use crate::upgraded::Upgraded;
 use crate::wait::{Clock, Wait, with_waker};
 
 /// The driver of a connection.
@@ -199,6 +200,19 @@ impl<IO: Read + Write> Connection<IO> {
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
     pub fn finish(&mut self) -> Result<(), Error> {
         self.block_on(Patience::Writes, Driver::poll_finish)
+    }
+
+    /// The connection after the head of a 101 was sent: it belongs to the program, from the first byte
+    /// that came behind the request.
+    ///
+    /// # Errors
+    /// The connection itself, if it has not been upgraded.
+    #[allow(clippy::result_large_err, reason = "it is what the caller had")]
+    pub fn into_upgraded(mut self) -> Result<Upgraded, Self>
+    where
+        IO: Send + 'static,
+    {
+        if self.driver.exchange().is_upgraded() { Ok(Upgraded::of_server(self)) } else { Err(self) }
     }
 }
 

@@ -6,6 +6,7 @@
 
 #![cfg(target_os = "linux")]
 
+mod clients;
 mod server;
 
 use std::io::{Read as _, Write as _};
@@ -329,49 +330,5 @@ fn a_websocket_of_tungstenite_echoes() {
         assert!(socket.read().expect(name).is_close(), "{name}");
         assert!(matches!(socket.read(), Err(Error::ConnectionClosed)), "{name}");
         server.assert_free_after(1);
-    });
-}
-
-fn head() -> scgi_proto::RequestHead {
-    scgi_proto::RequestHead::builder("GET", "/slow")
-        .param("HTTP_CONNECTION", "Upgrade")
-        .param("HTTP_UPGRADE", "echo")
-        .build()
-}
-
-/// A client of an asynchronous crate: they have the same names.
-macro_rules! client {
-    ($krate:ident, $io:ident, $address:expr, $name:expr) => {{
-        use $io::io::{AsyncReadExt as _, AsyncWriteExt as _};
-        let client = $krate::Client::connect($address).await.expect($name);
-        let response = client.request($krate::Request::new(head(), "")).await.expect($name);
-        assert_eq!(response.status(), $krate::Status::SWITCHING_PROTOCOLS, "{}", $name);
-        let mut io = response.into_upgraded().expect($name);
-        for message in ["one", "two"] {
-            io.write_all(message.as_bytes()).await.expect($name);
-            io.flush().await.expect($name);
-            let mut got = [0; 3];
-            io.read_exact(&mut got).await.expect($name);
-            assert_eq!(&got, message.as_bytes(), "{}", $name);
-        }
-    }};
-}
-
-#[test]
-fn clients_have_the_stream_behind_a_101() {
-    each(|server| {
-        let name = &server.name;
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        if let Some(address) = server.address() {
-            runtime.block_on(async { client!(scgi_tokio, tokio, address, name) });
-            async_std::task::block_on(async { client!(scgi_async_std, smol, address, name) });
-            smol::block_on(async { client!(scgi_async_std, smol, address, name) });
-        }
-        if let Some(path) = server.path() {
-            runtime.block_on(async { client!(scgi_tokio, tokio, path, name) });
-            async_std::task::block_on(async { client!(scgi_async_std, smol, path, name) });
-            smol::block_on(async { client!(scgi_async_std, smol, path, name) });
-        }
-        server.assert_free_after(3);
     });
 }

@@ -129,6 +129,11 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
         self.client.io.fail(error)
     }
 
+    /// The client, whose connection is the caller's after a 101.
+    pub fn into_client(self) -> Client<T, C> {
+        self.client
+    }
+
     /// The client, for an adapter that waits by itself.
     pub fn client_mut(&mut self) -> &mut Client<T, C> {
         &mut self.client
