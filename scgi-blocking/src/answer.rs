@@ -13,7 +13,7 @@ use crate::handler::Handler;
 use crate::message::Response;
 use crate::shared::{Held, SharedConnection};
 use crate::transport::Patience;
-use crate::upgraded::{Launch, Program, Upgraded};
+use crate::upgraded::{Launch, Program};
 
 /// Reads the request, runs the handler, sends its response, closes. After a 101, `launch` runs the
 /// program of the upgrade.
@@ -43,7 +43,7 @@ where
         let mut upgrade = None;
         reply(&mut connection, launch, &mut upgrade, || call(request))?;
         if let Some((program, start)) = upgrade {
-            launch.run(start, program.with_trace(trace), Upgraded::of_server(connection));
+            launch.run(start, program.with_trace(trace), connection);
         }
         return Ok(());
     }

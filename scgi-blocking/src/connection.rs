@@ -208,11 +208,15 @@ impl<IO: Read + Write> Connection<IO> {
     /// # Errors
     /// The connection itself, if it has not been upgraded.
     #[allow(clippy::result_large_err, reason = "it is what the caller had")]
-    pub fn into_upgraded(mut self) -> Result<Upgraded, Self>
+    pub fn into_upgraded(self) -> Result<Upgraded, Self>
     where
         IO: Send + 'static,
     {
-        if self.driver.exchange().is_upgraded() { Ok(Upgraded::of_server(self)) } else { Err(self) }
+        if self.driver.exchange().is_upgraded() {
+            Ok(Upgraded::of_server(self, None))
+        } else {
+            Err(self)
+        }
     }
 }
 

@@ -11,6 +11,7 @@
 //!   free, and sleeps otherwise. It also makes threads, makes room on a full server, and reports to
 //!   systemd.
 //! - [`work`] is what the other threads do, and [`stop`] is how accepting ends.
+//! - [`upgraded`] counts the connections that have left these threads after a 101.
 
 mod asleep;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod model;
 mod rule;
 mod state;
 mod stop;
+mod upgraded;
 mod watch;
 mod work;
 
@@ -28,6 +30,7 @@ use std::time::{Duration, Instant};
 use crate::stream::Stream;
 use rule::Seen;
 use state::{Missing, Next, Phase, State, ThreadNote};
+pub(crate) use upgraded::UpgradedPlace;
 pub(crate) use watch::run;
 
 /// Stops a server; made by [`Serve::shutdown_handle`](crate::Serve::shutdown_handle).
@@ -79,7 +82,7 @@ struct Inner {
 impl Default for Inner {
     fn default() -> Self {
         // Until the server runs, it can only be stopped.
-        Self { state: State::new(1, 1), is_asked: false, left_over: VecDeque::new() }
+        Self { state: State::new(1, 1, 0), is_asked: false, left_over: VecDeque::new() }
     }
 }
 
@@ -98,11 +101,11 @@ impl Pool {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets how many threads there may be. None has been made yet.
-    fn set_size(&self, processors: usize, max: usize) {
+    /// Sets how many threads there may be, and how many upgraded connections. There is none yet.
+    fn set_size(&self, processors: usize, max: usize, max_upgraded: usize) {
         let mut inner = self.lock();
         let phase = inner.state.phase();
-        inner.state = State::new(processors, max);
+        inner.state = State::new(processors, max, max_upgraded);
         inner.state.advance(phase);
     }
 
@@ -185,7 +188,7 @@ impl Pool {
 
 /// A thread, for as long as it runs.
 #[derive(Debug)]
-struct Worker {
+pub(crate) struct Worker {
     pool: Arc<Pool>,
     place: usize,
     note: Arc<ThreadNote>,

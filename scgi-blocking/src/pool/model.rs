@@ -146,7 +146,7 @@ impl Model {
             now: 0,
             events: BinaryHeap::new(),
             sequence: 0,
-            state: State::new(processors, max),
+            state: State::new(processors, max, 0),
             max,
             threads: Vec::new(),
             queue: VecDeque::new(),

@@ -74,6 +74,16 @@ pub(super) struct Missing {
     pub(super) to_make: usize,
 }
 
+/// Connections that have left their thread after a 101.
+#[derive(Debug)]
+struct Upgraded {
+    max: usize,
+    /// Places taken.
+    places: usize,
+    /// Those of them whose 101 was sent.
+    open: usize,
+}
+
 /// The threads of a server.
 #[derive(Debug)]
 pub(super) struct State {
@@ -83,6 +93,7 @@ pub(super) struct State {
     accepting: usize,
     busy: usize,
     resting: usize,
+    upgraded: Upgraded,
     /// Threads that were called and have not noticed yet. They count as accepting already.
     calls: usize,
     wanted: usize,
@@ -104,9 +115,10 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) fn new(processors: usize, max: usize) -> Self {
+    pub(super) fn new(processors: usize, max: usize, max_upgraded: usize) -> Self {
         Self {
             max,
+            upgraded: Upgraded { max: max_upgraded, places: 0, open: 0 },
             phase: Phase::Running,
             places: Vec::new(),
             accepting: 0,
@@ -148,6 +160,47 @@ impl State {
     /// How many threads there are.
     pub(super) fn threads(&self) -> usize {
         self.accepting + self.busy + self.resting
+    }
+
+    /// Whether no thread is left and no upgraded connection.
+    pub(super) fn is_over(&self) -> bool {
+        self.threads() == 0 && self.upgraded.places == 0
+    }
+
+    /// Connections that are served: each is either a thread's or upgraded.
+    pub(super) fn open(&self) -> usize {
+        let is_counted =
+            |place: &&Place| matches!(place.doing, Doing::Busy { is_counted: true, .. });
+        self.places.iter().filter(is_counted).count() + self.upgraded.open
+    }
+
+    /// Takes the place of an upgraded connection. `false` if there is none.
+    pub(super) fn reserve_upgraded(&mut self) -> bool {
+        let has_place = self.upgraded.places < self.upgraded.max;
+        self.upgraded.places += usize::from(has_place);
+        has_place
+    }
+
+    /// The connection of this thread leaves it.
+    pub(super) fn begin_upgraded(&mut self, place: usize) {
+        self.upgraded.open += 1;
+        if let Doing::Busy { is_counted, .. } = &mut self.places[place].doing {
+            // It has not ended when the thread has.
+            *is_counted = false;
+        }
+    }
+
+    /// Gives up the place of an upgraded connection, whose 101 may have been sent.
+    pub(super) fn end_upgraded(&mut self, has_begun: bool) {
+        self.upgraded.places -= 1;
+        self.upgraded.open -= usize::from(has_begun);
+        self.count_finished(has_begun);
+    }
+
+    /// Counts a connection that has ended, if it was one.
+    fn count_finished(&mut self, is_counted: bool) {
+        let is_finished = is_counted && matches!(self.phase, Phase::Taking | Phase::Ending);
+        self.finished += u64::from(is_finished);
     }
 
     pub(super) fn served(&self) -> u64 {
@@ -217,8 +270,7 @@ impl State {
     pub(super) fn end(&mut self, place: usize) -> Next {
         if let Doing::Busy { is_counted, .. } = self.places[place].doing {
             self.ended += 1;
-            let finished = is_counted && matches!(self.phase, Phase::Taking | Phase::Ending);
-            self.finished += u64::from(finished);
+            self.count_finished(is_counted);
         }
         if self.phase != Phase::Running {
             self.put(place, Doing::Resting);

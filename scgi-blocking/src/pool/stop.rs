@@ -22,7 +22,6 @@ use super::work::Server;
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::socket::{Cancel, Wakeup, descriptors};
-use crate::upgraded::OwnThreads;
 
 /// How long aborted connections may take to close.
 const ABORT_GRACE: Duration = Duration::from_secs(1);
@@ -62,32 +61,23 @@ pub(super) fn end_listening<M: 'static, H: Handler<M>>(
 }
 
 /// Waits for what runs until the deadline, and aborts the rest.
-pub(super) fn finish(
-    pool: &Pool,
-    cancel: &Cancel,
-    upgraded: &OwnThreads,
-    deadline: Option<Instant>,
-) -> Summary {
+pub(super) fn finish(pool: &Pool, cancel: &Cancel, deadline: Option<Instant>) -> Summary {
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     let mut summary = Summary::default();
-    let is_done = pool.wait_until(left, |inner| inner.state.threads() == 0);
-    // Upgraded connections were answered long ago; what is left of them is aborted too.
-    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-    let open = upgraded.wait_until_closed(left);
+    let is_done = pool.wait_until(left, |inner| inner.state.is_over());
     let mut inner = pool.lock();
     summary.without_place = inner.left_over.len() as u64;
     // Closed below, without the lock.
     let left_over = std::mem::take(&mut inner.left_over);
     inner.state.advance(Phase::Aborting);
-    summary.aborted = (inner.state.busy() + open) as u64;
+    summary.aborted = inner.state.open() as u64;
     drop(inner);
     drop(left_over);
-    if !is_done || open > 0 {
+    if !is_done {
         pool.rest.notify_all();
         cancel.set();
         // What only waits for its peer ends immediately.
-        pool.wait_until(Some(ABORT_GRACE), |inner| inner.state.threads() == 0);
-        upgraded.wait_until_closed(Some(ABORT_GRACE));
+        pool.wait_until(Some(ABORT_GRACE), |inner| inner.state.is_over());
     }
     let inner = pool.lock();
     summary.finished = inner.state.finished();

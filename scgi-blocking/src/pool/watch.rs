@@ -19,7 +19,6 @@ use super::{Pool, Shutdown, asleep, stop};
 use crate::handler::Handler;
 use crate::listener::Listener;
 use crate::socket::{Cancel, Wakeup, descriptors};
-use crate::upgraded::OwnThreads;
 
 /// Runs a server until it is stopped.
 ///
@@ -35,7 +34,8 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
 ) -> io::Result<Summary> {
     let (listener, pool) = (Arc::new(listener), Arc::clone(&shutdown.pool));
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    pool.set_size(processors, config.max_connections(descriptors(), 1 + Wakeup::DESCRIPTORS));
+    let max = config.max_connections(descriptors(), 1 + Wakeup::DESCRIPTORS);
+    pool.set_size(processors, max, max_upgraded);
     let server = Arc::new(Server {
         handler,
         config: config.clone(),
@@ -43,7 +43,6 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
         pool: Arc::clone(&pool),
         backoff: Backoff::default(),
         cancel: Arc::new(Cancel::new()?),
-        upgraded: OwnThreads::new(max_upgraded),
         kind: PhantomData,
     });
     if let Some(signal) = signal {
@@ -53,7 +52,7 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
         })?;
     }
     server.spawn()?;
-    let (cancel, upgraded) = (Arc::clone(&server.cancel), server.upgraded.clone());
+    let cancel = Arc::clone(&server.cancel);
     // The handler goes with the last thread that may call it.
     let mut watcher =
         Watcher { server: Arc::downgrade(&server), pool, listener, start: Instant::now() };
@@ -78,7 +77,7 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
     config.registry.begin_shutdown();
     let deadline = begun.checked_add(config.shutdown_deadline);
     stop::end_listening(&server, &pool, listener, deadline);
-    let summary = stop::finish(&pool, &cancel, &upgraded, deadline);
+    let summary = stop::finish(&pool, &cancel, deadline);
     Ok(Summary { waited: begun.elapsed(), ..summary })
 }
 

@@ -21,7 +21,6 @@ use crate::listener::Listener;
 use crate::message::{Request, Response};
 use crate::socket::{Cancel, Interest, first_byte, is_out_of_descriptors, wait};
 use crate::stream::Stream;
-use crate::upgraded::OwnThreads;
 
 /// What the threads of a server share.
 pub(super) struct Server<H, M> {
@@ -33,7 +32,6 @@ pub(super) struct Server<H, M> {
     /// Each thread has its own clone.
     pub(super) backoff: Backoff,
     pub(super) cancel: Arc<Cancel>,
-    pub(super) upgraded: OwnThreads,
     pub(super) kind: PhantomData<fn() -> M>,
 }
 
@@ -121,7 +119,7 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         let connection = Connection::of_server(stream, &self.config.config, cancel, admission);
         // An error of one connection concerns no other; its peer has got an answer. Nor does a panic where
         // a program's values are dropped.
-        let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, noted, &self.upgraded)));
+        let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, noted, worker)));
         crate::wait::end_connection();
     }
 

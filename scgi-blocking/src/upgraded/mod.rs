@@ -5,13 +5,15 @@ mod tunnel;
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use scgi_proto::{ShutdownSignal, driver};
 
 use crate::connection::Connection;
+use crate::pool::UpgradedPlace;
 use crate::transport::Transport;
 use crate::wait::Clock;
-pub(crate) use program::{InPlace, Launch, OwnThreads, Program};
+pub(crate) use program::{InPlace, Launch, Program};
 use tunnel::{Call, SharedEnd, Tunnel};
 
 /// A connection after a 101: a WebSocket, for example. Bytes pass in both directions as they are.
@@ -40,20 +42,25 @@ use tunnel::{Call, SharedEnd, Tunnel};
 /// # let _ = echo;
 /// ```
 pub struct Upgraded {
+    // Closed before the place is given up.
     tunnel: Box<dyn Tunnel>,
+    _place: Option<Arc<UpgradedPlace>>,
 }
 
 impl Upgraded {
-    /// One of a server, whose 101 was sent.
-    pub(crate) fn of_server<IO: Read + Write + Send + 'static>(connection: Connection<IO>) -> Self {
-        Self { tunnel: Box::new(SharedEnd::new(connection)) }
+    /// One of a server, whose 101 was sent, and its place among the server's upgraded connections.
+    pub(crate) fn of_server<IO: Read + Write + Send + 'static>(
+        connection: Connection<IO>,
+        place: Option<Arc<UpgradedPlace>>,
+    ) -> Self {
+        Self { tunnel: Box::new(SharedEnd::new(connection)), _place: place }
     }
 
     /// One of a client, whose 101 has come.
     pub(crate) fn of_client<IO: Read + Write + Send + 'static>(
         client: driver::Client<Transport<IO>, Clock>,
     ) -> Self {
-        Self { tunnel: Box::new(SharedEnd::new(client)) }
+        Self { tunnel: Box::new(SharedEnd::new(client)), _place: None }
     }
 
     /// Shuts down the write side: the peer sees the end, and can still send.
@@ -109,4 +116,3 @@ impl Write for Upgraded {
         (&*self).flush()
     }
 }
-

@@ -1,15 +1,17 @@
 //! The program of an upgrade, and the thread that runs it.
 
+use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
 
 use scgi_proto::BoxError;
 use scgi_proto::trace::Trace;
 
 use super::Upgraded;
+use crate::connection::Connection;
+use crate::pool::{UpgradedPlace, Worker};
 
 /// What the program does with the connection.
 pub(crate) struct Program {
@@ -19,9 +21,7 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    pub(crate) fn new(
-        run: impl FnOnce(Upgraded) -> Result<(), BoxError> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn new(run: impl FnOnce(Upgraded) -> Result<(), BoxError> + Send + 'static) -> Self {
         Self { run: Box::new(run), trace: None }
     }
 
@@ -51,8 +51,13 @@ pub(crate) trait Launch {
     /// Makes sure that it can run, before the 101 is sent. `None` if it cannot.
     fn prepare(&self) -> Option<Self::Start>;
 
-    /// Runs it.
-    fn run(&self, start: Self::Start, program: Program, io: Upgraded);
+    /// Runs it with a connection whose 101 was sent.
+    fn run<IO: Read + Write + Send + 'static>(
+        &self,
+        start: Self::Start,
+        program: Program,
+        connection: Connection<IO>,
+    );
 }
 
 /// On the thread that has answered.
@@ -65,99 +70,65 @@ impl Launch for InPlace {
         Some(())
     }
 
-    fn run(&self, (): (), program: Program, io: Upgraded) {
-        program.run(io);
+    fn run<IO: Read + Write + Send + 'static>(
+        &self,
+        (): (),
+        program: Program,
+        connection: Connection<IO>,
+    ) {
+        program.run(Upgraded::of_server(connection, None));
     }
 }
 
-/// On threads of their own, up to a number, so that those which answer requests stay free.
-#[derive(Clone)]
-pub(crate) struct OwnThreads {
-    open: Arc<Open>,
-    max: usize,
-}
+/// On a thread of its own, so that those which answer requests stay free. There are as many as the
+/// pool has places for.
+impl Launch for Worker {
+    type Start = Start;
 
-/// How many there are.
-#[derive(Default)]
-struct Open {
-    count: Mutex<usize>,
-    closed: Condvar,
-}
-
-/// One of them, for as long as it runs.
-struct Place(Arc<Open>);
-
-impl Open {
-    fn count(&self) -> MutexGuard<'_, usize> {
-        // No code that can panic runs under the lock.
-        self.count.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        *self.0.count() -= 1;
-        self.0.closed.notify_all();
-    }
-}
-
-impl OwnThreads {
-    pub(crate) fn new(max: usize) -> Self {
-        Self { open: Arc::default(), max }
-    }
-
-    fn place(&self) -> Option<Place> {
-        let mut count = self.open.count();
-        if *count >= self.max {
-            return None;
-        }
-        *count += 1;
-        Some(Place(Arc::clone(&self.open)))
-    }
-
-    /// Waits until none is left, at most for a time. Returns how many are.
-    pub(crate) fn wait_until_closed(&self, timeout: Option<Duration>) -> usize {
-        let until = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        let mut count = self.open.count();
-        while *count > 0 {
-            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                break;
-            }
-            let closed = &self.open.closed;
-            count = match left {
-                Some(left) => {
-                    closed.wait_timeout(count, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => closed.wait(count).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        *count
-    }
-}
-
-impl Launch for OwnThreads {
-    type Start = SyncSender<(Program, Upgraded)>;
-
-    fn prepare(&self) -> Option<Self::Start> {
-        let place = self.place()?;
-        let (start, started) = sync_channel::<(Program, Upgraded)>(1);
-        let thread = thread::Builder::new().name("scgi-upgraded".to_owned()).spawn(move || {
+    fn prepare(&self) -> Option<Start> {
+        let place = self.reserve_upgraded()?;
+        let (sender, started) = sync_channel(1);
+        let run = move || {
             // Nothing comes if the 101 could not be sent.
-            if let Ok((program, io)) = started.recv() {
+            if let Ok(Started { program, io, place }) = started.recv() {
                 program.run(io);
+                drop(place);
             }
-            drop(place);
-        });
+        };
+        let thread = thread::Builder::new().name("scgi-upgraded".to_owned()).spawn(run);
         if let Err(error) = thread {
             Trace::thread_failed(&error);
             return None;
         }
-        Some(start)
+        Some(Start { sender, place })
     }
 
-    fn run(&self, start: Self::Start, program: Program, io: Upgraded) {
+    fn run<IO: Read + Write + Send + 'static>(
+        &self,
+        start: Start,
+        program: Program,
+        connection: Connection<IO>,
+    ) {
+        let Start { sender, mut place } = start;
+        place.begin(self);
+        // The place is the program's until it has ended, and the connection's until that is closed,
+        // wherever the program has put it.
+        let place = Arc::new(place);
+        let io = Upgraded::of_server(connection, Some(Arc::clone(&place)));
         // The thread waits for it.
-        let _ = start.send((program, io));
+        let _ = sender.send(Started { program, io, place });
     }
+}
+
+/// A thread that waits for its program.
+pub(crate) struct Start {
+    sender: SyncSender<Started>,
+    place: UpgradedPlace,
+}
+
+/// What such a thread gets.
+struct Started {
+    program: Program,
+    io: Upgraded,
+    place: Arc<UpgradedPlace>,
 }

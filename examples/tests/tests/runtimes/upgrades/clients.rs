@@ -251,8 +251,12 @@ fn a_connection_becomes_its_stream_after_a_101() {
             Socket::Unix(stream) => connection_on_thread(stream),
         }
     }
-    let runs: [(&str, Run); 4] =
-        [("tokio", on_tokio), ("async-std", on_async_std), ("smol", on_smol), ("threads", on_thread)];
+    let runs: [(&str, Run); 4] = [
+        ("tokio", on_tokio),
+        ("async-std", on_async_std),
+        ("smol", on_smol),
+        ("threads", on_thread),
+    ];
     for (runtime, run) in runs {
         for unix in [false, true] {
             let name = format!("{runtime}, {}", if unix { "Unix" } else { "TCP" });
