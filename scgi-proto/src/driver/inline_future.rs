@@ -17,7 +17,7 @@ use std::panic::catch_unwind;
 /// # Examples
 /// ```
 /// use core::task::{Context, Poll, Waker};
-/// use scgi_proto::driver::InlineFuture;
+/// use scgi_proto::driver::{Inline, InlineFuture};
 ///
 /// let mut cx = Context::from_waker(Waker::noop());
 /// let mut first = InlineFuture::new();
@@ -25,21 +25,31 @@ use std::panic::catch_unwind;
 ///     let mut left = count;
 ///     core::future::poll_fn(move |_| {
 ///         left = left.saturating_sub(1);
-///         if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+///         if left == 0 { Poll::Ready(count) } else { Poll::Pending }
 ///     })
 /// };
 /// first.begin(steps(1));
-/// assert!(first.poll(&mut cx).is_none());
+/// assert!(matches!(first.poll(&mut cx), Inline::Done(Some(1))));
 ///
 /// first.begin(steps(2));
-/// let mut rest = first.poll(&mut cx).expect("it has to wait: to be spawned");
-/// assert!(std::pin::pin!(rest).poll(&mut cx).is_ready());
+/// // It has to wait: it is to be spawned.
+/// let Inline::Unfinished(rest) = first.poll(&mut cx) else { panic!("it has not waited") };
+/// assert_eq!(std::pin::pin!(rest).poll(&mut cx), Poll::Ready(2));
 /// ```
 pub struct InlineFuture<F> {
     place: Pin<Box<Option<F>>>,
 }
 
-impl<F: Future<Output = ()>> InlineFuture<F> {
+/// What one poll of an [`InlineFuture`] came to.
+#[derive(Debug)]
+pub enum Inline<F: Future> {
+    /// It is over, with this result, or with none if it panicked.
+    Done(Option<F::Output>),
+    /// It has to wait.
+    Unfinished(Unfinished<F>),
+}
+
+impl<F: Future> InlineFuture<F> {
     /// An empty place.
     #[must_use]
     pub fn new() -> Self {
@@ -52,26 +62,32 @@ impl<F: Future<Output = ()>> InlineFuture<F> {
     }
 
     /// Polls that future; returns it if it has to wait. One that panics is over.
-    pub fn poll(&mut self, cx: &mut Context<'_>) -> Option<Unfinished<F>> {
+    pub fn poll(&mut self, cx: &mut Context<'_>) -> Inline<F> {
         // A program's code may panic where its values are dropped, too.
-        let done = catch_unwind(AssertUnwindSafe(|| {
+        let polled = catch_unwind(AssertUnwindSafe(|| {
             let future = self.place.as_mut().as_pin_mut();
-            let done = future.is_none_or(|future| future.poll(cx).is_ready());
-            if done {
+            let polled = future.map_or(Poll::Ready(None), |future| future.poll(cx).map(Some));
+            if polled.is_ready() {
                 self.place.set(None);
             }
-            done
+            polled
         }));
-        if let Ok(false) = done {
-            return Some(Unfinished { place: core::mem::replace(&mut self.place, Box::pin(None)) });
+        match polled {
+            Ok(Poll::Pending) => {
+                let place = core::mem::replace(&mut self.place, Box::pin(None));
+                Inline::Unfinished(Unfinished { place })
+            }
+            Ok(Poll::Ready(output)) => Inline::Done(output),
+            Err(_) => {
+                // What panicked is not polled again.
+                let _ = catch_unwind(AssertUnwindSafe(|| self.place.set(None)));
+                Inline::Done(None)
+            }
         }
-        // Nothing is left, or what panicked: it is not polled again.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.place.set(None)));
-        None
     }
 }
 
-impl<F: Future<Output = ()>> Default for InlineFuture<F> {
+impl<F: Future> Default for InlineFuture<F> {
     fn default() -> Self {
         Self::new()
     }
@@ -88,11 +104,12 @@ pub struct Unfinished<F> {
     place: Pin<Box<Option<F>>>,
 }
 
-impl<F: Future<Output = ()>> Future for Unfinished<F> {
-    type Output = ();
+impl<F: Future> Future for Unfinished<F> {
+    type Output = F::Output;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.place.as_mut().as_pin_mut().map_or(Poll::Ready(()), |future| future.poll(cx))
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // There always is one: otherwise it would have been over.
+        self.place.as_mut().as_pin_mut().map_or(Poll::Pending, |future| future.poll(cx))
     }
 }
 

@@ -99,7 +99,7 @@ pub(crate) use connection::Lease;
 pub use connection::pending_connection::{Admission, PendingConnection};
 pub use connection::{Connection, EventConnection, NextEvent};
 pub use counters::{ConnectionGuard, Counters, Registry};
-pub use inline_future::{InlineFuture, Unfinished};
+pub use inline_future::{Inline, InlineFuture, Unfinished};
 pub use read_buffer::with_read_buffer;
 pub use read_target::{ReadTarget, read_once};
 pub use transport::{Advice, Clock, Transport};

@@ -16,6 +16,7 @@ use super::connections::{Connections, Server, answer};
 use super::runtime::{Acceptor, RequestHandler, Runtime};
 use super::serve::Serve;
 use super::stop::Stopping;
+use super::task_set::HandOver;
 use super::trace_listening;
 #[cfg(all(feature = "systemd", unix))]
 use super::watchdog::Watchdog;
@@ -73,7 +74,7 @@ where
     L: Acceptor,
     H: RequestHandler,
     A: Fn(PendingConnection<L::Stream, R::Clock>, BytesMut, Arc<Server<R, H>>) -> F,
-    F: Future<Output = ()> + Send + 'static,
+    F: Future<Output = Option<HandOver>> + Send + 'static,
 {
     fn new(connections: Connections<R, H, A, F>, listener: L, signal: Signal) -> Self {
         let runtime = &connections.server.runtime;

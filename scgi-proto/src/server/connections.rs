@@ -15,16 +15,18 @@ use bytes::BytesMut;
 
 use super::config::ServerConfig;
 use super::runtime::{AcceptedStream, RequestHandler, Runtime};
-use super::task_set::{Member, Places, Task, TaskSet};
+use super::task_set::{HandOver, Member, Task, TaskSet};
 use super::upgraded;
-use crate::driver::{Connection, InlineFuture, PendingConnection};
+use crate::driver::{Connection, Inline, InlineFuture, PendingConnection};
+use crate::shutdown::Shutdown;
 
 /// What all connections of a server share.
 pub(super) struct Server<R, H> {
     pub(super) runtime: R,
     pub(super) handler: H,
     pub(super) config: ServerConfig,
-    pub(super) places: Places,
+    /// What upgraded connections wait for, which may be in any task.
+    pub(super) cut: Shutdown,
 }
 
 /// The connections of a server. `A` is [`answer`], and `F` is its future, which has no name.
@@ -42,11 +44,16 @@ pub(super) struct Connections<R: Runtime, H, A, F> {
     clock: R::Clock,
 }
 
-impl<R: Runtime, H: RequestHandler, A, F: Future<Output = ()>> Connections<R, H, A, F> {
+impl<R, H, A, F> Connections<R, H, A, F>
+where
+    R: Runtime,
+    H: RequestHandler,
+    F: Future<Output = Option<HandOver>>,
+{
     pub(super) fn new(runtime: R, handler: H, config: ServerConfig, max: usize, answer: A) -> Self {
         let place = (!runtime.is_multi_threaded()).then(InlineFuture::new);
         let (clock, tasks) = (runtime.clock(), TaskSet::new());
-        let server = Arc::new(Server { runtime, handler, config, places: tasks.places() });
+        let server = Arc::new(Server { runtime, handler, config, cut: tasks.cut() });
         Self { server, tasks, max, started: 0, place, answer, clock }
     }
 
@@ -56,13 +63,6 @@ impl<R: Runtime, H: RequestHandler, A, F: Future<Output = ()>> Connections<R, H,
             return Poll::Ready(());
         }
         self.server.config.registry.poll_evictable_at(&mut self.clock, cx)
-    }
-
-    /// Connections that are served. One that becomes upgraded has two places for a moment, and is
-    /// counted once.
-    pub(super) fn open(&self) -> u64 {
-        let active = self.server.config.registry.counters().active();
-        active.min(self.tasks.len() as u64)
     }
 
     /// Serves a connection, in place or in a task, unless its peer may not connect.
@@ -98,8 +98,12 @@ impl<R: Runtime, H: RequestHandler, A, F: Future<Output = ()>> Connections<R, H,
         match pending.try_first() {
             Ok(Some(bytes)) if !bytes.is_empty() => {
                 place.begin((self.answer)(pending, bytes, Arc::clone(server)));
-                if let Some(rest) = place.poll(cx) {
-                    server.runtime.spawn(Task::new(rest, self.tasks.enter()));
+                match place.poll(cx) {
+                    Inline::Done(Some(Some(hand_over))) => hand_over(self.tasks.enter()),
+                    Inline::Done(_) => {}
+                    Inline::Unfinished(rest) => {
+                        server.runtime.spawn(Task::new(rest, self.tasks.enter()));
+                    }
                 }
             }
             Ok(None) => {
@@ -132,27 +136,27 @@ fn wait_and_answer<S: AcceptedStream, R: Runtime, H: RequestHandler>(
         });
         // Boxed, so that a connection that waits does not hold room for one that works.
         let task = first.await.map(|bytes| Box::pin(answer(pending, bytes, server)));
-        if let Some(mut task) = task {
-            poll_fn(|cx| member.poll(&mut task, cx)).await;
+        let Some(mut task) = task else { return };
+        let hand_over = poll_fn(|cx| member.poll(&mut task, cx)).await.flatten();
+        drop(task);
+        if let Some(hand_over) = hand_over {
+            hand_over(member);
         }
     }
 }
 
-/// Answers a connection whose first bytes have come.
+/// Answers a connection whose first bytes have come. After a 101, its place is to be handed over.
 pub(super) fn answer<S: AcceptedStream, R: Runtime, H: RequestHandler>(
     pending: PendingConnection<S, R::Clock>,
     bytes: BytesMut,
     server: Arc<Server<R, H>>,
-) -> impl Future<Output = ()> + Send {
+) -> impl Future<Output = Option<HandOver>> + Send {
     // Made here and not in the future, which would hold its parts as well.
     let mut connection = Connection::received(pending, &server.config.config, bytes);
     async move {
         // An error of one connection concerns no other; its peer got a response where possible.
         let answered = connection.answer(|request| server.handler.call(request)).await;
-        if let Ok(Some(program)) = answered {
-            if let Some(task) = upgraded::run(connection, program, &server.places) {
-                server.runtime.spawn(task);
-            }
-        }
+        let program = answered.ok().flatten()?;
+        Some(upgraded::hand_over(connection, program, server))
     }
 }

@@ -12,6 +12,7 @@ use bytes::BytesMut;
 use super::config::Summary;
 use super::connections::{Connections, Server};
 use super::runtime::{Acceptor, RequestHandler, Runtime};
+use super::task_set::HandOver;
 #[cfg(all(feature = "systemd", unix))]
 use super::watchdog::Watchdog;
 use crate::driver::{Clock, PendingConnection};
@@ -50,7 +51,7 @@ where
     L: Acceptor,
     H: RequestHandler,
     A: Fn(PendingConnection<L::Stream, R::Clock>, BytesMut, Arc<Server<R, H>>) -> F,
-    F: Future<Output = ()> + Send + 'static,
+    F: Future<Output = Option<HandOver>> + Send + 'static,
 {
     pub(super) fn new(connections: Connections<R, H, A, F>, listener: L) -> Self {
         let Server { runtime, config, .. } = &*connections.server;
@@ -66,7 +67,7 @@ where
             waiting: VecDeque::new(),
             clock: runtime.clock(),
             deadline: config.shutdown_deadline,
-            running: connections.open(),
+            running: connections.tasks.len() as u64,
             started: connections.started,
             summary: None,
             #[cfg(all(feature = "systemd", unix))]
@@ -164,7 +165,7 @@ where
     }
 
     fn summary(&self) -> Summary {
-        let aborted = self.connections.open();
+        let aborted = self.connections.tasks.len() as u64;
         let served = self.connections.started;
         Summary {
             served,

@@ -4,7 +4,8 @@
 use core::future::Future;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll, Waker, ready};
+use std::boxed::Box;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec::Vec;
 
@@ -49,12 +50,18 @@ impl TaskSet {
 
     /// Counts a task, which runs until the value is dropped.
     pub(super) fn enter(&self) -> Member {
-        enter(&self.shared)
+        let mut state = self.shared.state();
+        state.running += 1;
+        let place = state.free.pop().unwrap_or_else(|| {
+            state.wakers.push(None);
+            state.wakers.len() - 1
+        });
+        Member { place, waker: None, shared: Arc::clone(&self.shared) }
     }
 
-    /// The places of this set, for what is not a task of it.
-    pub(super) fn places(&self) -> Places {
-        Places { shared: Arc::clone(&self.shared) }
+    /// Begins when the tasks are stopped.
+    pub(super) fn cut(&self) -> Shutdown {
+        self.shared.cut.clone()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -85,33 +92,6 @@ impl TaskSet {
     }
 }
 
-fn enter(shared: &Arc<Shared>) -> Member {
-    let mut state = shared.state();
-    state.running += 1;
-    let place = state.free.pop().unwrap_or_else(|| {
-        state.wakers.push(None);
-        state.wakers.len() - 1
-    });
-    Member { place, waker: None, shared: Arc::clone(shared) }
-}
-
-/// The places of a [`TaskSet`], which may outlive it.
-pub(super) struct Places {
-    shared: Arc<Shared>,
-}
-
-impl Places {
-    /// Takes a place, which is given up when the value is dropped.
-    pub(super) fn enter(&self) -> Member {
-        enter(&self.shared)
-    }
-
-    /// Begins when the tasks are stopped.
-    pub(super) fn cut(&self) -> &Shutdown {
-        &self.shared.cut
-    }
-}
-
 impl Drop for TaskSet {
     fn drop(&mut self) {
         self.abort();
@@ -137,15 +117,22 @@ impl Member {
         if self.shared.is_aborted.load(Ordering::Relaxed) { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Polls the task, unless it must stop.
-    pub(super) fn poll<F>(&mut self, task: &mut F, cx: &mut Context<'_>) -> Poll<()>
+    /// Polls the task; ready with nothing if it must stop.
+    pub(super) fn poll<F>(&mut self, task: &mut F, cx: &mut Context<'_>) -> Poll<Option<F::Output>>
     where
-        F: Future<Output = ()> + Unpin,
+        F: Future + Unpin,
     {
         if self.poll_aborted(cx).is_ready() {
-            return Poll::Ready(());
+            return Poll::Ready(None);
         }
-        Pin::new(task).poll(cx)
+        Pin::new(task).poll(cx).map(Some)
+    }
+
+    /// The task has ended, and its place is for another one. This frees the memory of the task, which
+    /// its waker holds.
+    pub(super) fn leave_task(&mut self) {
+        let waker = self.shared.state().wakers[self.place].take();
+        drop((waker, self.waker.take()));
     }
 }
 
@@ -165,25 +152,34 @@ impl Drop for Member {
     }
 }
 
-/// A future as a task of a [`TaskSet`].
+/// What is left to do with the place of a task that has ended.
+pub(super) type HandOver = Box<dyn FnOnce(Member) + Send>;
+
+/// A future as a task of a [`TaskSet`]. It may hand its place over to another one.
 pub(super) struct Task<F> {
     // Dropped before its place is given up.
     task: F,
-    member: Member,
+    /// `None` once it is handed over.
+    member: Option<Member>,
 }
 
 impl<F> Task<F> {
     pub(super) fn new(task: F, member: Member) -> Self {
-        Self { task, member }
+        Self { task, member: Some(member) }
     }
 }
 
-impl<F: Future<Output = ()> + Unpin> Future for Task<F> {
+impl<F: Future<Output = Option<HandOver>> + Unpin> Future for Task<F> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let Self { task, member } = &mut *self;
-        member.poll(task, cx)
+        let Self { task, member: place } = &mut *self;
+        let Some(member) = place else { return Poll::Ready(()) };
+        let hand_over = ready!(member.poll(task, cx)).flatten();
+        if let (Some(hand_over), Some(member)) = (hand_over, place.take()) {
+            hand_over(member);
+        }
+        Poll::Ready(())
     }
 }
 
@@ -191,7 +187,6 @@ impl<F: Future<Output = ()> + Unpin> Future for Task<F> {
 mod tests {
     use core::future::pending;
     use core::sync::atomic::AtomicUsize;
-    use std::boxed::Box;
     use std::task::Wake;
 
     use super::*;
@@ -210,7 +205,7 @@ mod tests {
         (Arc::clone(&count), count.into())
     }
 
-    fn task(tasks: &TaskSet) -> Task<Pin<Box<dyn Future<Output = ()>>>> {
+    fn task(tasks: &TaskSet) -> Task<Pin<Box<dyn Future<Output = Option<HandOver>>>>> {
         Task::new(Box::pin(pending()), tasks.enter())
     }
 
@@ -225,9 +220,40 @@ mod tests {
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
         assert!(tasks.poll_below(2, &cx).is_ready());
         let third = task(&tasks);
-        assert_eq!((third.member.place, tasks.len()), (0, 2), "a place is used again");
+        assert_eq!(
+            (third.member.as_ref().map(|member| member.place), tasks.len()),
+            (Some(0), 2),
+            "a place is used again"
+        );
         drop((second, third));
         assert_eq!(tasks.len(), 0);
+    }
+
+    #[test]
+    fn a_place_that_is_handed_over_is_counted_once_at_each_moment() {
+        let tasks = Arc::new(TaskSet::new());
+        let (woken, waker) = waker();
+        let mut cx = Context::from_waker(&waker);
+        assert!(tasks.poll_below(1, &cx).is_ready());
+        let kept = Arc::<Mutex<Option<Member>>>::default();
+        let (set, keep) = (Arc::clone(&tasks), Arc::clone(&kept));
+        let hand_over: HandOver = Box::new(move |mut member| {
+            assert_eq!(set.len(), 1);
+            member.leave_task();
+            assert_eq!(set.len(), 1);
+            *keep.lock().expect("no panic") = Some(member);
+        });
+        let mut first = Task::new(Box::pin(async { Some(hand_over) }), tasks.enter());
+        assert!(tasks.poll_below(1, &cx).is_pending());
+        assert!(Pin::new(&mut first).poll(&mut cx).is_ready());
+        drop(first);
+        assert_eq!((tasks.len(), woken.0.load(Ordering::Relaxed)), (1, 0));
+        assert!(tasks.poll_below(1, &cx).is_pending());
+        // No waker of the first task is left, which would hold its memory: an abort wakes no one.
+        tasks.abort();
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        drop(kept.lock().expect("no panic").take());
+        assert_eq!((tasks.len(), woken.0.load(Ordering::Relaxed)), (0, 1));
     }
 
     #[test]

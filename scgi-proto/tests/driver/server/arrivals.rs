@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use scgi_proto::driver::{Body, Connection, InlineFuture, PendingConnection};
+use scgi_proto::driver::{Body, Connection, Inline, InlineFuture, PendingConnection};
 use scgi_proto::server::ServerConfig;
 use scgi_proto::{BoxError, Error, Peer, Request, Response, Status};
 
@@ -163,9 +163,10 @@ fn a_first_poll_that_panics_is_over() {
     let mut place = InlineFuture::new();
     for panics in [true, false] {
         place.begin(async move { assert!(!panics, "on purpose") });
-        assert!(place.poll(&mut cx).is_none());
+        let is_over = matches!(place.poll(&mut cx), Inline::Done(Some(())));
+        assert_eq!(is_over, !panics);
     }
-    assert!(place.poll(&mut cx).is_none(), "an empty place");
+    assert!(matches!(place.poll(&mut cx), Inline::Done(None)), "an empty place");
 }
 
 #[test]
@@ -176,11 +177,11 @@ fn a_future_that_has_to_wait_goes_on_where_it_was() {
     place.begin(poll_fn(move |cx| {
         left -= 1;
         cx.waker().wake_by_ref();
-        if left == 0 { Poll::Ready(()) } else { Poll::Pending }
+        if left == 0 { Poll::Ready("done") } else { Poll::Pending }
     }));
     assert_eq!(format!("{place:?}"), "InlineFuture { .. }");
-    let mut rest = place.poll(&mut cx).expect("it has to wait");
+    let Inline::Unfinished(mut rest) = place.poll(&mut cx) else { panic!("it has to wait") };
     assert_eq!(format!("{rest:?}"), "Unfinished { .. }");
     assert!(poll(Pin::new(&mut rest)).is_pending());
-    assert!(poll(Pin::new(&mut rest)).is_ready());
+    assert_eq!(poll(Pin::new(&mut rest)), Poll::Ready("done"));
 }
