@@ -6,6 +6,9 @@
 
 #![cfg(target_os = "linux")]
 
+mod axum;
+mod backend;
+mod bad_input;
 mod clients;
 mod server;
 

@@ -41,6 +41,14 @@ impl Peer {
         self
     }
 
+    /// Another handle of the same socket.
+    pub(crate) fn another(&self) -> Self {
+        match self {
+            Self::Tcp(stream) => Self::Tcp(stream.try_clone().expect("a handle")),
+            Self::Unix(stream) => Self::Unix(stream.try_clone().expect("a handle")),
+        }
+    }
+
     pub(crate) fn set_nonblocking(&self, is_set: bool) {
         match self {
             Self::Tcp(stream) => stream.set_nonblocking(is_set).expect("a mode"),

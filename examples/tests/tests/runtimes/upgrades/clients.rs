@@ -10,7 +10,7 @@ use scgi_proto::{DecodeError, RequestHead};
 use super::{SWITCHING, each, expect, upgrade};
 use crate::peers::Peer;
 
-fn head(path: &str) -> RequestHead {
+pub(super) fn head(path: &str) -> RequestHead {
     RequestHead::builder("GET", path)
         .param("HTTP_CONNECTION", "Upgrade")
         .param("HTTP_UPGRADE", "echo")

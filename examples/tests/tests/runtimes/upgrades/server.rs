@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use scgi_proto::driver::Counters;
-use scgi_proto::{ConnectionConfig, Params};
+use scgi_proto::{Address, ConnectionConfig, Params, Response};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
@@ -36,6 +36,13 @@ pub(super) const PLACES: usize = 4;
 /// How long the path `/slow` works before it answers.
 const WORK: Duration = Duration::from_millis(300);
 
+/// So many fields with such a value are more than the buffers of a connection take.
+pub(super) const LONG: usize = 128;
+pub(super) const LONG_VALUE: &str = match std::str::from_utf8(&[b'x'; 64 * 1024]) {
+    Ok(text) => text,
+    Err(_) => unreachable!(),
+};
+
 /// What a test counts: handlers that have begun, and programs of upgrades that have ended.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -44,7 +51,7 @@ pub(super) struct Seen {
 }
 
 /// Held by the program of an upgrade.
-struct Open(Arc<Seen>);
+pub(super) struct Open(pub(super) Arc<Seen>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -89,6 +96,27 @@ fn config() -> ConnectionConfig {
 
 impl Server {
     pub(super) fn start(runtime: Runtime, unix: bool) -> Self {
+        let name = format!("{runtime:?}, {}", if unix { "Unix" } else { "TCP" });
+        Self::run(runtime, unix, name, move |setup| match runtime {
+            Runtime::Tokio => on_tokio(setup, unix),
+            Runtime::AsyncStd => on_async_std(setup),
+            Runtime::Smol => on_smol(setup),
+            Runtime::Blocking => on_threads(setup),
+        })
+    }
+
+    /// One whose program is an axum app.
+    pub(super) fn start_axum(unix: bool) -> Self {
+        let name = format!("axum, {}", if unix { "Unix" } else { "TCP" });
+        Self::run(Runtime::Tokio, unix, name, move |setup| on_axum(setup, unix))
+    }
+
+    fn run(
+        runtime: Runtime,
+        unix: bool,
+        name: String,
+        run: impl FnOnce(Setup) -> Ends + Send + 'static,
+    ) -> Self {
         let (listener, place) = if unix {
             let folder = scgi_tests::process::scratch_dir().expect("a folder");
             let path = folder.path().join("a.sock");
@@ -105,14 +133,8 @@ impl Server {
         let (stop, stopped) = oneshot::channel();
         let (give, counters) = oneshot::channel();
         let setup = Setup { listener, seen: Arc::clone(&seen), stop: stopped, counters: give };
-        let running = thread::spawn(move || match runtime {
-            Runtime::Tokio => on_tokio(setup, unix),
-            Runtime::AsyncStd => on_async_std(setup),
-            Runtime::Smol => on_smol(setup),
-            Runtime::Blocking => on_threads(setup),
-        });
+        let running = thread::spawn(move || run(setup));
         let counters = counters.blocking_recv().expect("it starts");
-        let name = format!("{runtime:?}, {}", if unix { "Unix" } else { "TCP" });
         Self { runtime, name, seen, counters, place, stop, running }
     }
 
@@ -140,6 +162,14 @@ impl Server {
         }
     }
 
+    /// Its address, as clients take it.
+    pub(super) fn scgi_address(&self) -> Address {
+        match &self.place {
+            Place::Tcp(address) => Address::Tcp(address.to_string()),
+            Place::Unix(path, _) => Address::Unix(path.clone()),
+        }
+    }
+
     /// Waits until it is so.
     pub(super) fn wait_until(&self, what: &str, is_so: impl Fn() -> bool) {
         let begun = Instant::now();
@@ -158,11 +188,13 @@ impl Server {
     /// Lets it stop. Its end is awaited with [`Stopping::end`].
     pub(super) fn stop(self) -> Stopping {
         self.stop.send(()).expect("it runs");
-        Stopping { running: self.running, counters: self.counters, name: self.name }
+        let Self { running, counters, name, place, .. } = self;
+        Stopping { running, counters, name, place }
     }
 }
 
 pub(super) struct Stopping {
+    place: Place,
     running: JoinHandle<Ends>,
     counters: Counters,
     name: String,
@@ -173,15 +205,51 @@ impl Stopping {
     pub(super) fn end(self) -> Ends {
         let ends = self.running.join().expect("no panic");
         let begun = Instant::now();
-        while self.counters.active() > 0 {
-            assert!(begun.elapsed() < PATIENCE, "{}: {:?}", self.name, self.counters);
+        loop {
+            let left = (self.counters.active(), self.place.sockets());
+            if left == (0, 0) {
+                return ends;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{}: {left:?} {:?}", self.name, self.counters);
             thread::sleep(Duration::from_millis(5));
         }
-        ends
     }
 }
 
-fn breaks() {
+impl Place {
+    /// Open sockets at the server's end, its listener included. The system knows them by address,
+    /// which no other test has.
+    fn sockets(&self) -> usize {
+        /// Those that a process holds, of the states in `/proc/net/tcp`: established, closed by the
+        /// peer, and listening.
+        const HELD: [&str; 3] = ["01", "08", "0A"];
+        match self {
+            Self::Tcp(address) => {
+                let port = format!(":{:04X}", address.port());
+                let table = std::fs::read_to_string("/proc/net/tcp").expect("the system says");
+                let is_held = |line: &&str| {
+                    let mut fields = line.split_ascii_whitespace().skip(1);
+                    let (local, state) = (fields.next(), fields.nth(1));
+                    local.is_some_and(|local| local.ends_with(&port))
+                        && state.is_some_and(|state| HELD.contains(&state))
+                };
+                table.lines().filter(is_held).count()
+            }
+            Self::Unix(path, _) => {
+                let table = std::fs::read_to_string("/proc/net/unix").expect("the system says");
+                let path = path.to_str().expect("text");
+                table.lines().filter(|line| line.ends_with(path)).count()
+            }
+        }
+    }
+}
+
+/// A head that no socket takes in one piece.
+fn lengthen<B>(response: Response<B>) -> Response<B> {
+    (0..LONG).fold(response, |response, _| response.with_field("X-Long", LONG_VALUE))
+}
+
+pub(super) fn breaks() {
     panic!("a fault of the program of an upgrade");
 }
 
@@ -228,6 +296,10 @@ macro_rules! program {
         match &path[..] {
             b"/offer" => Response::new(if is_offered { "offered" } else { "not offered" }),
             b"/untaken" => switching,
+            b"/changed" => {
+                let open = Open(seen);
+                Response::new("").with_upgrade(async move |_: Upgraded| drop(open))
+            }
             b"/breaks" => switching.with_upgrade(async move |io: Upgraded| {
                 let _held = (io, Open(seen));
                 breaks();
@@ -249,6 +321,7 @@ macro_rules! program {
                 if path == b"/slow" {
                     $sleep(WORK).await;
                 }
+                let switching = if path == b"/long" { lengthen(switching) } else { switching };
                 switching.with_upgrade(async move |mut io: Upgraded| {
                     let _open = Open(seen);
                     let mut buf = [0; 4096];
@@ -266,16 +339,12 @@ macro_rules! program {
     }};
 }
 
-/// Serves on an asynchronous crate.
-macro_rules! serve {
-    ($serve:path, $krate:ident, $io:ident, $compat:path, $sleep:expr, $setup:ident, $on:expr) => {{
-        let Setup { seen, stop, counters, .. } = $setup;
-        let server = $serve($on, move |request: $krate::Request| {
-            let seen = Arc::clone(&seen);
-            async move { program!($krate, $io, $compat, $sleep, seen, request) }
-        });
+/// Runs a server of an asynchronous crate until its test stops it.
+macro_rules! run_server {
+    ($server:expr, $stop:expr, $counters:expr) => {{
+        let (server, stop) = ($server, $stop);
         let server = server.with_config(config()).with_max_connections(PLACES);
-        counters.send(server.counters()).expect("it is awaited");
+        $counters.send(server.counters()).expect("it is awaited");
         let stop = async move {
             // A server whose test is over runs as long as the process.
             if stop.await.is_err() {
@@ -288,24 +357,53 @@ macro_rules! serve {
     }};
 }
 
-fn on_tokio(setup: Setup, is_one_thread: bool) -> Ends {
+/// Serves on an asynchronous crate.
+macro_rules! serve {
+    ($serve:path, $krate:ident, $io:ident, $compat:path, $sleep:expr, $setup:ident, $on:expr) => {{
+        let Setup { seen, stop, counters, .. } = $setup;
+        let server = $serve($on, move |request: $krate::Request| {
+            let seen = Arc::clone(&seen);
+            async move { program!($krate, $io, $compat, $sleep, seen, request) }
+        });
+        run_server!(server, stop, counters)
+    }};
+}
+
+/// The app of the tests of axum.
+fn on_axum(setup: Setup, is_one_thread: bool) -> Ends {
+    tokio_runtime(is_one_thread).block_on(async {
+        let listener = tokio_listener(&setup.listener);
+        let Setup { seen, stop, counters, .. } = setup;
+        let server = scgi_tokio::serve(listener, super::axum::app(&seen));
+        run_server!(server, stop, counters)
+    })
+}
+
+fn tokio_runtime(is_one_thread: bool) -> tokio::runtime::Runtime {
     let mut builder = if is_one_thread {
         tokio::runtime::Builder::new_current_thread()
     } else {
         tokio::runtime::Builder::new_multi_thread()
     };
-    let runtime = builder.enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let listener: scgi_tokio::Listener = match &setup.listener {
-            Listener::Tcp(listener) => {
-                let listener = listener.try_clone().expect("a handle");
-                tokio::net::TcpListener::from_std(listener).expect("a listener").into()
-            }
-            Listener::Unix(listener) => {
-                let listener = listener.try_clone().expect("a handle");
-                tokio::net::UnixListener::from_std(listener).expect("a listener").into()
-            }
-        };
+    builder.enable_all().build().expect("a runtime")
+}
+
+fn tokio_listener(listener: &Listener) -> scgi_tokio::Listener {
+    match listener {
+        Listener::Tcp(listener) => {
+            let listener = listener.try_clone().expect("a handle");
+            tokio::net::TcpListener::from_std(listener).expect("a listener").into()
+        }
+        Listener::Unix(listener) => {
+            let listener = listener.try_clone().expect("a handle");
+            tokio::net::UnixListener::from_std(listener).expect("a listener").into()
+        }
+    }
+}
+
+fn on_tokio(setup: Setup, is_one_thread: bool) -> Ends {
+    tokio_runtime(is_one_thread).block_on(async {
+        let listener = tokio_listener(&setup.listener);
         serve!(scgi_tokio::serve, scgi_tokio, tokio, identity, tokio::time::sleep, setup, listener)
     })
 }
@@ -364,6 +462,7 @@ fn on_thread(seen: &Arc<Seen>, request: &scgi_blocking::Request) -> scgi_blockin
     match &path[..] {
         b"/offer" => Response::new(if is_offered { "offered" } else { "not offered" }),
         b"/untaken" => switching,
+        b"/changed" => Response::new("").with_upgrade(move |_: Upgraded| drop(open)),
         b"/breaks" => switching.with_upgrade(move |io: Upgraded| {
             let _held = (io, open);
             breaks();
@@ -384,6 +483,7 @@ fn on_thread(seen: &Arc<Seen>, request: &scgi_blocking::Request) -> scgi_blockin
             if path == b"/slow" {
                 thread::sleep(WORK);
             }
+            let switching = if path == b"/long" { lengthen(switching) } else { switching };
             switching.with_upgrade(move |io: Upgraded| {
                 let _open = open;
                 std::io::copy(&mut &io, &mut &io).map(drop)
