@@ -17,7 +17,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use scgi_proto::driver::{Body, Client, Clock, Source, Transport};
 use scgi_proto::{
-    ClientConfig, DecodeError, Error, Request, RequestEvent, RequestHead, ResponseEvent,
+    ClientConfig, DecodeError, Error, Request, RequestEvent, RequestHead, ResponseEvent, Timeout,
 };
 
 /// At most so many bytes are read that were not asked for: 64 KiB, one more read, and a head.
@@ -66,6 +66,8 @@ enum Kind {
     Length,
     Close,
     NoBody,
+    /// Nowhere: the response is a 101.
+    Upgrade,
 }
 
 const READ: usize = 0;
@@ -266,6 +268,8 @@ fn run<F: Future>(net: &Net, steps: Vec<Step>, call: F) -> F::Output {
     panic!("the call hangs, or is polled without end")
 }
 
+const SWITCHING: &str = "Status: 101 Switching Protocols\r\nUpgrade: echo\r\n\r\n";
+
 struct Case {
     net: Net,
     kind: Kind,
@@ -279,6 +283,7 @@ impl Case {
             Kind::Length => format!("Status: 200 OK\r\nContent-Length: {body}\r\n\r\n"),
             Kind::Close => "Status: 200 OK\r\n\r\n".to_owned(),
             Kind::NoBody => "Status: 204 No Content\r\n\r\n".to_owned(),
+            Kind::Upgrade => SWITCHING.to_owned(),
         };
         let mut response = head.into_bytes();
         let body = if kind == Kind::NoBody { 0 } else { body };
@@ -305,7 +310,7 @@ impl Case {
                     Kind::Length => assert_eq!(came.len(), self.body),
                     Kind::NoBody => assert!(came.is_empty()),
                     // Complete as far as the client can know.
-                    Kind::Close => {
+                    Kind::Close | Kind::Upgrade => {
                         assert!(state.ended && !state.reset, "a cut response looks complete");
                         assert_eq!(state.read, state.arrived);
                     }
@@ -313,6 +318,12 @@ impl Case {
             }
             Err(Error::Timeout(_)) => assert!(!state.now.is_zero()),
             Err(Error::Body(_)) => assert!(state.source_fails),
+            // It comes before the request has left.
+            Err(Error::Decode(DecodeError::InvalidStatus { .. })) => {
+                assert!(self.kind == Kind::Upgrade && !head && state.read > 0);
+            }
+            // Of raw bytes, each failure of the stream is one.
+            Err(Error::Io(_)) if self.kind == Kind::Upgrade => assert!(state.reset),
             Err(Error::Io(error)) => {
                 assert!(state.reset && !head || self.kind == Kind::Length, "{error}");
             }
@@ -417,5 +428,57 @@ proptest! {
             Ok(())
         });
         case.check(has_head, &came, &result);
+    }
+
+    #[test]
+    fn an_upgrade(
+        body in 0..150_000_usize,
+        upload in 0..200_000_usize,
+        mut steps in prop::collection::vec(step(), 0..60),
+    ) {
+        let case = Case::new(Kind::Upgrade, body, 0);
+        // Reading has no deadline: the server has to end it.
+        steps.extend([Step::Take(upload + 1000), Step::Send(body + 1000), Step::End]);
+        let (mut came, mut has_head) = (Vec::new(), false);
+        let result = run(&case.net, steps, async {
+            let head = RequestHead::builder("GET", "/").param("HTTP_CONNECTION", "Upgrade");
+            let request = Request::new(head.param("HTTP_UPGRADE", "echo").build(), "");
+            let response = case.client().request::<Body>(request, case.net.clone()).await?;
+            has_head = true;
+            let mut io = response.into_upgraded().expect("it is a 101");
+            let (mut left, mut buf) = (upload, vec![0; 5000]);
+            let sent = vec![b'x'; 3000];
+            poll_fn(|cx| {
+                while left > 0 {
+                    match io.poll_write(cx, &sent[..left.min(3000)], &[]) {
+                        Poll::Ready(Ok(count)) => left -= count,
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::from(error))),
+                        Poll::Pending => break,
+                    }
+                }
+                loop {
+                    match io.poll_read(cx, &mut buf) {
+                        Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
+                        Poll::Ready(Ok(count)) => came.extend_from_slice(&buf[..count]),
+                        Poll::Ready(Err(error)) => return Poll::Ready(Err(Error::from(error))),
+                        Poll::Pending => return Poll::Pending,
+                    }
+                }
+            })
+            .await
+        });
+        let result = result.map_err(own_error);
+        case.check(has_head, &came, &result);
+        if result.is_ok() {
+            assert_eq!(came.len() + SWITCHING.len(), case.net.state().arrived);
+        }
+    }
+}
+
+/// The error of the client in an `io::Error`, if it is one.
+fn own_error(error: Error) -> Error {
+    match error {
+        Error::Io(error) if error.kind() == ErrorKind::TimedOut => Timeout::Write.into(),
+        error => error,
     }
 }

@@ -16,6 +16,11 @@ fuzz_target!(|data: &[u8]| {
     let mut closed = false;
     while let Some(action) = script.next() {
         match action % 17 {
+            0..=3 if exchange.read_plan() == ReadPlan::Keep => {
+                let len = usize::from(action).min(exchange.keep_limit());
+                exchange.receive_slice(&vec![action; len]);
+                assert!(exchange.keep_limit() <= 16 * 1024);
+            }
             0..=3 if exchange.wants_read() => {
                 let len = usize::from(script.next().unwrap_or(0)) + 1;
                 let bytes: Vec<u8> = script.by_ref().take(len).collect();
@@ -25,6 +30,12 @@ fuzz_target!(|data: &[u8]| {
                     exchange.buffer_mut().extend_from_slice(&bytes);
                     exchange.handle_read(bytes.len());
                 }
+            }
+            4 if action == 4 => {
+                let offered = exchange.is_upgrade_offered();
+                let head = ResponseHead::new(Status::SWITCHING_PROTOCOLS);
+                let sent = exchange.send(ResponseEvent::Head(head.with_field("Upgrade", "a")));
+                assert!(sent.is_err() || offered, "no one has asked for it");
             }
             4 => {
                 let head = ResponseHead::new(Status::new(200 + u16::from(action)).unwrap());
@@ -69,8 +80,16 @@ fuzz_target!(|data: &[u8]| {
                     exchange.handle_peer_left();
                 }
             }
+            _ if exchange.is_upgraded() => {
+                let kept = exchange.read_kept(&mut [0; 100]);
+                exchange.handle_upgraded_read(kept);
+                exchange.handle_write_blocked(now);
+                exchange.handle_upgraded_written(kept);
+                assert_eq!(exchange.poll_timeout(), None, "what is written has no deadline");
+            }
             _ => {}
         }
+        assert!(!exchange.is_upgraded() || !exchange.wants_write(), "it is the program's");
         while let Ok(Some(_)) = exchange.next_event() {}
         assert!(!closed || exchange.is_closed(), "closed is final");
         closed = exchange.is_closed();

@@ -17,6 +17,8 @@ use scgi_proto::{
     BoxError, ConnectionConfig, Decode as _, Request, Response, ResponseDecoder, ResponseEvent,
 };
 
+mod upgrades;
+
 /// Bytes that each direction of the socket holds.
 const BUFFER: usize = 4096;
 const RESPONSE: usize = 20_000;
