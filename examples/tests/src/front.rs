@@ -129,6 +129,14 @@ impl Front {
         Self::start(&Backend::Site(site), lighttpd::prepare)
     }
 
+    /// As [`lighttpd_site`](Self::lighttpd_site), of a version that can carry upgrades.
+    ///
+    /// # Errors
+    /// When there is none, or it does not start; the text holds its log.
+    pub fn new_lighttpd_site(site: &str) -> io::Result<Self> {
+        Self::start(&Backend::Site(site), lighttpd::prepare_new)
+    }
+
     fn start(backend: &Backend<'_>, prepare: Prepare) -> io::Result<Self> {
         for _ in 1..ATTEMPTS {
             match Self::try_start(backend, prepare) {

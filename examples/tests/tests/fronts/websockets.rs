@@ -74,6 +74,67 @@ async fn node_through_nginx() {
     assert_eq!(app.upgraded(), 4);
 }
 
+/// A lighttpd that can carry upgrades, before the app. Debian 12 has an older one.
+fn new_lighttpd(app: &App) -> Front {
+    let backend = |place: String| {
+        format!(
+            "(( {place}, \"check-local\" => \"disable\", \"fix-root-scriptname\" => \"enable\", \
+             \"upgrade\" => \"enable\" ))"
+        )
+    };
+    let tcp = backend(format!("\"host\" => \"{}\", \"port\" => {}", app.tcp.ip(), app.tcp.port()));
+    let unix = backend(format!("\"socket\" => \"{}\"", app.unix().display()));
+    let site = format!(
+        "server.max-fds = 8192\nserver.max-connections = 2048\n\
+         scgi.server = ( \"/unix/\" => {unix}, \"/\" => {tcp} )\n"
+    );
+    Front::new_lighttpd_site(&site).expect("lighttpd starts")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs lighttpd 1.4.74 or later, which `.ci/heavy lighttpd` gets"]
+async fn python_through_lighttpd() {
+    if !required("python websockets") {
+        return;
+    }
+    let app = App::start().await;
+    let front = new_lighttpd(&app);
+    for url in urls(&front, "ws") {
+        let before = app.upgraded();
+        let client = spawn_blocking(move || websocket::python(&format!("{url}echo"), CONNECTIONS));
+        println!("{}", client.await.expect("no panic").expect("all of it holds"));
+        assert_eq!(app.upgraded() - before, CONNECTIONS as u64 + 2);
+        app.wait_until_idle().await;
+    }
+}
+
+/// lighttpd passes on what the client sends before the 101.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs lighttpd 1.4.74 or later, which `.ci/heavy lighttpd` gets"]
+async fn early_bytes_and_attacks_through_lighttpd() {
+    let app = App::start().await;
+    let front = new_lighttpd(&app);
+    // A text and a close, masked with zeros.
+    let mut early = websocket_client::HTTP.as_bytes().to_vec();
+    early.extend(b"\x81\x82\0\0\0\0hi\x88\x80\0\0\0\0");
+    let reply = talk_bytes(&front, &early).await;
+    let text = String::from_utf8_lossy(&reply);
+    assert!(text.starts_with("HTTP/1.1 101 "), "{text}");
+    assert!(reply.ends_with(b"\r\n\r\n\x81\x02hi\x88\x00"), "{text}");
+    assert_eq!(app.upgraded(), 1);
+    app.wait_until_idle().await;
+    // A request behind an accepted upgrade is never answered.
+    let reply = talk(&front, format!("{}{LAST}", websocket_client::HTTP)).await;
+    assert!(reply.starts_with("HTTP/1.1 101 "), "{reply}");
+    assert!(!reply.contains("hello") && reply.matches("HTTP/1.1 ").count() == 1, "{reply}");
+    // Refused upgrades: the next request on the connection gets its own answer.
+    let request = websocket_client::HTTP.replace("Sec-WebSocket-Key", "X-Key");
+    let reply = talk(&front, format!("{request}{LAST}")).await;
+    assert!(reply.starts_with("HTTP/1.1 400 ") && reply.ends_with("hello"), "{reply}");
+    assert_eq!(app.upgraded(), 2);
+    app.wait_until_idle().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_counter_in_chromium() {
     if !["nginx", "chromium", "chromedriver"].into_iter().all(required) {
@@ -288,14 +349,18 @@ async fn idle_tunnel_behind_nginx() {
 
 /// Sends bytes to a front server and returns all that comes until it closes.
 async fn talk(front: &Front, request: String) -> String {
+    String::from_utf8_lossy(&talk_bytes(front, request.as_bytes()).await).into_owned()
+}
+
+async fn talk_bytes(front: &Front, request: &[u8]) -> Vec<u8> {
     let stream = TcpStream::connect(("127.0.0.1", front.port())).await.expect("a connection");
     let (mut reader, mut writer) = stream.into_split();
-    writer.write_all(request.as_bytes()).await.expect("sent");
+    writer.write_all(request).await.expect("sent");
     let mut reply = Vec::new();
     let read = timeout(Duration::from_secs(20), reader.read_to_end(&mut reply)).await;
     // A reset is an end, too.
     let _ = read.expect("the front server closes");
-    String::from_utf8_lossy(&reply).into_owned()
+    reply
 }
 
 /// The last request on a connection that is kept alive.
