@@ -4,8 +4,7 @@ use std::future::Future;
 
 use scgi_proto::IntoResponse;
 
-use crate::body::Body;
-use crate::message::Request;
+use crate::message::{Body, Request};
 
 /// Answers requests: any async function from [`Request`] to [`Response`](crate::Response), or to a
 /// `Result` of one, whose error becomes a reply with status 500.

@@ -55,7 +55,6 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod body;
 mod client;
 mod connection;
 mod handler;
@@ -89,11 +88,10 @@ pub use scgi_proto::{
     UpgradeRefusal, Upgrades,
 };
 pub use {
-    body::Body,
     client::Client,
     connection::Connection,
     handler::Handler,
-    message::{Request, Response},
+    message::{Body, Request, Response},
     serve_connection::serve_connection_with_timer,
     transport::{Sleep, Timer},
     upgraded::Upgraded,

@@ -98,12 +98,14 @@ impl Listener {
         let socket = self.socket()?;
         loop {
             #[cfg(unix)]
-            let accepted = socket.get_ref().accept();
+            let accepted = socket.get_ref().accept().map(Stream::from);
             #[cfg(not(unix))]
             let accepted = socket.get_ref().accept().and_then(|(stream, _)| Async::new(stream));
+            #[cfg(not(unix))]
+            let accepted = accepted.map(Stream::Tcp);
             match accepted {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                accepted => return Poll::Ready(accepted.map(Stream::from)),
+                accepted => return Poll::Ready(accepted),
             }
             ready!(socket.poll_readable(cx))?;
         }
@@ -118,13 +120,13 @@ impl Acceptor for Listener {
     type Stream = Transport<Stream>;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Transport<Stream>>> {
-        Self::poll_accept(self, cx).map_ok(Transport)
+        Self::poll_accept(self, cx).map_ok(Transport::new)
     }
 
     #[cfg(unix)]
     fn try_accept(&mut self) -> io::Result<Option<Transport<Stream>>> {
         let accepted = self.socket()?.get_ref().try_accept()?;
-        Ok(accepted.map(|socket| Transport(socket.into())))
+        Ok(accepted.map(|socket| Transport::new(socket.into())))
     }
 
     fn check(&self) -> io::Result<()> {

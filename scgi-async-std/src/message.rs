@@ -1,6 +1,24 @@
-//! Requests and responses with the [`Body`] of this crate.
+//! Bodies, requests and responses.
 
-use crate::body::Body;
+use scgi_proto::driver;
+
+use crate::transport::FuturesIo;
+
+/// The body of a request or response: nothing, bytes at hand, or a stream of chunks. `AsyncRead` is that
+/// of futures-io.
+///
+/// # Examples
+/// ```
+/// use scgi_async_std::Body;
+/// # async fn run() -> Result<(), scgi_async_std::Error> {
+/// let mut body = Body::from("hello");
+/// assert_eq!(body.len(), Some(5));
+/// assert_eq!(body.chunk().await?.as_deref(), Some(&b"hello"[..]));
+/// assert_eq!(body.chunk().await?, None);
+/// assert_eq!(Body::from("hello").collect(1024).await?, "hello");
+/// # Ok(()) }
+/// ```
+pub type Body = driver::Body<FuturesIo>;
 
 /// A request: its head and its [`Body`].
 ///

@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -17,7 +18,8 @@ use scgi_proto::driver::Connector;
 use scgi_proto::server::Runtime;
 use scgi_proto::socket::Reactor;
 
-use crate::transport::Clock;
+use crate::stream::Stream;
+use crate::transport::{Clock, FuturesIo};
 
 /// How a runtime starts a task.
 type Spawn = fn(Pin<Box<dyn Future<Output = ()> + Send>>);
@@ -71,10 +73,12 @@ impl fmt::Debug for AsyncIo {
     }
 }
 
-impl Reactor for AsyncIo {
+impl Reactor for FuturesIo {
     type Tcp = Async<TcpStream>;
     #[cfg(unix)]
     type Unix = Async<UnixStream>;
+    #[cfg(not(unix))]
+    type Unix = Async<TcpStream>;
 
     fn register_tcp(socket: TcpStream) -> io::Result<Self::Tcp> {
         Async::new_nonblocking(socket)
@@ -84,9 +88,18 @@ impl Reactor for AsyncIo {
     fn register_unix(socket: UnixStream) -> io::Result<Self::Unix> {
         Async::new_nonblocking(socket)
     }
+
+    fn poll_readable(stream: &Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match stream {
+            Stream::Tcp(stream) => stream.poll_readable(cx),
+            #[cfg(unix)]
+            Stream::Unix(stream) => stream.poll_readable(cx),
+            _ => Poll::Ready(Ok(())),
+        }
+    }
 }
 
-impl Connector for AsyncIo {
+impl Connector for FuturesIo {
     async fn connect_tcp(address: SocketAddr) -> io::Result<Self::Tcp> {
         Async::<TcpStream>::connect(address).await
     }

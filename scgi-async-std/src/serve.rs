@@ -6,10 +6,9 @@ use std::marker::PhantomData;
 use scgi_proto::IntoResponse;
 use scgi_proto::server::{self, RequestHandler};
 
-use crate::body::Body;
 use crate::handler::Handler;
 use crate::listener::Listener;
-use crate::message::Request;
+use crate::message::{Body, Request};
 use crate::runtime::AsyncIo;
 
 /// A server about to run: set what differs from the defaults, then `.await` it.

@@ -89,7 +89,7 @@ where
     IO: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Handler<M>,
 {
-    let mut connection = Connection::new(Transport(io), clock, config);
+    let mut connection = Connection::new(Transport::new(io), clock, config);
     if let Some(program) = connection.answer(|request| handler.call(request)).await? {
         program.run_on(connection).await;
     }

@@ -14,53 +14,56 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "net")]
 use async_io::Async;
+use bytes::BytesMut;
 use futures_io::{AsyncRead, AsyncWrite};
+use scgi_proto::adapter::{self, Adapter, READER_CHUNK, Reads, Streams, TakesTimer};
 use scgi_proto::driver;
 #[cfg(feature = "net")]
 use scgi_proto::{
-    Peer,
-    server::AcceptedStream,
+    adapter::Timed,
     socket::{SocketRef, as_socket},
 };
 
 #[cfg(feature = "net")]
 use crate::stream::Stream;
 
+/// The adapter for the streams of futures-io.
+#[derive(Debug, Clone, Copy)]
+pub struct FuturesIo;
+
 /// A stream of futures-io.
-#[derive(Debug)]
-pub struct Transport<IO>(pub(crate) IO);
+pub(crate) type Transport<IO> = adapter::Transport<FuturesIo, IO>;
 
-impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transport<IO> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Streams<IO> for FuturesIo {
+    fn poll_read(io: &mut IO, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        Pin::new(io).poll_read(cx, buf)
     }
 
-    fn poll_write(
-        &mut self,
+    fn poll_write(io: &mut IO, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        io: &mut IO,
         cx: &mut Context<'_>,
-        first: &[u8],
-        second: &[u8],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.0);
-        match second {
-            [] => io.poll_write(cx, first),
-            _ => io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
-        }
+        Pin::new(io).poll_write_vectored(cx, bufs)
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(io).poll_flush(cx)
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+    fn poll_shutdown(io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(io).poll_close(cx)
     }
 
     #[cfg(feature = "net")]
-    fn socket(&self) -> Option<SocketRef<'_>> {
-        let io: &dyn Any = &self.0;
+    fn socket(io: &IO) -> Option<SocketRef<'_>> {
+        let io: &dyn Any = io;
         if let Some(stream) = io.downcast_ref::<Stream>() {
-            return stream.socket();
+            return stream.get();
         }
         let socket = as_socket::<Async<TcpStream>>(io);
         #[cfg(unix)]
@@ -77,10 +80,38 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
     }
 }
 
+impl<R: AsyncRead> Reads<R> for FuturesIo {
+    fn poll_append(
+        reader: Pin<&mut R>,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        let start = buf.len();
+        buf.resize(start + READER_CHUNK, 0);
+        let read = reader.poll_read(cx, &mut buf[start..]);
+        let count = if let Poll::Ready(Ok(count)) = &read { *count } else { 0 };
+        buf.truncate(start + count);
+        read
+    }
+}
+
+impl Adapter for FuturesIo {
+    type Clock = Clock;
+    type Waiting = Clock;
+}
+
+impl TakesTimer for FuturesIo {
+    type Timer = Timer;
+
+    fn clock_with(timer: Timer) -> Clock {
+        Clock::since(Instant::now(), timer)
+    }
+}
+
 #[cfg(feature = "net")]
-impl AcceptedStream for Transport<Stream> {
-    fn peer(&self) -> io::Result<Peer> {
-        self.0.peer()
+impl Timed for FuturesIo {
+    fn clock() -> Clock {
+        Clock::of_async_io(Instant::now())
     }
 }
 
@@ -137,10 +168,22 @@ impl Clock {
     pub(crate) fn of_async_io(start: Instant) -> Self {
         Self { start, source: TimerSource::AsyncIo, sleep: None }
     }
+}
 
-    /// A clock of the same time and timer.
-    pub(crate) fn another(&self) -> Self {
-        Self { sleep: None, ..*self }
+/// A clock of the same time and timer.
+impl From<&Self> for Clock {
+    fn from(clock: &Self) -> Self {
+        Self { sleep: None, ..*clock }
+    }
+}
+
+impl driver::PinnedClock for Clock {
+    fn now(&self) -> Duration {
+        driver::Clock::now(self)
+    }
+
+    fn poll_until(mut self: Pin<&mut Self>, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
+        driver::Clock::poll_until(&mut *self, cx, at)
     }
 }
 

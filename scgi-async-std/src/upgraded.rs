@@ -1,11 +1,6 @@
 //! A connection that has changed its protocol.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
-use std::task::{Context, Poll};
-
-use futures_io::{AsyncRead, AsyncWrite};
-use scgi_proto::{ShutdownSignal, driver};
+use scgi_proto::driver;
 
 /// A connection after a 101: a WebSocket, for example. Bytes pass in both directions as they are.
 ///
@@ -44,61 +39,4 @@ use scgi_proto::{ShutdownSignal, driver};
 /// }
 /// # let _ = echo;
 /// ```
-#[derive(Debug)]
-pub struct Upgraded {
-    driver: driver::Upgraded,
-}
-
-impl Upgraded {
-    /// Completes when the server of the connection begins to stop. The program should then end what
-    /// it does: at the shutdown deadline the connection is cut.
-    #[must_use]
-    pub fn shutdown_signal(&self) -> ShutdownSignal {
-        self.driver.shutdown_signal()
-    }
-}
-
-impl From<driver::Upgraded> for Upgraded {
-    fn from(driver: driver::Upgraded) -> Self {
-        Self { driver }
-    }
-}
-
-impl AsyncRead for Upgraded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        self.driver.poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Upgraded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.driver.poll_write(cx, buf, &[])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut bufs = bufs.iter().filter(|buf| !buf.is_empty());
-        let mut next = || bufs.next().map_or(&[][..], |buf| buf);
-        let (first, second) = (next(), next());
-        self.driver.poll_write(cx, first, second)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.driver.poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.driver.poll_shutdown(cx)
-    }
-}
+pub type Upgraded = driver::Upgraded;

@@ -10,6 +10,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use scgi_proto::driver::connect_deadline;
 use scgi_proto::{Address, ClientConfig, Error, Timeout};
 
 /// When connecting must be done, and the error if it is not.
@@ -22,11 +23,7 @@ pub(crate) struct Deadline {
 
 impl Deadline {
     pub(crate) fn new(config: &ClientConfig) -> Self {
-        let (time, timeout) = if config.call_timeout() < config.connect_timeout() {
-            (config.call_timeout(), Timeout::Call)
-        } else {
-            (config.connect_timeout(), Timeout::Connect)
-        };
+        let (time, timeout) = connect_deadline(config);
         Self { at: Instant::now().checked_add(time), timeout }
     }
 

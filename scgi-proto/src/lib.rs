@@ -50,6 +50,11 @@
 //!   needs `alloc`.
 //! - `driver`: the module `driver`, for whoever writes an adapter: loops that poll a stream and a
 //!   clock, bodies, counters, and what an operator sees of them (`trace`).
+//! - `adapter`: the module `adapter`, for whoever writes an asynchronous adapter: the types that its
+//!   users see. Includes `driver`.
+//! - `tokio`: bodies, streams and upgraded connections have the traits of tokio; includes `adapter`.
+//! - `futures-io`: the same with the traits of futures-io.
+//! - `http-body`: a body is an `http_body::Body`, and is made of one; includes `adapter`.
 //! - `server`: the module `server`: the accept loop, its settings, and who may connect. Includes
 //!   `driver` and `net`.
 //! - `net`: the only part that touches the system: addresses, binding, and what `std` and runtimes
@@ -76,6 +81,8 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "adapter")]
+pub mod adapter;
 #[cfg(feature = "driver")]
 pub mod driver;
 mod error;

@@ -1,13 +1,13 @@
 //! The layers of this crate: which module may import which, and who may name the system.
 //!
-//! wire < exchange < message < driver < server. `net` and `http` are not in this order: `driver` and `server`
+//! wire < exchange < message < driver < server < adapter. `net` and `http` are not in this order: `driver` and `server`
 //! may use `net`. A request holds the signal of `shutdown`. `error` joins the errors of the layers below it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Each layer, and the layers that it may import from.
-const LAYERS: [(&str, &[&str]); 9] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     ("wire", &["wire"]),
     ("exchange", &["wire", "exchange"]),
     ("error", &["wire", "exchange"]),
@@ -17,7 +17,11 @@ const LAYERS: [(&str, &[&str]); 9] = [
     ("http", &["wire", "exchange", "error", "message", "http"]),
     ("driver", &["wire", "exchange", "error", "message", "shutdown", "net", "driver"]),
     ("server", &["wire", "exchange", "error", "message", "shutdown", "net", "driver", "server"]),
+    ("adapter", &["wire", "exchange", "error", "message", "net", "driver", "server", "adapter"]),
 ];
+
+/// What only `adapter` may name: the traits of other crates.
+const TRAITS: [&str; 4] = ["tokio::", "futures_io::", "futures_core::", "http_body::"];
 
 /// What only `net` may name.
 const SYSTEM: [&str; 10] = [
@@ -103,6 +107,11 @@ fn the_protocol_names_no_system_and_no_std() {
         // That of `net` bounds a connect and a lock, and that of `shutdown` a wait for the signal.
         if !["driver", "server", "net", "shutdown"].contains(&&*layer) {
             assert!(!text.contains("Instant"), "{path} knows a clock");
+        }
+        if layer != "adapter" {
+            for name in TRAITS {
+                assert!(!text.contains(name), "{path} names {name}");
+            }
         }
         if layer != "net" {
             for system in SYSTEM {

@@ -180,7 +180,7 @@ impl<F: FnMut(&mut Stream) + Send + 'static> Listen for TapIo<Listener, F> {
 
 impl<F: FnMut(&mut Stream) + Send> TapIo<Listener, F> {
     fn tapped(&mut self, mut stream: Transport<Stream>) -> Transport<Stream> {
-        (self.tap)(&mut stream.0);
+        (self.tap)(stream.io_mut());
         stream
     }
 }
@@ -251,7 +251,7 @@ impl<A: Accept> Acceptor for OwnAcceptor<A> {
             return Poll::Pending;
         };
         self.state = State::Idle(listener);
-        Poll::Ready(accepted.map(|(io, peer)| OwnStream { transport: Transport(io), peer }))
+        Poll::Ready(accepted.map(|(io, peer)| OwnStream { transport: Transport::new(io), peer }))
     }
 
     fn address(&self) -> Option<Address> {

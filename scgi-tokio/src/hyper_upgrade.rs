@@ -32,7 +32,7 @@ use hyper_util::rt::TokioIo;
 use scgi_proto::RequestHead;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::body::Body;
+use crate::message::Body;
 
 /// What hyper reads; it never leaves this process.
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: scgi\r\n\r\n";

@@ -52,7 +52,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod accept;
-mod body;
 mod client;
 mod codec;
 mod connection;
@@ -91,13 +90,12 @@ pub use scgi_proto::{
 };
 pub use {
     accept::{Accept, Listen, TapIo},
-    body::Body,
     client::Client,
     codec::{ClientCodec, ServerCodec},
     connection::Connection,
     handler::Handler,
     listener::Listener,
-    message::{Request, Response},
+    message::{Body, Request, Response},
     serve::{Serve, serve, serve_connection},
     stream::Stream,
     upgraded::Upgraded,

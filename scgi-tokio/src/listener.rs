@@ -130,7 +130,7 @@ impl Listener {
 
     #[cfg(not(unix))]
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
-        self.socket()?.poll_accept(cx).map_ok(|(stream, _)| stream.into())
+        self.socket()?.poll_accept(cx).map_ok(|(stream, _)| Stream::Tcp(stream))
     }
 
     fn socket(&self) -> io::Result<&Registered> {
@@ -142,13 +142,13 @@ impl Acceptor for Listener {
     type Stream = Transport<Stream>;
 
     fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Transport<Stream>>> {
-        Self::poll_accept(self, cx).map_ok(Transport)
+        Self::poll_accept(self, cx).map_ok(Transport::new)
     }
 
     #[cfg(unix)]
     fn try_accept(&mut self) -> io::Result<Option<Transport<Stream>>> {
         let accepted = self.socket()?.get_ref().try_accept()?;
-        Ok(accepted.map(|socket| Transport(socket.into())))
+        Ok(accepted.map(|socket| Transport::new(socket.into())))
     }
 
     fn check(&self) -> io::Result<()> {

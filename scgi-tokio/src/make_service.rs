@@ -12,9 +12,8 @@ use scgi_proto::server::RequestHandler;
 use scgi_proto::{BoxError, IntoResponse, Params, Peer};
 use tower_service::Service;
 
-use crate::body::Body;
 use crate::handler::Handler;
-use crate::message::Request;
+use crate::message::{Body, Request};
 use crate::service::{Cloned, FromConnection, answer, refuse, request_to_service};
 
 /// What a service is made for: over SCGI a request, because its head brings the browser's address.

@@ -1,6 +1,25 @@
-//! Requests and responses with the [`Body`] of this crate.
+//! Bodies, requests and responses.
 
-use crate::body::Body;
+use scgi_proto::driver;
+
+use crate::runtime::Tokio;
+
+/// The body of a request or response: nothing, bytes at hand, or a stream of chunks. `AsyncRead` is that
+/// of tokio.
+///
+/// # Examples
+/// ```
+/// use scgi_tokio::Body;
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), scgi_tokio::Error> {
+/// let mut body = Body::from("hello");
+/// assert_eq!(body.len(), Some(5));
+/// assert_eq!(body.chunk().await?.as_deref(), Some(&b"hello"[..]));
+/// assert_eq!(body.chunk().await?, None);
+/// assert_eq!(Body::from("hello").collect(1024).await?, "hello");
+/// # Ok(()) }
+/// ```
+pub type Body = driver::Body<Tokio>;
 
 /// A request: its head and its [`Body`].
 ///

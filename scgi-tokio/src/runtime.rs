@@ -41,6 +41,8 @@ impl Reactor for Tokio {
     type Tcp = TcpStream;
     #[cfg(unix)]
     type Unix = UnixStream;
+    #[cfg(not(unix))]
+    type Unix = TcpStream;
 
     fn register_tcp(socket: std::net::TcpStream) -> io::Result<TcpStream> {
         TcpStream::from_std(socket)

@@ -76,7 +76,7 @@ where
     H: Handler<M>,
 {
     let clock = Clock::since(Instant::now());
-    let mut connection = Connection::new(Transport(io), clock, config);
+    let mut connection = Connection::new(Transport::new(io), clock, config);
     let handler = handler.into_shared();
     if let Some(program) = connection.answer(|request| handler.call(request)).await? {
         program.run_on(connection).await;

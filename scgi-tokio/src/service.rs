@@ -6,30 +6,26 @@ use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{self, Context, Poll};
+use std::task::{Context, Poll};
 
 use ::http::{Extensions, Method, Request as HttpRequest, Response as HttpResponse, StatusCode};
 use axum_core::body::Body as AxumBody;
-use bytes::{Buf, Bytes};
-use http_body::{Body as HttpBody, Frame, SizeHint};
-use pin_project_lite::pin_project;
-use scgi_proto::driver::{self, BodyWrapper, Source};
+use http_body::Body as HttpBody;
+use scgi_proto::driver::{self, BodyWrapper};
 use scgi_proto::http::{
     ConvertError, RequestRules, request_to_http, response_from_http, response_to_http,
 };
 use scgi_proto::server::RequestHandler;
 use scgi_proto::{
-    Address, BoxError, ClientConfig, Error, IntoResponse, Peer, ShutdownSignal, ToAddress,
-    UpgradeBody,
+    Address, BoxError, ClientConfig, IntoResponse, Peer, ShutdownSignal, ToAddress, UpgradeBody,
 };
 use tower_service::Service;
 
-use crate::body::Body;
 use crate::client::Client;
 use crate::handler::Handler;
 #[cfg(feature = "upgrade")]
 use crate::hyper_upgrade::PendingUpgrade;
-use crate::message::{Request, Response};
+use crate::message::{Body, Request, Response};
 #[cfg(not(feature = "upgrade"))]
 use crate::no_upgrade::PendingUpgrade;
 use crate::upgraded::{Upgraded, UpgradedStream};
@@ -365,71 +361,5 @@ where
             }
             Ok(HttpResponse::from_parts(parts, body))
         })
-    }
-}
-
-impl Body {
-    /// A body that streams an `http_body::Body`; trailers are left out, CGI has none.
-    pub fn from_http<B>(body: B) -> Self
-    where
-        B: HttpBody + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        let len = body.size_hint().exact();
-        if len == Some(0) {
-            return Self::empty();
-        }
-        Self::from_source(FromHttp { body }, len)
-    }
-}
-
-pin_project! {
-    struct FromHttp<B> {
-        #[pin]
-        body: B,
-    }
-}
-
-impl<B> Source for FromHttp<B>
-where
-    B: HttpBody + Send,
-    B::Error: Into<BoxError>,
-{
-    fn poll_chunk(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Error>>> {
-        loop {
-            let frame = task::ready!(self.as_mut().project().body.poll_frame(cx));
-            let frame = match frame {
-                None => return Poll::Ready(None),
-                Some(Err(error)) => return Poll::Ready(Some(Err(Error::Body(error.into())))),
-                Some(Ok(frame)) => frame,
-            };
-            if let Ok(mut data) = frame.into_data() {
-                let len = data.remaining();
-                return Poll::Ready(Some(Ok(data.copy_to_bytes(len))));
-            }
-        }
-    }
-}
-
-impl HttpBody for Body {
-    type Data = Bytes;
-    type Error = Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        self.poll_chunk(cx).map_ok(Frame::data)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.remaining() == Some(0)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.remaining().map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

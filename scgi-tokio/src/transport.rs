@@ -6,10 +6,10 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::BytesMut;
 use pin_project_lite::pin_project;
-use scgi_proto::Peer;
+use scgi_proto::adapter::{self, Adapter, Reads, Streams, Timed};
 use scgi_proto::driver;
-use scgi_proto::server::AcceptedStream;
 use scgi_proto::socket::{SocketRef, as_socket};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -17,45 +17,45 @@ use tokio::net::TcpStream;
 use tokio::net::UnixStream;
 use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_util::io::poll_read_buf;
 
+use crate::runtime::Tokio;
 use crate::stream::Stream;
 
 /// A stream of tokio.
-#[derive(Debug)]
-pub struct Transport<IO>(pub(crate) IO);
+pub(crate) type Transport<IO> = adapter::Transport<Tokio, IO>;
 
-impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transport<IO> {
-    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> Streams<IO> for Tokio {
+    fn poll_read(io: &mut IO, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buf = ReadBuf::new(buf);
-        ready!(Pin::new(&mut self.0).poll_read(cx, &mut buf))?;
+        ready!(Pin::new(io).poll_read(cx, &mut buf))?;
         Poll::Ready(Ok(buf.filled().len()))
     }
 
-    fn poll_write(
-        &mut self,
+    fn poll_write(io: &mut IO, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        io: &mut IO,
         cx: &mut Context<'_>,
-        first: &[u8],
-        second: &[u8],
+        bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let io = Pin::new(&mut self.0);
-        match second {
-            [] => io.poll_write(cx, first),
-            _ => io.poll_write_vectored(cx, &[IoSlice::new(first), IoSlice::new(second)]),
-        }
+        Pin::new(io).poll_write_vectored(cx, bufs)
     }
 
-    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+    fn poll_flush(io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(io).poll_flush(cx)
     }
 
-    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+    fn poll_shutdown(io: &mut IO, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(io).poll_shutdown(cx)
     }
 
-    fn socket(&self) -> Option<SocketRef<'_>> {
-        let io: &dyn Any = &self.0;
+    fn socket(io: &IO) -> Option<SocketRef<'_>> {
+        let io: &dyn Any = io;
         if let Some(stream) = io.downcast_ref::<Stream>() {
-            return stream.socket();
+            return stream.get();
         }
         #[cfg(unix)]
         return as_socket::<TcpStream>(io).or_else(|| as_socket::<UnixStream>(io));
@@ -64,9 +64,24 @@ impl<IO: AsyncRead + AsyncWrite + Unpin + 'static> driver::Transport for Transpo
     }
 }
 
-impl AcceptedStream for Transport<Stream> {
-    fn peer(&self) -> io::Result<Peer> {
-        self.0.peer()
+impl<R: AsyncRead> Reads<R> for Tokio {
+    fn poll_append(
+        reader: Pin<&mut R>,
+        cx: &mut Context<'_>,
+        buf: &mut BytesMut,
+    ) -> Poll<io::Result<usize>> {
+        poll_read_buf(reader, cx, buf)
+    }
+}
+
+impl Adapter for Tokio {
+    type Clock = Clock;
+    type Waiting = PinnedClock;
+}
+
+impl Timed for Tokio {
+    fn clock() -> Clock {
+        Clock::since(Instant::now())
     }
 }
 
@@ -123,7 +138,7 @@ impl driver::Clock for Clock {
 
 pin_project! {
     /// As [`Clock`], in the memory of the future that waits: it costs no allocation.
-    pub(crate) struct PinnedClock {
+    pub struct PinnedClock {
         start: Instant,
         #[pin]
         sleep: Option<Sleep>,
@@ -137,13 +152,19 @@ impl PinnedClock {
     }
 }
 
-impl driver::Clock for Pin<&mut PinnedClock> {
+impl From<&Clock> for PinnedClock {
+    fn from(clock: &Clock) -> Self {
+        Self::since(clock.start)
+    }
+}
+
+impl driver::PinnedClock for PinnedClock {
     fn now(&self) -> Duration {
         self.start.elapsed()
     }
 
-    fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
-        let mut this = self.as_mut().project();
+    fn poll_until(self: Pin<&mut Self>, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
+        let mut this = self.project();
         let Some(at) = this.start.checked_add(at) else { return Poll::Pending };
         if this.sleep.is_none() {
             this.sleep.set(Some(sleep_until(at)));

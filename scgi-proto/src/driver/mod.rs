@@ -92,16 +92,16 @@ pub use body::{Body, BodyCollector, BodyWrapper, NextChunk, Source};
 pub use body::{Demand, PipeReader, PipeWriter, body_pipe};
 #[cfg(feature = "net")]
 pub use client::connect::{Connector, connect};
-pub use client::connect::{connect_first, connect_in_time};
-pub use client::{Client, EventClient, InFlight};
+pub use client::connect::{connect_deadline, connect_first, connect_in_time};
+pub use client::{Client, InFlight};
 #[cfg(feature = "server")]
 pub(crate) use connection::Lease;
 pub use connection::pending_connection::{Admission, PendingConnection};
-pub use connection::{Connection, EventConnection, NextEvent};
+pub use connection::{Connection, NextEvent};
 pub use counters::{ConnectionGuard, Counters, Registry};
 pub use inline_future::{Inline, InlineFuture, Unfinished};
 pub use read_buffer::with_read_buffer;
 pub use read_target::{ReadTarget, read_once};
-pub use transport::{Advice, Clock, Transport};
+pub use transport::{Advice, Clock, PinnedClock, Transport};
 pub use upgrade_program::UpgradeProgram;
 pub use upgraded::Upgraded;

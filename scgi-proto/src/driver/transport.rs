@@ -1,5 +1,6 @@
 //! What an adapter gives to the drivers: its stream and its time.
 
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::io;
@@ -121,6 +122,25 @@ pub trait Clock {
 
     /// Ready when [`now`](Self::now) has reached `at`. It may be ready early: it is asked again.
     fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()>;
+}
+
+/// A [`Clock`] in the memory of the future that waits, pinned there: it costs no allocation.
+pub trait PinnedClock {
+    /// As [`Clock::now`].
+    fn now(&self) -> Duration;
+
+    /// As [`Clock::poll_until`].
+    fn poll_until(self: Pin<&mut Self>, cx: &mut Context<'_>, at: Duration) -> Poll<()>;
+}
+
+impl<C: PinnedClock> Clock for Pin<&mut C> {
+    fn now(&self) -> Duration {
+        C::now(self)
+    }
+
+    fn poll_until(&mut self, cx: &mut Context<'_>, at: Duration) -> Poll<()> {
+        C::poll_until(self.as_mut(), cx, at)
+    }
 }
 
 /// A transport that is flushed once what was written to it is all, as it may hold that back.

@@ -75,6 +75,21 @@ impl Upgraded {
         }
     }
 
+    /// As [`poll_write`](Self::poll_write), of the first two of `bufs` that are not empty.
+    ///
+    /// # Errors
+    /// As [`poll_write`](Self::poll_write).
+    pub fn poll_write_slices(
+        &mut self,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut bufs = bufs.iter().filter(|buf| !buf.is_empty());
+        let mut next = || bufs.next().map_or(&[][..], |buf| buf);
+        let (first, second) = (next(), next());
+        self.poll_write(cx, first, second)
+    }
+
     /// Passes on what the stream itself may hold back.
     ///
     /// # Errors

@@ -49,8 +49,8 @@ fn lengths() {
     assert_eq!(known(streamed(None)), (None, None, None));
     assert_eq!(known(streamed(Some(5))), (Some(5), Some(5), Some(5)));
     assert_eq!(known(streamed(None).with_len(5)), (Some(5), Some(5), Some(5)));
-    assert_eq!(format!("{:?}", Body::from("abc")), "Body { len: Some(3), .. }");
-    assert_eq!(Body::wrap(Body::from("abc")).into_inner().len(), Some(3));
+    assert_eq!(format!("{:?}", <Body>::from("abc")), "Body { len: Some(3), .. }");
+    assert_eq!(<Body>::wrap(Body::from("abc")).into_inner().len(), Some(3));
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn all_of_it() {
         assert_eq!(chunk(&mut body), None);
     }
     // Known to be too long: nothing of it is read.
-    assert!(finish(Body::from_source(Untouched, Some(6)).collect(5)).is_err());
+    assert!(finish(<Body>::from_source(Untouched, Some(6)).collect(5)).is_err());
 }
 
 /// Fails the test when it is read.

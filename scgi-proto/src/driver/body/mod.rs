@@ -5,6 +5,7 @@ mod pipe;
 
 use core::fmt;
 use core::future::Future;
+use core::marker::PhantomData;
 use core::num::NonZeroU64;
 use core::pin::Pin;
 use core::task::{Context, Poll, ready};
@@ -22,8 +23,11 @@ use crate::message::{FromUpgrade, KnownLength, UpgradeBody, UpgradeOutcome};
 /// The body of a request or response: nothing, bytes at hand, or a stream of chunks.
 ///
 /// Streams are pulled: nothing is read from the peer or from the program's source before it is
-/// wanted. An adapter wraps it, to give it the read traits of its runtime; the `Body` of an asynchronous
-/// adapter derefs to it.
+/// wanted.
+///
+/// Read it chunk by chunk ([`chunk`](Self::chunk)), all at once up to a limit
+/// ([`collect`](Self::collect)), or with the read traits that features add. `A` is the asynchronous
+/// adapter whose readers can become a body; what a driver itself makes has none.
 ///
 /// # Examples
 /// ```
@@ -31,20 +35,21 @@ use crate::message::{FromUpgrade, KnownLength, UpgradeBody, UpgradeOutcome};
 /// use scgi_proto::driver::Body;
 ///
 /// let mut cx = Context::from_waker(Waker::noop());
-/// let mut body = Body::from("hello");
+/// let mut body: Body = Body::from("hello");
 /// assert_eq!(body.len(), Some(5));
 /// assert!(matches!(body.poll_fill_buf(&mut cx), Poll::Ready(Ok(b"hello"))));
 /// body.consume(4);
 /// assert_eq!(body.remaining(), Some(1));
 /// assert!(matches!(body.poll_chunk(&mut cx), Poll::Ready(Some(Ok(o))) if o == "o"));
 /// ```
-pub struct Body {
+pub struct Body<A = ()> {
     /// The bytes at hand: all of them, or what was taken from the source to be read in parts.
     chunk: Bytes,
     more: More,
     len: Length,
     /// Bytes that were handed out.
     read: u64,
+    adapter: PhantomData<fn() -> A>,
 }
 
 /// Where further chunks come from.
@@ -83,12 +88,12 @@ impl Length {
 /// The next chunk of a body; made by [`Body::chunk`].
 #[derive(Debug)]
 #[must_use = "a future does nothing unless it is awaited"]
-pub struct NextChunk<'a> {
-    body: &'a mut Body,
+pub struct NextChunk<'a, A = ()> {
+    body: &'a mut Body<A>,
     waits: bool,
 }
 
-impl Future for NextChunk<'_> {
+impl<A> Future for NextChunk<'_, A> {
     type Output = Result<Option<Bytes>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -98,7 +103,7 @@ impl Future for NextChunk<'_> {
     }
 }
 
-impl Drop for NextChunk<'_> {
+impl<A> Drop for NextChunk<'_, A> {
     fn drop(&mut self) {
         if self.waits {
             self.body.withdraw();
@@ -122,22 +127,40 @@ pub trait Source: Send {
     }
 }
 
-impl Body {
+impl<A> Body<A> {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { chunk: Bytes::new(), more: More::Nowhere, len: Length::new(0), read: 0 }
+        Self {
+            chunk: Bytes::new(),
+            more: More::Nowhere,
+            len: Length::new(0),
+            read: 0,
+            adapter: PhantomData,
+        }
     }
 
     /// A body that is streamed, whose length is perhaps known.
     pub fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
         let len = len.map_or_else(Length::default, Length::new);
-        Self { chunk: Bytes::new(), more: More::Source(Box::pin(source)), len, read: 0 }
+        Self {
+            chunk: Bytes::new(),
+            more: More::Source(Box::pin(source)),
+            len,
+            read: 0,
+            adapter: PhantomData,
+        }
     }
 
     /// A body whose `first` chunk is there, and the rest comes through a pipe.
     pub(super) fn from_pipe(first: Bytes, pipe: PipeReader, len: u64) -> Self {
-        Self { chunk: first, more: More::Pipe(pipe), len: Length::new(len), read: 0 }
+        Self {
+            chunk: first,
+            more: More::Pipe(pipe),
+            len: Length::new(len),
+            read: 0,
+            adapter: PhantomData,
+        }
     }
 
     /// No body, and the program that takes the connection instead.
@@ -225,7 +248,7 @@ impl Body {
     ///
     /// # Cancel safety
     /// Safe: nothing is lost, and the deadline of the body ends.
-    pub fn chunk(&mut self) -> NextChunk<'_> {
+    pub fn chunk(&mut self) -> NextChunk<'_, A> {
         NextChunk { body: self, waits: false }
     }
 
@@ -319,17 +342,19 @@ pub trait BodyWrapper {
     fn into_inner(self) -> Body;
 }
 
-impl BodyWrapper for Body {
+impl<A> BodyWrapper for Body<A> {
     fn wrap(body: Body) -> Self {
-        body
+        let Body { chunk, more, len, read, .. } = body;
+        Self { chunk, more, len, read, adapter: PhantomData }
     }
 
     fn into_inner(self) -> Body {
-        self
+        let Self { chunk, more, len, read, .. } = self;
+        Body { chunk, more, len, read, adapter: PhantomData }
     }
 }
 
-impl UpgradeBody for Body {
+impl<A> UpgradeBody for Body<A> {
     type Upgraded = Upgraded;
 
     fn take_upgraded(&mut self) -> Option<Upgraded> {
@@ -344,30 +369,30 @@ impl UpgradeBody for Body {
 }
 
 /// The empty body.
-impl Default for Body {
+impl<A> Default for Body<A> {
     fn default() -> Self {
         Self::empty()
     }
 }
 
-impl KnownLength for Body {
+impl<A> KnownLength for Body<A> {
     fn known_length(&self) -> Option<u64> {
         self.len()
     }
 }
 
-impl<B> From<B> for Body
+impl<A, B> From<B> for Body<A>
 where
     Bytes: From<B>,
 {
     fn from(bytes: B) -> Self {
         let chunk = Bytes::from(bytes);
         let len = Length::new(chunk.len() as u64);
-        Self { chunk, more: More::Nowhere, len, read: 0 }
+        Self { chunk, more: More::Nowhere, len, read: 0, adapter: PhantomData }
     }
 }
 
-impl fmt::Debug for Body {
+impl<A> fmt::Debug for Body<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Body").field("len", &self.len()).finish_non_exhaustive()
     }

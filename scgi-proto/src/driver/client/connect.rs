@@ -92,6 +92,17 @@ async fn connect_unbounded<R: Connector>(address: &Address) -> io::Result<Stream
 /// How long one address has the network for itself: what RFC 8305 section 8 recommends.
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// How long connecting may take, and which deadline that is: its own, or the one of the whole call if
+/// that is shorter.
+#[must_use]
+pub fn connect_deadline(config: &ClientConfig) -> (Duration, Timeout) {
+    if config.call_timeout < config.connect_timeout {
+        (config.call_timeout, Timeout::Call)
+    } else {
+        (config.connect_timeout, Timeout::Connect)
+    }
+}
+
 /// Waits for `connecting`, a whole attempt with name and addresses, until the deadline for connecting
 /// or for the whole call. `clock` has begun at zero.
 ///
@@ -105,11 +116,7 @@ pub async fn connect_in_time<S>(
     config: &ClientConfig,
     connecting: impl Future<Output = io::Result<S>>,
 ) -> Result<S, Error> {
-    let (at, timeout) = if config.call_timeout < config.connect_timeout {
-        (config.call_timeout, Timeout::Call)
-    } else {
-        (config.connect_timeout, Timeout::Connect)
-    };
+    let (at, timeout) = connect_deadline(config);
     let mut connecting = pin!(connecting);
     let mut is_first = true;
     poll_fn(|cx| {

@@ -2,7 +2,6 @@
 
 mod client_io;
 pub(super) mod connect;
-mod event_client;
 mod in_flight;
 mod tunnel;
 mod turn;
@@ -10,7 +9,6 @@ mod turn;
 use core::task::{Context, Poll};
 
 use self::client_io::ClientIo;
-pub use self::event_client::EventClient;
 pub use self::in_flight::InFlight;
 use self::turn::Turn;
 use super::transport::{Clock, Transport};
@@ -55,6 +53,11 @@ impl<T, C: Clock> Client<T, C> {
     }
 
     /// The time of this client.
+    pub fn clock(&self) -> &C {
+        &self.clock
+    }
+
+    /// The time of this client, to set it up.
     pub fn clock_mut(&mut self) -> &mut C {
         &mut self.clock
     }

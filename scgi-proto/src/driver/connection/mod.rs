@@ -2,7 +2,6 @@
 
 mod answer;
 mod body_feed;
-mod event_connection;
 pub(super) mod pending_connection;
 mod tunnel;
 mod waits;
@@ -18,7 +17,6 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 
-pub use self::event_connection::EventConnection;
 use self::pending_connection::{Admission, PendingConnection};
 #[cfg(feature = "server")]
 pub(crate) use self::tunnel::Lease;

@@ -1,6 +1,7 @@
 //! A connected socket, which a runtime's reactor gets to know when something first has to wait.
 
 use core::fmt;
+use core::task::{Context, Poll};
 use std::io;
 
 #[cfg(unix)]
@@ -13,8 +14,7 @@ pub trait Reactor: fmt::Debug + 'static {
     /// A TCP stream.
     type Tcp: AsSocket + fmt::Debug + Send + 'static;
 
-    /// A Unix stream.
-    #[cfg(unix)]
+    /// A Unix stream. Where there are none, it is not used.
     type Unix: AsSocket + fmt::Debug + Send + 'static;
 
     /// Hands a TCP socket in non-blocking mode to the reactor.
@@ -29,6 +29,16 @@ pub trait Reactor: fmt::Debug + 'static {
     /// If the reactor cannot take it.
     #[cfg(unix)]
     fn register_unix(socket: std::os::unix::net::UnixStream) -> io::Result<Self::Unix>;
+
+    /// Waits until a stream that was just registered has something to read, if its own read would try
+    /// before it waits: that was tried already.
+    fn poll_readable(stream: &StreamSocket<Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        Self: Sized,
+    {
+        let _ = (stream, cx);
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// A connected TCP or Unix socket.
@@ -97,6 +107,21 @@ impl<R: Reactor> StreamSocket<R> {
         Ok(done)
     }
 
+    /// Writes some of `bufs` on a socket that the reactor does not know, as
+    /// [`try_unregistered`](Self::try_unregistered).
+    ///
+    /// # Errors
+    /// That of the write, or of the reactor.
+    pub fn try_write(&mut self, bufs: &[io::IoSlice<'_>]) -> io::Result<Option<usize>> {
+        #[cfg(unix)]
+        return self.try_unregistered(|socket| super::unix::write_at_once(socket, bufs));
+        #[cfg(not(unix))]
+        {
+            let _ = bufs;
+            Ok(None)
+        }
+    }
+
     /// Hands the socket to the reactor, if it does not know it yet.
     ///
     /// # Errors
@@ -116,6 +141,13 @@ impl<R: Reactor> StreamSocket<R> {
             other => other,
         };
         Ok(())
+    }
+}
+
+#[cfg(unix)]
+impl<R: Reactor> From<UnregisteredSocket> for StreamSocket<R> {
+    fn from(socket: UnregisteredSocket) -> Self {
+        Self::Unregistered(socket)
     }
 }
 

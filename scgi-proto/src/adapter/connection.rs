@@ -1,44 +1,59 @@
-//! The methods of an adapter's `Connection`, once for all asynchronous adapters.
+//! The server side of one connection that users of an asynchronous adapter see.
 
+use core::fmt;
 use core::future::poll_fn;
 use core::task::{Context, Poll};
 
-use super::Connection;
-use crate::driver::transport::{Clock, Transport};
-use crate::driver::upgraded::Upgraded;
+use super::transport::{Streams, Transport};
+use super::{Adapter, TakesTimer, Timed};
+use crate::driver::{self, Upgraded};
 use crate::error::Error;
+use crate::exchange::server::config::ConnectionConfig;
 use crate::wire::event::{RequestEvent, ResponseEvent};
 use crate::wire::response::Status;
 
-/// The server side of one connection: request events come out, response events go in. An adapter
-/// makes it of a stream, and its `Connection` derefs to it.
-#[derive(Debug)]
-pub struct EventConnection<T, C> {
-    driver: Connection<T, C>,
+/// The server side of one connection: request events come out, response events go in. `A` is the
+/// adapter.
+pub struct Connection<A: Adapter, IO> {
+    driver: driver::Connection<Transport<A, IO>, A::Clock>,
 }
 
-impl<T, C> From<Connection<T, C>> for EventConnection<T, C> {
-    fn from(driver: Connection<T, C>) -> Self {
-        Self { driver }
+impl<A: Adapter + Streams<IO>, IO> Connection<A, IO> {
+    /// The server side of a connection that was just accepted, with the timer of the adapter's
+    /// runtime.
+    pub fn new(io: IO, config: &ConnectionConfig) -> Self
+    where
+        A: Timed,
+    {
+        Self::on(A::clock(), io, config)
     }
-}
 
-impl<T, C> EventConnection<T, C>
-where
-    T: Transport + Send + 'static,
-    C: Clock + Send + 'static,
-{
-    /// See [`Connection::into_upgraded`].
+    /// The server side of a connection that was just accepted, on any runtime: `timer` makes the
+    /// waits of its deadlines.
+    pub fn with_timer(io: IO, config: &ConnectionConfig, timer: A::Timer) -> Self
+    where
+        A: TakesTimer,
+    {
+        Self::on(A::clock_with(timer), io, config)
+    }
+
+    fn on(clock: A::Clock, io: IO, config: &ConnectionConfig) -> Self {
+        Self { driver: driver::Connection::new(Transport::new(io), clock, config) }
+    }
+
+    /// The connection after the head of a 101 was sent: it belongs to the program, from the first byte
+    /// that came behind the request.
     ///
     /// # Errors
     /// The connection itself, if it has not been upgraded.
     #[allow(clippy::result_large_err, reason = "it is what the caller had")]
-    pub fn into_upgraded(self) -> Result<Upgraded, Self> {
-        self.driver.into_upgraded().map_err(Self::from)
+    pub fn into_upgraded(self) -> Result<Upgraded, Self>
+    where
+        IO: Send + 'static,
+    {
+        self.driver.into_upgraded().map_err(|driver| Self { driver })
     }
-}
 
-impl<T: Transport, C: Clock> EventConnection<T, C> {
     /// Waits for the next piece of the request.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then
@@ -122,5 +137,11 @@ impl<T: Transport, C: Clock> EventConnection<T, C> {
     /// As [`finish`](Self::finish), to be polled.
     pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.driver.poll_finish(cx)
+    }
+}
+
+impl<A: Adapter, IO: fmt::Debug> fmt::Debug for Connection<A, IO> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.driver.fmt(f)
     }
 }
