@@ -29,7 +29,7 @@ use crate::wire::request::path::PathParams;
 ///   Transfer-Encoding, Upgrade, Expect, Proxy-Connection) and Proxy
 ///   ([httpoxy](https://httpoxy.org)) is left out. Connection and Upgrade of a valid
 ///   [upgrade](RequestHead::upgrade) stay. A param whose name makes no header name is
-///   left to [`Params`](crate::Params). Values that [`is_secret`] names are marked as sensitive. A value shares the
+///   left to [`Params`](crate::Params). Values that [`is_secret`](crate::is_secret) names are marked as sensitive. A value shares the
 ///   memory of the head: one that is kept beyond its request keeps all of it, a usual head of up to
 ///   4 KiB with the rest of the buffer it was read into. Values of larger heads are copies.
 /// - Extensions: one value, a [`RequestContext`] with the params, the client's address, the scheme
