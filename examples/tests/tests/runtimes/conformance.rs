@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::support::app::{HEAD_TIMEOUT, Way};
+use crate::support::app::{BODY_TIMEOUT, HEAD_TIMEOUT, Way};
 use crate::support::{self, App};
 use sha2::{Digest, Sha256};
 
@@ -342,23 +342,47 @@ fn silent_peers(server: &mut Server) {
     assert!(begun.elapsed() < HEAD_TIMEOUT + Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
+/// A body that stops is answered in time.
+fn stopped_bodies(server: &mut Server) {
+    let begun = Instant::now();
+    let mut peer = server.connect();
+    let whole = request("/echo", b"hello");
+    peer.read_write().1.write_all(&whole[..whole.len() - 3]).expect("sent");
+    let mut response = String::new();
+    peer.read_write().0.read_to_string(&mut response).expect("the end");
+    assert!(response.starts_with("Status: 408 "), "{response}");
+    assert!(begun.elapsed() >= BODY_TIMEOUT, "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < BODY_TIMEOUT + Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
 /// What `serve` promises also holds for programs with an accept loop of their own.
 #[test]
 fn promises_hold_on_every_path() {
-    for way in [Way::ServeConnection, Way::Connection] {
+    std::thread::scope(|scope| {
         for (runtime, app) in [
             ("tokio", support::tokio::app_by as fn(Way) -> App),
             ("async-std", support::async_std::app_by),
             ("smol", support::smol::app_by),
             ("threads", support::blocking::app_by),
         ] {
-            println!("{runtime}, {way:?}");
-            let app = app(way);
-            for unix in [false, true] {
-                let mut server = Server { app: app.clone(), unix, cases: 0 };
-                late_failures(&mut server);
-                silent_peers(&mut server);
+            for way in [Way::ServeConnection, Way::Connection] {
+                println!("{runtime}, {way:?}");
+                let app = app(way);
+                for unix in [false, true] {
+                    let mut server = Server { app: app.clone(), unix, cases: 0 };
+                    scope.spawn(move || {
+                        malformed(&mut server);
+                        if let Way::ServeConnection = way {
+                            cut(&mut server);
+                            early_reply(&mut server);
+                            early_failures(&mut server);
+                        }
+                        late_failures(&mut server);
+                        silent_peers(&mut server);
+                        stopped_bodies(&mut server);
+                    });
+                }
             }
         }
-    }
+    });
 }

@@ -23,6 +23,7 @@ mod conformance;
 mod flow;
 mod flow_states;
 mod names;
+mod options;
 mod pairs;
 mod run_on;
 mod scripted;

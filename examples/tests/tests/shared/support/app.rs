@@ -93,21 +93,26 @@ pub(crate) enum Way {
     Connection,
 }
 
-/// Time for a head in a program with an accept loop of its own.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_millis(500);
+/// Time for a head in a program with an accept loop of its own: enough for a busy machine to send one.
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The same for a body, between two of its bytes.
+pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// `async fn serve_one(Way, impl Read + Write)` on the types of one crate, without its `serve`.
 macro_rules! async_serve_one {
-    ($krate:ident, $read:path, $write:path) => {
+    ($krate:ident, $sleep:path, $read:path, $write:path) => {
         async fn serve_one<S>(way: $crate::support::app::Way, stream: S)
         where
             S: $read + $write + Unpin + Send + 'static,
         {
-            use $crate::support::app::{HEAD_TIMEOUT, Way, streamed};
+            use $crate::support::app::{BODY_TIMEOUT, HEAD_TIMEOUT, PAUSE, Way, streamed};
             use $krate::{
                 Connection, ConnectionConfig, RequestEvent, ResponseEvent, ResponseHead, Status,
             };
-            let config = ConnectionConfig::default().with_head_timeout(HEAD_TIMEOUT);
+            let config = ConnectionConfig::default()
+                .with_head_timeout(HEAD_TIMEOUT)
+                .with_body_timeout(BODY_TIMEOUT);
             if let Way::ServeConnection = way {
                 _ = $krate::serve_connection(stream, answer, &config).await;
                 return;
@@ -134,6 +139,9 @@ macro_rules! async_serve_one {
                 };
                 if !sent {
                     connection.fail(Status::INTERNAL_SERVER_ERROR);
+                }
+                if route == "stream" {
+                    $sleep(PAUSE).await;
                 }
             }
             if connection.send(ResponseEvent::End).await.is_err() {

@@ -6,7 +6,7 @@ use scgi_blocking::{Address, Body, Error, Listener, Request, Response, Status, s
 use sha2::{Digest, Sha256};
 
 use super::App;
-use super::app::{HEAD_TIMEOUT, ON_PURPOSE, PAUSE, Way, failure, streamed};
+use super::app::{BODY_TIMEOUT, HEAD_TIMEOUT, ON_PURPOSE, PAUSE, Way, failure, streamed};
 
 fn answer(request: Request) -> Result<Response, Error> {
     let (head, mut body) = request.into_parts();
@@ -63,7 +63,8 @@ where
     S: std::io::Read + std::io::Write + Send + 'static,
 {
     use scgi_blocking::{Connection, ConnectionConfig, RequestEvent, ResponseEvent, ResponseHead};
-    let config = ConnectionConfig::default().with_head_timeout(HEAD_TIMEOUT);
+    let config =
+        ConnectionConfig::default().with_head_timeout(HEAD_TIMEOUT).with_body_timeout(BODY_TIMEOUT);
     if let Way::ServeConnection = way {
         _ = scgi_blocking::serve_connection(stream, answer, &config);
         return;
@@ -86,6 +87,9 @@ where
         let sent = piece.is_ok_and(|piece| connection.send(ResponseEvent::Body(piece)).is_ok());
         if !sent {
             connection.fail(Status::INTERNAL_SERVER_ERROR);
+        }
+        if route == "stream" {
+            thread::sleep(PAUSE);
         }
     }
     if connection.send(ResponseEvent::End).is_err() {

@@ -29,7 +29,7 @@ pub(crate) fn app() -> App {
     })
 }
 
-async_serve_one!(scgi_async_std, futures_util::AsyncRead, futures_util::AsyncWrite);
+async_serve_one!(scgi_async_std, sleep, futures_util::AsyncRead, futures_util::AsyncWrite);
 
 /// Starts it with accept loops of its own, and a thread for each stream.
 pub(crate) fn app_by(way: Way) -> App {

@@ -24,7 +24,7 @@ pub(crate) fn app() -> App {
     })
 }
 
-async_serve_one!(scgi_tokio, tokio::io::AsyncRead, tokio::io::AsyncWrite);
+async_serve_one!(scgi_tokio, tokio::time::sleep, tokio::io::AsyncRead, tokio::io::AsyncWrite);
 
 /// Starts it with an accept loop of its own.
 pub(crate) fn app_by(way: Way) -> App {
