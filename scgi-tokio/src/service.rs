@@ -258,7 +258,7 @@ pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// in the response's extensions, as an [`UpgradedStream`].
 ///
 /// # Errors
-/// [`Error`] of the connection, among them [`Error::Timeout`] for each deadline of
+/// [`Error`](crate::Error) of the connection, among them [`Error::Timeout`](crate::Error::Timeout) for each deadline of
 /// [`ClientConfig`], and [`ConvertError`] of a request or response that has no counterpart.
 ///
 /// # Examples
