@@ -9,7 +9,7 @@ use scgi_proto::BoxError;
 use scgi_proto::RequestHead;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
-use tokio_util::compat::{FuturesAsyncReadCompatExt as _, TokioAsyncReadCompatExt as _};
+use tokio_util::compat::{FuturesAsyncReadCompatExt, TokioAsyncReadCompatExt as _};
 
 use crate::capture::Capture;
 use crate::echo::{Echo, EchoArgs, Stopped, end_immediately, say_listening, server, switches_to};
@@ -75,7 +75,7 @@ on!(
 async fn answer(request: Request, json: bool) -> Result<Response, BoxError> {
     if let Some(protocol) = switches_to(request.head()) {
         return Ok(Response::switching_protocols(protocol)
-            .with_upgrade(|io: Upgraded| tunnel::echo(io.compat())));
+            .with_upgrade(|io: Upgraded| tunnel::echo(FuturesAsyncReadCompatExt::compat(io))));
     }
     let (head, mut body) = request.into_parts();
     let mut echo = Echo::default();
@@ -122,7 +122,7 @@ async fn talk(plan: &Plan, capture: Option<Capture>, reply: &mut Reply) -> Resul
         Ok(io) => {
             // Without --upgrade, the handshake was all that is asked for.
             if plan.opens_tunnel {
-                tunnel::connect(io.compat(), reply).await?;
+                tunnel::connect(FuturesAsyncReadCompatExt::compat(io), reply).await?;
             }
             reply.end();
             return Ok(());

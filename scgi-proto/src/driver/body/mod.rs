@@ -343,11 +343,13 @@ pub trait BodyWrapper {
 }
 
 impl<A> BodyWrapper for Body<A> {
+    #[inline]
     fn wrap(body: Body) -> Self {
         let Body { chunk, more, len, read, .. } = body;
         Self { chunk, more, len, read, adapter: PhantomData }
     }
 
+    #[inline]
     fn into_inner(self) -> Body {
         let Self { chunk, more, len, read, .. } = self;
         Body { chunk, more, len, read, adapter: PhantomData }
