@@ -346,7 +346,7 @@ fn echo_ends_its_tunnels_at_the_shutdown_deadline() {
         assert_eq!(stream.read_to_end(&mut Vec::new()).expect("the end"), 0, "{runtime}");
         let (code, said) = server.wait();
         assert_eq!(code, Some(0), "{runtime}: {said}");
-        assert!(said.ends_with("after the signal 1 finished, 0 aborted\n"), "{runtime}: {said}");
+        assert!(said.ends_with(" finished, 0 aborted\n"), "{runtime}: {said}");
     }
 }
 
@@ -381,8 +381,9 @@ fn echo_with_a_flood_of_upgrades_at_its_cap() {
         server.signal(Signal::TERM);
         let (code, said) = server.wait();
         assert_eq!(code, Some(0), "{runtime}: {said}");
-        let served = format!("{} served; after the signal 0 finished, 0 aborted\n", FLOOD + 1);
-        assert_eq!(said, served, "{runtime}");
+        // The last one may not have been noticed to be over.
+        let served = format!("{} served; ", FLOOD + 1);
+        assert!(said.starts_with(&served) && said.ends_with(" finished, 0 aborted\n"), "{said}");
     }
 }
 

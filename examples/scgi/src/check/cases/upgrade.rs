@@ -11,7 +11,7 @@ use crate::check::draft::{Draft, Good};
 use crate::check::tunnel::Tunnel;
 
 /// How long a server may take to send a few bytes back. One that does not echo costs as much.
-const ECHO_TIME: Duration = Duration::from_secs(1);
+const ECHO_TIME: Duration = Duration::from_secs(3);
 
 /// Two pings of a WebSocket, with a mask of zeros. A WebSocket answers with the text in a pong, and a
 /// server that sends everything back with the text as well.
