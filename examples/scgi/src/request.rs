@@ -76,7 +76,8 @@ pub(crate) struct RequestArgs {
     /// the version 13; -H and -p may change each of them. After a 101, bytes pass as they are in both
     /// directions: no frames are made of them. The end of standard input is passed on, and the
     /// command ends when the server ends its output. --timeout counts with the tunnel, and --save
-    /// keeps its bytes too. Any other response is printed as ever; the exit status is then 5.
+    /// keeps its bytes too (not with --runtime blocking). Any other response is printed as ever; the
+    /// exit status is then 5.
     #[arg(long, value_name = "PROTOCOL", value_parser = websocket::protocol,
         conflicts_with_all = ["data", "upload", "rtorrent", "raw", "repeat"])]
     upgrade: Option<String>,

@@ -62,9 +62,6 @@ fn is_same(run: &Run, sent: &[u8], what: &str) {
     assert!(run.stdout == sent, "{what}: changed on the way");
 }
 
-/// The runtimes whose client can open a tunnel.
-const CLIENTS: [&str; 3] = ["tokio", "async-std", "smol"];
-
 #[test]
 fn all_bytes_come_back_on_each_runtime() {
     let folder = scratch_dir().expect("a folder");
@@ -73,14 +70,14 @@ fn all_bytes_come_back_on_each_runtime() {
         let path = folder.path().join(runtime);
         for listen in ["127.0.0.1:0", text(&path)] {
             let server = EchoServer::start(&["--runtime", runtime, listen]);
-            for client in CLIENTS {
+            for client in RUNTIMES {
                 let args = ["request", "--runtime", client, &server.address, "--upgrade", "x"];
                 is_same(&scgi_with(args, &sent), &sent, &format!("{runtime}, {client}"));
             }
             server.signal(Signal::TERM);
             let (code, said) = server.wait();
             assert_eq!(code, Some(0), "{runtime}: {said}");
-            assert!(said.starts_with("3 served; "), "{runtime}: {said}");
+            assert!(said.starts_with("4 served; "), "{runtime}: {said}");
         }
     }
 }
@@ -100,7 +97,7 @@ fn ten_megabytes_in_both_directions() {
 #[test]
 fn the_handshake_is_shown() {
     let server = EchoServer::start(&["127.0.0.1:0"]);
-    for client in CLIENTS {
+    for client in RUNTIMES {
         let args = ["request", "--runtime", client, &server.address, "/chat", "--upgrade"];
         let run = scgi_with([&args[..], &["websocket", "-i", "-v"]].concat(), b"hello").ok();
         let head = "Status: 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n";
@@ -248,7 +245,7 @@ fn a_tunnel_that_breaks() {
 #[test]
 fn timeout_of_a_tunnel() {
     let server = EchoServer::start(&["127.0.0.1:0"]);
-    for client in CLIENTS {
+    for client in RUNTIMES {
         let args = [
             "request",
             "--runtime",
@@ -264,6 +261,21 @@ fn timeout_of_a_tunnel() {
             format!("scgi: {}: the request and its tunnel took longer than 300ms", server.address);
         run.failed(1, &text);
     }
+}
+
+#[test]
+fn save_keeps_the_tunnel_too() {
+    let server = EchoServer::start(&["127.0.0.1:0"]);
+    let folder = scratch_dir().expect("a folder");
+    let file = folder.path().join("sent.scgi");
+    let args = ["request", &server.address, "--upgrade", "x", "--save", text(&file)];
+    assert_eq!(scgi_with(args, b"hello").ok().text(), "hello");
+    let decoded = scgi(["decode", text(&file)]).ok();
+    assert!(decoded.text().ends_with("body length: 0\nsurplus: 5\n"), "{}", decoded.text());
+    let received = std::fs::read(folder.path().join("sent.scgi.cgi")).expect("a file");
+    assert!(received.starts_with(b"Status: 101 ") && received.ends_with(b"\r\n\r\nhello"));
+    scgi([&args[..], &["--runtime", "blocking"]].concat())
+        .failed(1, "scgi: --upgrade with --save needs another --runtime, such as tokio");
 }
 
 #[test]
@@ -323,7 +335,7 @@ fn echoes(mut stream: &TcpStream) {
 
 #[test]
 fn echo_ends_its_tunnels_at_the_shutdown_deadline() {
-    for runtime in CLIENTS {
+    for runtime in RUNTIMES {
         let args = ["--runtime", runtime, "--shutdown-deadline", "500ms", "127.0.0.1:0"];
         let server = EchoServer::start(&args);
         let mut stream = open(&server.address);
