@@ -23,7 +23,7 @@ use crate::units::duration;
 /// byte is sent back as it is: the frames of a WebSocket, too. An offer of h2c is left alone, as curl
 /// makes it with ordinary requests.
 ///
-/// SIGTERM or SIGINT (Ctrl-C) ends it: what runs is finished first. A second signal ends it
+/// SIGTERM or SIGINT (Ctrl-C) ends it: requests in progress are finished first. A second signal ends it
 /// immediately, with status 1. Otherwise ends with status 0 when all
 /// was finished, 1 when something was aborted at the shutdown deadline or the server could not
 /// start, and 2 for wrong usage.
@@ -62,10 +62,10 @@ pub(crate) struct EchoArgs {
     /// Time that a peer may keep the server waiting before these rates hold [default: 10s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     rate_grace: Option<Duration>,
-    /// Connections served at once [default: 4096]
+    /// Connections served at the same time [default: 4096]
     #[arg(long, value_name = "N", value_parser = connections)]
     pub(crate) max_connections: Option<usize>,
-    /// Time for what runs to finish after the signal [default: 30s]
+    /// Time for requests in progress to finish after the signal [default: 30s]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) shutdown_deadline: Option<Duration>,
     /// Lets only peers of this network connect over TCP, as in 10.1.0.0/16; may be repeated
@@ -76,7 +76,7 @@ pub(crate) struct EchoArgs {
     allow_uid: Vec<u32>,
     #[command(flatten)]
     limits: LimitArgs,
-    /// What runs the server
+    /// The runtime of the server
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     runtime: Runtime,
 }

@@ -49,14 +49,14 @@ use tracing_subscriber::filter::{EnvFilter, LevelFilter};
 const STATUSES: &str = "\
 Exit status:
   0   what was asked for was done
-  1   it failed; standard error tells why and what to do about it
+  1   it failed; standard error says why and what to do about it
   2   the command line is wrong
   3   check: no case failed, but some were lenient
   4   request --rtorrent: the call was answered with a fault
   5   request --upgrade: the server answered without an upgrade
   22  request --fail: the response has a status of 400 or more
 
-Colours are for terminals only, and not where NO_COLOR is set.";
+Colours are used on terminals only, and not if NO_COLOR is set.";
 
 /// Decodes, shows, sends and checks SCGI requests
 #[derive(Debug, Parser)]

@@ -51,7 +51,7 @@ pub(crate) struct RequestArgs {
     uri: Option<String>,
     #[command(flatten)]
     message: MessageArgs,
-    /// Stream the file as the body; the method is PUT then
+    /// Stream the file as the body, with the method PUT
     #[arg(short = 'T', long = "upload-file", value_name = "FILE", conflicts_with = "data")]
     upload: Option<PathBuf>,
     /// Call a method of rTorrent, or of any XML-RPC server, and print what it returns: a line for
@@ -59,10 +59,9 @@ pub(crate) struct RequestArgs {
     /// command line or to the next flag
     ///
     /// An ARG is a string, unless it begins with i: (an integer, as in i:5), b: (b:true or
-    /// b:false), d: (a floating-point number) or f: (the bytes of a file, as base64). One that is
-    /// a JSON array or object as a whole is an array or a struct, as for system.multicall; s: makes
-    /// a string of what follows, whatever it is. Characters of the reply that XML does not allow
-    /// become U+FFFD, with a warning.
+    /// b:false), d: (a floating-point number) or f: (the bytes of a file, as base64). A JSON
+    /// array or object is sent as an array or a struct, as for system.multicall. s: sends the rest
+    /// as a string. Characters of the reply that XML does not allow become U+FFFD, with a warning.
     #[arg(long, value_names = ["METHOD", "ARG"], num_args = 1.., allow_negative_numbers = true,
         conflicts_with_all = ["data", "upload", "include", "output", "repeat"])]
     rtorrent: Vec<Arg>,
@@ -116,20 +115,20 @@ pub(crate) struct RequestArgs {
     /// Time for the whole request [default: none]
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     timeout: Option<Duration>,
-    /// Print this at the end; knows %{status}, %{time_connect}, %{time_head}, %{time_total} (in
+    /// Print this text at the end, with values for %{status}, %{time_connect}, %{time_head}, %{time_total} (in
     /// seconds), %{bytes}, \n and \t
     #[arg(short = 'w', long, value_name = "FORMAT")]
     write_out: Option<WriteOut>,
     /// Keep what was sent in FILE and what came in FILE.cgi
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
-    /// Send it so many times and print a summary of the times instead of the responses
+    /// Send the request this many times, and print a summary of the times instead of the responses
     #[arg(long, value_name = "N", conflicts_with_all = ["include", "output", "save"])]
     repeat: Option<NonZeroU64>,
-    /// So many at once
+    /// How many of them run at the same time
     #[arg(long, value_name = "P", requires = "repeat", default_value = "1")]
     parallel: NonZeroU64,
-    /// What runs the client
+    /// The runtime of the client
     #[arg(long, value_name = "NAME", value_enum, default_value_t)]
     runtime: Runtime,
 }

@@ -1,20 +1,20 @@
 //! Guides: how to choose, write, run and fix SCGI programs.
 //!
-//! Each is a page of its own and can be read alone:
+//! Each page can be read alone:
 //!
 //! | you want to | read |
 //! |---|---|
 //! | know which crate and which level of it to use | [`adapters`] |
-//! | send or take large or endless bodies | [`streaming`] |
+//! | send or read large or endless bodies | [`streaming`] |
 //! | find out what an error means and what to do | [`errors`] |
-//! | run a server for years | [`deploying`] |
-//! | know what nginx, Apache and lighttpd really do | [`front_servers`] |
-//! | know what is guarded and what is your part | [`security`] |
+//! | run a server in production | [`deploying`] |
+//! | configure nginx, Apache or lighttpd | [`front_servers`] |
+//! | know what the crates protect, and what you must protect | [`security`] |
 //! | know when a connection is read, how long it waits, and what ends it | [`flow`] |
-//! | drive the protocol from an event loop of your own | [`event_loop`] |
+//! | use the protocol in your own event loop | [`event_loop`] |
 //! | serve WebSockets | [`upgrades`] |
 //! | test a handler without a socket | [`testing`] |
-//! | know how other SCGI servers take odd requests | [`peers`] |
+//! | know how other SCGI servers answer odd requests | [`peers`] |
 //! | run an axum app behind nginx, from end to end | [`deploy_axum`] |
 //! | run a program in a container | [`containers`] |
 //! | put HTTP in front of an SCGI server | [`gateway`] |

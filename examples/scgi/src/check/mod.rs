@@ -29,13 +29,13 @@ use crate::websocket;
 /// Only rules were broken on which nothing in use depends.
 const LENIENT_STATUS: u8 = 3;
 
-/// Checks how an SCGI server takes good and bad requests
+/// Checks how an SCGI server answers good and bad requests
 ///
 /// Legal requests must be answered with a CGI response, malformed ones should be refused (with a
 /// status of 400 or more, or by closing), and after each case a good request must be answered.
 /// Each case has the severity "must" (programs in use depend on it) or "should". A hang or a
-/// crash is against a "must", whatever the case; to take a malformed request is against a
-/// "should" and is shown as "lenient".
+/// crash always breaks a "must". A server that accepts a malformed request breaks a "should",
+/// which is shown as "lenient".
 ///
 /// --uri, -X, -H, --param-file, -p and -d make the good request. Of the cases for upgrades, an
 /// ordinary response to a valid one is as good as a 101; --upgrade-uri names the path of a WebSocket.
@@ -58,8 +58,8 @@ pub(crate) struct CheckArgs {
     /// The protocol that these ask for
     #[arg(long, value_name = "PROTOCOL", value_parser = websocket::protocol, default_value = "websocket")]
     upgrade: String,
-    /// Time for each exchange, as 2s, 500ms, 1m, or seconds. A server that waits for more after
-    /// it gets the end of input and the same time once more
+    /// Time for each exchange, as 2s, 500ms, 1m, or seconds. A server that still waits
+    /// then gets the end of input, and the same time again
     #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "5s")]
     timeout: Duration,
     /// Run only the cases with these numbers

@@ -41,7 +41,7 @@ use crate::units::{duration, duration_or_off, size};
 /// X-Forwarded-Proto; Forwarded, X-Forwarded-* and X-Real-IP of a client are dropped unless it is
 /// one of --trust. So are headers with an underscore in their name.
 ///
-/// In front of rTorrent: whoever can send a request can run programs as rTorrent's user.
+/// In front of rTorrent: anyone who can send a request can run programs as rTorrent's user.
 /// `-p UNTRUSTED_CONNECTION=1` refuses such commands, but only from rTorrent 0.16.10 on; older
 /// versions (Debian 12 has 0.9.8) ignore it. Keep those on loopback or behind a front server that
 /// asks for a password.

@@ -32,8 +32,8 @@ use crate::units::duration;
 ///
 /// Let the front server connect to LISTEN instead of ADDR, where the SCGI server listens. Bytes
 /// pass unchanged and as they come, in both directions. Each exchange is shown with a number:
-/// the request (>), the response (<), the figures at its end (=) and what front servers take
-/// offence at (!). Cookies and credentials are not shown, but a query is, and files of --save
+/// the request (>), the response (<), the figures at its end (=) and what front servers would
+/// refuse (!). Cookies and credentials are not shown, but a query is, and files of --save
 /// hold everything.
 ///
 /// After a 101 to a valid upgrade (a WebSocket, for example) bytes pass both ways as ever. They are
