@@ -33,9 +33,9 @@ struct Connection {
 }
 
 impl Connection {
-    /// Does what the exchange wants, until the socket has to wait or the connection is over.
+    /// Does what the exchange wants, until the socket must wait or the connection is over.
     ///
-    /// A write that has to wait does not keep it from reading: some peers read only when all that
+    /// A write that must wait does not keep it from reading: some peers read only when all that
     /// they sent has been taken.
     fn drive(&mut self, now: Duration) -> io::Result<()> {
         loop {
@@ -122,7 +122,7 @@ impl Drop for Connection {
     }
 }
 
-/// `None` if the socket has to wait.
+/// `None` if the socket must wait.
 fn unless_blocked(moved: io::Result<usize>) -> io::Result<Option<usize>> {
     match moved {
         Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(None),

@@ -34,7 +34,7 @@ fn peer() -> Cursor<Vec<u8>> {
     Cursor::new(bytes)
 }
 
-/// Nothing has to be waited for.
+/// Nothing needs to be waited for.
 fn never(_: Instant) -> Sleep {
     Box::pin(pending())
 }

@@ -1,4 +1,4 @@
-//! Serving on async-std.
+//! `serve` on async-std.
 
 use crate::handler::Handler;
 use crate::listener::Listener;

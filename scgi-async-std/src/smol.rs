@@ -1,4 +1,4 @@
-//! Serving on smol.
+//! `serve` on smol.
 
 use crate::handler::Handler;
 use crate::listener::Listener;

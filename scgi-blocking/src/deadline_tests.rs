@@ -1,4 +1,4 @@
-//! What is late, in virtual time: over real sockets, whose peer acts at times that a script says.
+//! Tests deadlines in virtual time, over real sockets whose peer follows a script.
 
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};

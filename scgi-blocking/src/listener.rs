@@ -1,4 +1,4 @@
-//! Where a server accepts connections.
+//! A listener, which accepts connections.
 
 use std::io::{self, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream};

@@ -101,7 +101,7 @@ impl Stream {
 }
 
 impl Stream {
-    /// Ends both directions, also for whoever waits for the socket.
+    /// Ends both directions, also for anyone who waits for the socket.
     pub(crate) fn shutdown_both(&self) {
         // Fails if that is so already.
         let _ = match &self.inner {

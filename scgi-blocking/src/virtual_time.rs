@@ -1,4 +1,4 @@
-//! Time for tests: it passes only where a connection waits, and then at once.
+//! A clock for tests: its time passes only while a connection waits, without a real delay.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;

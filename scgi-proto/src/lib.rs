@@ -2,13 +2,13 @@
 //! connection, for any runtime or none.
 //!
 //! SCGI carries a web request from a front server (nginx, Apache, lighttpd) to a program: one
-//! connection, one request, one response. This crate implements the protocol and, by default, uses no
-//! socket and no clock. Most programs need an adapter, which does: `scgi-tokio`, `scgi-async-std` or
-//! `scgi-blocking`; [`guide::adapters`] helps to choose. Use this crate alone in an event loop of your
-//! own, to read captured bytes, or to write another adapter.
+//! connection, one request, one reply. This crate knows every rule of that and touches no socket
+//! and no clock. Most programs want an adapter that does: `scgi-tokio`, `scgi-async-std` or
+//! `scgi-blocking`; [`guide::adapters`] helps to choose. This crate alone is for an event loop of
+//! one's own, for looking at captured bytes, and for writing another adapter.
 //!
 //! # Examples
-//! Both the request and the response are bytes:
+//! A request comes in as bytes, the reply goes out as bytes:
 //! ```
 //! use core::time::Duration;
 //! use scgi_proto::{ConnectionConfig, ServerExchange, RequestEvent, ResponseEvent, ResponseHead, Status};
@@ -33,7 +33,7 @@
 //!
 //! | | server side | client side |
 //! |---|---|---|
-//! | one connection: deadlines, errors, the close | [`ServerExchange`], set by [`ConnectionConfig`] | [`ClientExchange`], set by [`ClientConfig`] |
+//! | a connection's life: deadlines, errors, the close | [`ServerExchange`], set by [`ConnectionConfig`] | [`ClientExchange`], set by [`ClientConfig`] |
 //! | bytes to events | [`RequestDecoder`] | [`ResponseDecoder`] |
 //! | events to bytes | [`ResponseEncoder`] | [`RequestEncoder`] |
 //! | events | [`RequestEvent`] | [`ResponseEvent`] |
@@ -42,37 +42,36 @@
 //! | errors: the peer's, the caller's | [`DecodeError`], [`EncodeError`] | the same |
 //!
 //! [`DecodeBuffer`] is a decoder with its buffer; [`Request`] and [`Response`] are a head and a body.
-//! The default build contains these types. Features add what the adapters share: the loops over a
-//! stream and a clock (`driver`), the accept loop and its settings (`server`), addresses and sockets
-//! (`net`).
+//! This much is the default build. Features add what the adapters share: the loops over a stream and
+//! a clock (`driver`), the accept loop and its settings (`server`), addresses and sockets (`net`).
 //!
 //! # Features
 //! - `std` (default): [`Error`], which holds an `io::Error`. Without it the crate is `no_std` and
 //!   needs `alloc`.
-//! - `driver`: the module `driver`, for authors of adapters: loops that poll a stream and a clock,
-//!   bodies, counters, and the log (`trace`).
-//! - `adapter`: the module `adapter`, for authors of asynchronous adapters: the types that its
+//! - `driver`: the module `driver`, for whoever writes an adapter: loops that poll a stream and a
+//!   clock, bodies, counters, and what an operator sees of them (`trace`).
+//! - `adapter`: the module `adapter`, for whoever writes an asynchronous adapter: the types that its
 //!   users see. Includes `driver`.
 //! - `tokio`: bodies, streams and upgraded connections have the traits of tokio; includes `adapter`.
 //! - `futures-io`: the same with the traits of futures-io.
 //! - `http-body`: a body is an `http_body::Body`, and is made of one; includes `adapter`.
 //! - `server`: the module `server`: the accept loop, its settings, and who may connect. Includes
 //!   `driver` and `net`.
-//! - `net`: the only part that makes system calls: addresses, binding, and socket calls that `std` and
-//!   runtimes lack (`socket`).
+//! - `net`: the only part that touches the system: addresses, binding, and what `std` and runtimes
+//!   lack of sockets (`socket`).
 //! - `simd`: finds the params of a head with vector instructions where the processor has them;
 //!   one more crate, and about a sixth less time for a usual head.
 //! - `http`: conversions to and from the types of the crate `http`, in the module of that
 //!   name.
-//! - `tracing`: logs requests and errors as spans and events; includes `driver`.
+//! - `tracing`: what an operator sees of a server, as spans and events; includes `driver`.
 //! - `systemd`: addresses `systemd:NAME`, and reporting the state of the service to systemd; includes
 //!   `net`.
 //!
 //! # What is not covered
-//! FastCGI, HTTP and uwsgi: they are recognised, so that the error can name the mistake. Several requests
-//! on one connection: SCGI does not have them. Parsing of forms and multipart bodies.
+//! FastCGI, HTTP and uwsgi; they are recognised, so that the error can say so. Several requests on
+//! one connection, which SCGI does not have. Parsing forms, cookies and multipart bodies.
 //!
-//! The minimum Rust version is 1.85. The [`guide`] has pages on each subject.
+//! The minimum Rust version is 1.85. The [`guide`] has pages on all of this.
 
 #![no_std]
 #![warn(clippy::alloc_instead_of_core, clippy::std_instead_of_core)]

@@ -1,4 +1,4 @@
-//! How handlers learn that their server stops.
+//! Tells handlers that their server is shutting down.
 
 use core::fmt;
 use core::future::Future;
@@ -49,7 +49,7 @@ impl Shutdown {
         }
         let wakers: Vec<_> = {
             let mut waiting = self.shared.waiting();
-            // Under the lock: whoever begins to wait sees this, or is seen here.
+            // Under the lock: anyone who begins to wait sees this, or is seen here.
             self.shared.is_set.store(true, Ordering::Release);
             core::mem::take(&mut waiting.wakers).into_values().collect()
         };

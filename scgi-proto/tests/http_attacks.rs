@@ -1,4 +1,4 @@
-//! Attacks that the conversions to and from `http` have to stop; each test names one.
+//! Attacks that the conversions to and from `http` must stop; each test names one.
 
 #![cfg(feature = "http")]
 

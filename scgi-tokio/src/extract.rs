@@ -1,7 +1,7 @@
 //! axum extractors for what SCGI knows beyond HTTP.
 //!
 //! `axum::extract::ConnectInfo<SocketAddr>` works too and is the browser's address, as the front
-//! server sends it; nothing has to be done for that.
+//! server sends it; nothing needs to be done for that.
 
 use std::convert::Infallible;
 use std::fmt;

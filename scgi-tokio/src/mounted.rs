@@ -1,4 +1,4 @@
-//! Programs under a prefix.
+//! Serves a program under a prefix.
 
 use std::borrow::Cow;
 use std::task::{Context, Poll};

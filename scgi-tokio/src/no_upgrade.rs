@@ -1,4 +1,4 @@
-//! What a program without the feature `upgrade` makes of upgrades: nothing but a line in the log.
+//! Without the feature `upgrade`: logs that an upgrade was asked for, and does nothing else.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,4 +1,4 @@
-//! `--save`: every byte of an exchange.
+//! `--save`: writes every byte of an exchange to files.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};

@@ -1,4 +1,4 @@
-//! `scgi completions`: what a shell needs to complete a command line.
+//! `scgi completions`: prints the completion script of a shell.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `scgi decode`: one request from a file.
+//! `scgi decode`: shows a request from a file.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};

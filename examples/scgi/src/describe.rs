@@ -1,4 +1,4 @@
-//! A request as text or JSON.
+//! Formats a request as text or JSON.
 
 use std::fmt::Write as _;
 

@@ -1,4 +1,4 @@
-//! Errors as the user reads them.
+//! Formats errors for the user.
 
 use std::error::Error;
 use std::fmt;

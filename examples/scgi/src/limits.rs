@@ -1,4 +1,4 @@
-//! Bounds on requests, as flags.
+//! The flags that set limits on requests.
 
 use clap::Args;
 use scgi_proto::Limits;

@@ -1,4 +1,4 @@
-//! Standard output, which may be a closed pipe.
+//! Writes to standard output, which may be a closed pipe.
 
 use std::io::{self, Write as _};
 

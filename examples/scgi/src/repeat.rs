@@ -1,4 +1,4 @@
-//! `--repeat`: the same request many times, and how long it took.
+//! `--repeat`: sends the same request many times, and measures how long it takes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,4 +1,4 @@
-//! `--retry`: which requests are sent again, and after how long.
+//! `--retry`: decides which requests are sent again, and after how long.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A stream that keeps what goes through it.
+//! A stream that keeps a copy of all bytes that pass through it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! Durations and sizes on the command line.
+//! Parses durations and sizes on the command line.
 
 use std::time::Duration;
 

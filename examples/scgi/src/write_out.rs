@@ -1,4 +1,4 @@
-//! `-w`: figures of a request in a format of the user's.
+//! `-w`: prints figures of a request in the user's format.
 
 use std::str::FromStr;
 use std::time::Duration;

@@ -257,7 +257,7 @@ fn cell(value: &Value) -> String {
     }
 }
 
-/// Text that cannot be taken for two cells, and cannot steer a terminal: whoever makes a torrent
+/// Text that cannot be taken for two cells, and cannot steer a terminal: anyone who makes a torrent
 /// chooses its name.
 fn plain(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

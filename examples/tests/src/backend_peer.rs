@@ -92,7 +92,7 @@ impl Peer {
         fs::write(dir.path().join("rtorrent.rc"), settings)?;
         fs::create_dir(dir.path().join("session"))?;
         fs::create_dir(dir.path().join("dl"))?;
-        // `-n`: the settings of whoever runs the tests are not ours to load.
+        // `-n`: the settings of anyone who runs the tests are not ours to load.
         command.args(["-n", "-o", "import=rtorrent.rc"]).env("HOME", dir.path());
         Self::start(dir, address, &mut command)
     }

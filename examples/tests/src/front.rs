@@ -48,7 +48,7 @@ impl Front {
 
     /// Starts Apache and waits until it accepts connections.
     ///
-    /// When started as root, Apache's workers run as another user: the caller has to give the Unix socket the
+    /// When started as root, Apache's workers run as another user: the caller must give the Unix socket the
     /// mode 0777 and put it where that user can reach it ([`scratch_dir`] is such a folder).
     ///
     /// # Errors

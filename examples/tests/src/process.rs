@@ -16,7 +16,7 @@ use std::time::Instant;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-/// Set to `1` where a missing program has to fail the test instead of skipping it.
+/// Set to `1` where a missing program must fail the test instead of skipping it.
 pub const REQUIRE_VAR: &str = "SCGI_REQUIRE_PEERS";
 
 /// Names the Python interpreter that has the packages `scgi` and `flup`; `python3` when not set.

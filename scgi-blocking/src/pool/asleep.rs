@@ -1,4 +1,4 @@
-//! Whether a thread of this process is asleep, where the system says so.
+//! Finds out whether a thread of this process is asleep, if the system reports it.
 
 use super::rule::Asleep;
 

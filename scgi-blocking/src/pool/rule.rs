@@ -1,4 +1,4 @@
-//! How many threads should accept, decided at looks. Without I/O, threads or a clock of its own.
+//! Decides how many threads should accept, from regular samples. No I/O, no threads, no clock.
 //!
 //! Two cases look alike from outside: all threads are busy and connections wait. If the handlers
 //! return immediately, the processors are the limit. A connection is taken a moment later, and one

@@ -1,4 +1,4 @@
-//! What a server counts, for an operator to read at any time.
+//! Counts what a server does, for an operator to read at any time.
 
 use core::fmt;
 use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -45,7 +45,7 @@ struct Inner {
     shutdown: Shutdown,
 }
 
-/// Connections whose head has not come, oldest first, and whom to wake when one has to go.
+/// Connections whose head has not come, oldest first, and whom to wake when one must go.
 #[derive(Default)]
 struct Waiting {
     next: u64,
@@ -264,7 +264,7 @@ pub struct ConnectionGuard {
 }
 
 impl ConnectionGuard {
-    /// Ready when this connection has to close for another; asked while its head has not come.
+    /// Ready when this connection must close for another; asked while its head has not come.
     pub fn poll_evicted(&mut self, cx: &Context<'_>) -> Poll<()> {
         let mut waiting = self.inner.waiting();
         let Some(place) = self.place else {

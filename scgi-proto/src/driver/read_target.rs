@@ -1,4 +1,4 @@
-//! One read of a connection: where its bytes go, and what becomes of them.
+//! Performs one read of a connection, and stores its bytes.
 
 use core::task::Poll;
 use std::io;

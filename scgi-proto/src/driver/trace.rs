@@ -1,4 +1,4 @@
-//! What an operator sees of a server, as `tracing` spans and events with the target `scgi`.
+//! The log of a server, as `tracing` spans and events with the target `scgi`.
 //!
 //! It is in the core because the events, and the rules that keep secrets and control bytes out, are the same
 //! for every runtime. Without the feature `tracing` all of it does nothing, so that adapters need
@@ -185,7 +185,7 @@ mod with {
         }
 
         /// Reports that a request asks for an upgrade and cannot have it. Only of a WebSocket the
-        /// program or the configuration has to know: `curl --http2` asks with every request.
+        /// program or the configuration must know: `curl --http2` asks with every request.
         pub fn upgrade_refused(head: &RequestHead) {
             let Some(refusal) = head.upgrade_refusal() else { return };
             let protocols = head.params().get("HTTP_UPGRADE").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! From an `http` request to one for an SCGI server.
+//! Converts an `http` request to a request for an SCGI server.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;

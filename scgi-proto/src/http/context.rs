@@ -1,4 +1,4 @@
-//! What a request carries beside its head, as `http` extensions.
+//! The values that a converted request has in its `http` extensions.
 
 use alloc::vec::Vec;
 use core::fmt;

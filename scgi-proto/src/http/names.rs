@@ -1,4 +1,4 @@
-//! The headers that most requests have: their names are constants, found by length and bytes.
+//! Finds the constants for the names of common headers by length and bytes.
 
 use ::http::HeaderName;
 use ::http::header;

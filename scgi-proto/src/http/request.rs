@@ -1,4 +1,4 @@
-//! From a received SCGI request to an `http` one.
+//! Converts a received SCGI request to an `http` request.
 
 use ::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, UPGRADE};
 use ::http::request::Parts;

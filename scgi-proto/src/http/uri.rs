@@ -1,4 +1,4 @@
-//! The URI of a request, from the variables that front servers send.
+//! Builds the URI of a request from the variables that front servers send.
 
 use alloc::string::String;
 
@@ -41,7 +41,7 @@ pub(super) fn uri(head: &RequestHead, params: &PathParams<'_>) -> Result<Uri, Co
 const MAX_SHARED: usize = 4 * 1024;
 
 /// REQUEST_URI as it is, in the memory of the head: if it is a path and perhaps a query in which
-/// nothing has to be encoded, cut or refused.
+/// nothing needs to be encoded, cut or refused.
 fn shared(head: &RequestHead, params: &PathParams<'_>) -> Option<PathAndQuery> {
     let raw = params.request_uri?;
     let block = head.params().block();

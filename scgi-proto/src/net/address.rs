@@ -69,7 +69,7 @@ impl Address {
         address.parse().ok()
     }
 
-    /// Whether it is a host name, which has to be resolved first: that may take long, and blocks.
+    /// Whether it is a host name, which must be resolved first: that may take long, and blocks.
     ///
     /// # Examples
     /// ```

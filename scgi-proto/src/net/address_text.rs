@@ -1,4 +1,4 @@
-//! Reading an address from text.
+//! Parses addresses.
 
 use core::fmt;
 use core::net::Ipv6Addr;

@@ -1,4 +1,4 @@
-//! How many descriptors a process may have.
+//! Returns how many descriptors a process may open.
 
 use std::io;
 

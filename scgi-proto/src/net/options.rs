@@ -1,4 +1,4 @@
-//! How a listener is bound.
+//! The options for binding a listener.
 
 /// How a listener is bound.
 ///
@@ -19,7 +19,7 @@ pub struct BindOptions {
 
 impl BindOptions {
     /// Permission bits of a Unix socket's file, as in `0o660`; by default those that the umask
-    /// leaves. Whoever may write to the file may connect.
+    /// leaves. Anyone who may write to the file may connect.
     #[must_use]
     pub const fn with_mode(mut self, mode: u32) -> Self {
         self.mode = Some(mode);

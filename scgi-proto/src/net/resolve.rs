@@ -1,4 +1,4 @@
-//! From a TCP address as text to those of the system.
+//! Resolves a TCP address from its text.
 
 use core::net::SocketAddr;
 use std::io;

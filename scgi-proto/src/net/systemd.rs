@@ -1,4 +1,4 @@
-//! Reporting the state of a service to systemd.
+//! Reports the state of a service to systemd.
 
 use core::time::Duration;
 use std::env;
@@ -10,7 +10,7 @@ use crate::net::unix::unix_address;
 
 /// Reports the state of the service to systemd (`Type=notify`); without systemd it does nothing.
 ///
-/// A report that cannot be sent immediately is dropped: a server never waits for whoever reads
+/// A report that cannot be sent immediately is dropped: a server never waits for anyone who reads
 /// them.
 ///
 /// # Examples

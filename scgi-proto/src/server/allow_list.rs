@@ -10,7 +10,7 @@ use crate::exchange::peer::Peer;
 /// Who may connect: networks for TCP, user ids for Unix sockets. The default allows everyone;
 /// once there is an entry, only who matches one. No entry matches [`Peer::Other`].
 ///
-/// SCGI has no authentication: whoever can connect can claim to be any user from any address.
+/// SCGI has no authentication: anyone who can connect can claim to be any user from any address.
 ///
 /// # Examples
 /// ```

@@ -1,4 +1,4 @@
-//! Waiting after a failed accept.
+//! How long to wait after a failed accept.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;

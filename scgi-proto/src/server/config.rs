@@ -104,7 +104,7 @@ impl ServerConfig {
     }
 
     /// Lets a connection in and counts it, unless its peer may not connect. `peer` is asked only
-    /// if it has to be.
+    /// if it must be.
     pub fn admit(&self, peer: impl FnOnce() -> io::Result<Peer>) -> Option<Admission> {
         if !self.asks_peer && self.allow_list.is_empty() {
             return Some(Admission { counted: self.registry.accept(), peer: None });

@@ -1,4 +1,4 @@
-//! What can go wrong, split by whose fault it is: the peer's or the caller's.
+//! The errors of the protocol, by fault: the peer's or the caller's.
 
 use core::fmt;
 
@@ -409,7 +409,7 @@ impl fmt::Display for EncodeError {
                 write!(f, "the body ended {missing} bytes before its stated length")
             }
             Self::AlreadySent => f.write_str("that part of the message was already sent"),
-            Self::HeadMissing => f.write_str("the head has to come first"),
+            Self::HeadMissing => f.write_str("the head must come first"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How bytes from the wire are shown to people: escaped, and without secrets.
+//! Formats bytes from the wire for people: escaped, and without secrets.
 
 use core::fmt;
 

@@ -1,4 +1,4 @@
-//! Bounds on what a peer may send, and the reason for each default.
+//! Limits on what a peer may send, with the reason for each default.
 
 /// Bounds on untrusted input.
 ///

@@ -1,4 +1,4 @@
-//! The length prefix of a netstring, as a pure function on bytes.
+//! Parses the length prefix of a netstring.
 //!
 //! A netstring is `<length>:<bytes>,` with the length in ASCII digits without a sign or a
 //! leading zero (except `0` itself); see <https://cr.yp.to/proto/netstrings.txt>.
@@ -49,7 +49,7 @@ pub(crate) fn parse_prefix(src: &[u8], max: usize) -> Result<Option<Prefix>, Dec
 
 /// Says what a stream that does not begin with a digit most likely is.
 ///
-/// One byte has to be enough: the answer must not depend on how many bytes arrived together.
+/// One byte must be enough: the answer must not depend on how many bytes arrived together.
 /// HTTP methods begin with a capital letter, a TLS record of a handshake with 0x16, and a
 /// FastCGI record with its version, 1. None of them can begin a netstring.
 fn refuse_first_byte(byte: u8) -> DecodeError {

@@ -272,7 +272,7 @@ fn each_wait_has_its_deadline_and_its_error() {
     assert_eq!(late(&held_back, "hello".into(), 60), Timeout::RequestWrite);
 }
 
-/// A source that has a byte whenever the flag is set, and keeps the waker of whoever waits for it.
+/// A source that has a byte whenever the flag is set, and keeps the waker of anyone who waits for it.
 struct Slow(Arc<Mutex<(bool, Option<Waker>)>>);
 
 impl Source for Slow {

@@ -432,7 +432,7 @@ impl Run {
             }
             return;
         }
-        // The peer does nothing, or nothing any more: time has to end it.
+        // The peer does nothing, or nothing any more: time must end it.
         let next = state.timers.iter().map(|(at, _)| *at).min();
         let next = next.unwrap_or_else(|| panic!("it waits for nothing: a wake-up is lost"));
         assert!(next < Duration::from_secs(2000), "it does not end");

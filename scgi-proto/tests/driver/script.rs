@@ -1,5 +1,5 @@
 //! A stream that does what a script says and notes what is done to it, and a clock. Both keep the
-//! waker of whoever waits for them. A future is polled again only after it was woken, so that a
+//! waker of anyone who waits for them. A future is polled again only after it was woken, so that a
 //! lost wake-up fails a test.
 
 use std::any::type_name;
@@ -170,7 +170,7 @@ impl Script {
             .collect()
     }
 
-    /// Whether whoever used it has dropped it.
+    /// Whether anyone who used it has dropped it.
     pub(crate) fn is_dropped(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
@@ -312,7 +312,7 @@ pub(crate) fn poll<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     polled
 }
 
-/// The result of a future that has to be ready after a few polls, each after a wake-up.
+/// The result of a future that must be ready after a few polls, each after a wake-up.
 pub(crate) fn finish<F: Future>(future: F) -> F::Output {
     finish_polled(pin!(future))
 }

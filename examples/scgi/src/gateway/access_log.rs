@@ -1,4 +1,4 @@
-//! A line for each request, on standard output.
+//! Writes a line for each request to standard output.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};

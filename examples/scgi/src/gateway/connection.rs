@@ -1,4 +1,4 @@
-//! What a connection of a browser is doing, and when it must end.
+//! Tracks what a browser's connection is doing, and when it must end.
 
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! All connections: how many there are, and which one makes room for another.
+//! Counts all connections, and chooses which one is closed for another.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

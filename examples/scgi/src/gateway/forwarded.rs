@@ -1,4 +1,4 @@
-//! Who the client is, and what the program learns about the hops before the gateway.
+//! Finds out who the client is, and what the program learns about the hops before the gateway.
 
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
@@ -17,7 +17,7 @@ const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trusted {
     Network(Network),
-    /// Whoever can connect to the gateway's own Unix socket.
+    /// Anyone who can connect to the gateway's own Unix socket.
     Unix,
 }
 

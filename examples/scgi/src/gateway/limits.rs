@@ -1,4 +1,4 @@
-//! How much and how long: the bounds and deadlines of the browser's side.
+//! The limits and deadlines of the browser's side.
 
 use std::time::Duration;
 

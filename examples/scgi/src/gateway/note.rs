@@ -1,4 +1,4 @@
-//! What the operator reads on standard error.
+//! Prints notes for the operator on standard error.
 
 use std::fmt;
 use std::io::{self, Write as _};

@@ -1,4 +1,4 @@
-//! What the gateway answers itself, and with which status.
+//! The responses that the gateway sends itself, with their statuses.
 
 use std::error::Error;
 use std::io;
@@ -14,7 +14,7 @@ use crate::failure::chain;
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
-    /// For whoever asked: nothing about the server.
+    /// For anyone who asked: nothing about the server.
     pub(crate) text: String,
     /// For the log, where it says more.
     pub(crate) reason: Option<String>,

@@ -1,4 +1,4 @@
-//! The body of a request on its way to the server, and what becomes of a rest that no one wants.
+//! Passes a request's body to the server, and drains the rest if the server does not read it.
 
 use std::fmt;
 use std::future::Future as _;

@@ -1,4 +1,4 @@
-//! Moving the bytes of both directions.
+//! Copies the bytes in both directions.
 
 use std::future::pending;
 use std::io;

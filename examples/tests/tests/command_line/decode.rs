@@ -22,7 +22,7 @@ fn json_of(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).expect("JSON")
 }
 
-/// What `decode --json` has to print for a capture, from the description beside it.
+/// What `decode --json` must print for a capture, from the description beside it.
 fn expected(capture: &std::path::Path) -> (bool, Value) {
     let recorded = json_of(&fs::read(capture.with_extension("json")).expect("a description"));
     let value = json!({

@@ -34,7 +34,7 @@ impl Responder {
         let socket = dir.path().join("responder.sock");
         let unix = UnixListener::bind(&socket)?;
         fs::set_permissions(&socket, Permissions::from_mode(0o777))?;
-        // The threads end with the test program; none of them holds anything that has to be given back.
+        // The threads end with the test program; none of them holds anything that must be given back.
         thread::spawn(move || tcp.incoming().flatten().for_each(answer));
         thread::spawn(move || unix.incoming().flatten().for_each(answer));
         Ok(Self { addr, socket, _dir: dir })

@@ -20,7 +20,7 @@ use crate::alone::alone;
 /// Requests that are counted, after one that is not.
 const REQUESTS: usize = 101;
 
-/// How long the handler takes, so that each call has to wait for its response: a wait allocates.
+/// How long the handler takes, so that each call must wait for its response: a wait allocates.
 const HANDLER: Duration = Duration::from_millis(2);
 
 /// The largest response that is taken.

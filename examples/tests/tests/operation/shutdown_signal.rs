@@ -15,7 +15,7 @@ use scgi_tests::programs;
 const GOOD: &[u8] =
     b"58:CONTENT_LENGTH\x000\x00SCGI\x001\x00REQUEST_METHOD\x00GET\x00REQUEST_URI\x00/a\x00,";
 
-/// Far more than a test may take: whoever waits for it fails.
+/// Far more than a test may take: anyone who waits for it fails.
 const DEADLINE: Duration = Duration::from_secs(300);
 
 fn ask(address: &Address) -> TcpStream {

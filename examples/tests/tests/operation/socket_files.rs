@@ -188,7 +188,7 @@ fn only_its_own_file_is_removed() {
         let folder = scratch_dir().expect("a folder");
         let path = folder.path().join("a.sock");
         let first = start(runtime, &path);
-        // Whoever removes the file of a running server and starts another one keeps the new one.
+        // Anyone who removes the file of a running server and starts another one keeps the new one.
         fs::remove_file(&path).expect("removed");
         let second = start(runtime, &path);
         first.signal(Signal::TERM);

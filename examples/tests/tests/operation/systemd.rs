@@ -26,7 +26,7 @@ const GOOD: &[u8] = b"24:CONTENT_LENGTH\x000\x00SCGI\x001\x00,";
 /// Starts the program with two sockets as descriptors 3 (named admin) and 4 (named web).
 ///
 /// They are passed as standard input and error, and moved by a shell, as only the process itself
-/// knows its id, which `LISTEN_PID` has to be.
+/// knows its id, which `LISTEN_PID` must be.
 fn start(admin: OwnedFd, web: OwnedFd, args: &[&str], more: &[(&str, &str)]) -> EchoServer {
     let script = r#"exec 3<&0 4<&2 2>/dev/null 0</dev/null; LISTEN_PID=$$ exec "$@""#;
     let mut command = Command::new("bash");

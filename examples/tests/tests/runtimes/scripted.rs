@@ -235,7 +235,7 @@ fn once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// A whole exchange in which every future is dropped whenever it has to wait.
+/// A whole exchange in which every future is dropped whenever it must wait.
 macro_rules! dropped_at_each_wait {
     ($name:ident, $krate:ident, $stream:expr) => {
         #[test]

@@ -1,4 +1,4 @@
-//! Joining the chunks of a body.
+//! Joins the chunks of a body.
 
 use bytes::{Bytes, BytesMut};
 

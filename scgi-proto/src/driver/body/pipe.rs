@@ -1,4 +1,4 @@
-//! How the chunks of a request's body reach the handler: one at a time, and only when wanted.
+//! Passes the chunks of a request's body to the handler, one at a time and on demand.
 //!
 //! The task that owns the connection holds the [`PipeWriter`], the handler's `Body` holds the
 //! [`PipeReader`]. Nothing is read from the peer before the reader asks, so a slow handler slows

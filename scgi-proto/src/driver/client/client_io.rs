@@ -1,4 +1,4 @@
-//! The client's machine with its stream: what is read, written and reported, and for how long.
+//! Reads and writes for a [`ClientExchange`], under its deadlines.
 
 use core::task::{Context, Poll, ready};
 use std::io::{self, ErrorKind};

@@ -1,4 +1,4 @@
-//! How much one direction may do before the other one and the runtime get their turn.
+//! Limits how much one direction may do before the other one and the runtime run.
 
 /// Bytes of a turn: a fraction of a millisecond for the system to copy.
 const BYTES: usize = 512 * 1024;

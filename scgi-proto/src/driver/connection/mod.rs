@@ -334,7 +334,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     /// Writes what is to be written now.
     ///
-    /// While the peer does not take it, what the peer sends is read and thrown away, if no one can
+    /// While the peer does not take it, what the peer sends is read and discarded, if no one can
     /// ask for it any more: many a peer reads only when it has sent all.
     ///
     /// # Errors

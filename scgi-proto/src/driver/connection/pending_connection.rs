@@ -57,7 +57,7 @@ impl<T: Transport, C: Clock> PendingConnection<T, C> {
     }
 
     /// Waits for the first bytes: `None` if there are none, because the peer closed, broke the
-    /// connection, was late, or has to make room.
+    /// connection, was late, or must make room.
     pub fn poll_first(
         &mut self,
         cx: &mut Context<'_>,

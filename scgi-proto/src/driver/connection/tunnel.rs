@@ -48,7 +48,7 @@ impl Cut {
     /// Ready when the server ends the connection.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            // Whoever sets it has that waker.
+            // Anyone who sets it has that waker.
             return if self.signal.is_set() { Poll::Ready(()) } else { Poll::Pending };
         }
         self.waker = Some(cx.waker().clone());

@@ -11,7 +11,7 @@ use crate::driver::transport::{Clock, Transport};
 use crate::error::Error;
 use crate::exchange::server::flow::ReadPlan;
 
-/// Reads of what is thrown away, before other tasks have their turn: 1 MiB.
+/// Reads of what is discarded, before other tasks have their turn: 1 MiB.
 const READS: usize = 64;
 
 impl<T: Transport, C: Clock> Connection<T, C> {
@@ -50,7 +50,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         Poll::Pending
     }
 
-    /// One read of what is thrown away.
+    /// One read of what is discarded.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let transport = &mut self.outlet.transport;
         let read = with_read_buffer(|buf| transport.poll_read(cx, buf));
@@ -90,7 +90,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         }
     }
 
-    /// Acts on deadlines that have passed, where nothing has to wait and no timer reports them.
+    /// Acts on deadlines that have passed, where nothing needs to wait and no timer reports them.
     ///
     /// # Errors
     /// The deadline, after the exchange has acted on it.

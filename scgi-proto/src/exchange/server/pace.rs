@@ -1,4 +1,4 @@
-//! The minimum rate at which a peer has to send or to take bytes.
+//! Checks the minimum rate at which a peer must send or read bytes.
 
 use core::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Connecting to Unix sockets without blocking, which `std` cannot.
+//! Connects to Unix sockets without blocking, which `std` cannot do.
 
 #[cfg(feature = "driver")]
 use core::future::Future;

@@ -1,4 +1,4 @@
-//! The calls of Unix.
+//! Socket calls on Unix.
 
 use std::ffi::OsStr;
 use std::io::{self, IoSlice};

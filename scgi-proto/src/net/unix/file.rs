@@ -40,7 +40,7 @@ impl SocketFile {
     /// If there is none or another one already.
     pub(super) fn made_at(path: &Path) -> io::Result<Self> {
         let metadata = std::fs::symlink_metadata(path)?;
-        // A second name would mean that it is the socket of another service: whoever may write
+        // A second name would mean that it is the socket of another service: anyone who may write
         // to the folder can put a link to it there.
         if !metadata.file_type().is_socket() || metadata.nlink() > 1 {
             let text = "another program has replaced the file of this server meanwhile";

@@ -1,4 +1,4 @@
-//! The lock of a folder, so that one program at a time replaces a stale socket in it.
+//! Locks a folder, so that only one program at a time replaces a stale socket in it.
 
 use core::time::Duration;
 use std::io;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
-/// The longest wait for the lock. Whoever may read the folder can hold it, so it must not decide
+/// The longest wait for the lock. Anyone who may read the folder can hold it, so it must not decide
 /// whether a server starts; a server that starts holds it for less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(1);
 

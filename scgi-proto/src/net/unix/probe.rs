@@ -1,4 +1,4 @@
-//! Who uses a path, found out without disturbing anyone.
+//! Finds out whether a program uses a path, without disturbing that program.
 
 use std::io;
 use std::os::unix::fs::FileTypeExt as _;

@@ -1,4 +1,4 @@
-//! Owner, group and mode of a socket's file.
+//! Sets owner, group and mode of a socket's file.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -20,7 +20,7 @@ impl Rights {
     pub(super) fn new(options: &BindOptions) -> Self {
         let BindOptions { mut mode, owner, group, .. } = *options;
         if mode.is_none() && (owner.is_some() || group.is_some()) {
-            // Narrow until the owner is set, it has to be widened to what the umask leaves.
+            // Narrow until the owner is set, it must be widened to what the umask leaves.
             mode = umask().map(|umask| 0o777 & !umask);
         }
         Self { mode, owner, group }

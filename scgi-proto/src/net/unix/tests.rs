@@ -211,7 +211,7 @@ fn a_server_is_alive_and_not_disturbed() {
     let folder = Folder::new("live");
     let (full, silent, other) =
         (folder.0.join("a.sock"), folder.0.join("b.sock"), folder.0.join("c.sock"));
-    // One with a full backlog, which blocks whoever connects.
+    // One with a full backlog, which blocks anyone who connects.
     let server = UnixListener::bind(&full).unwrap();
     rustix::net::listen(&server, 0).unwrap();
     let _waits = UnixStream::connect(&full).unwrap();

@@ -1,4 +1,4 @@
-//! Which of 64 bytes are NUL, as the bits of a number, the first byte lowest.
+//! Finds the NULs among 64 bytes, as the bits of a number (the first byte is the lowest bit).
 //!
 //! Processors can do that in a few steps, which safe Rust cannot ask for by itself. With the
 //! feature `simd` the crate `wide` does; without it, arithmetic that compilers turn into vector

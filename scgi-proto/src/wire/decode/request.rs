@@ -15,7 +15,7 @@ use crate::wire::request::policy::Policy;
 /// Decodes one request: [`RequestEvent::Head`], its body in chunks, [`RequestEvent::End`].
 ///
 /// Bytes after the body are never taken as another request: SCGI has one request on a
-/// connection. They are thrown away and counted ([`surplus`](Self::surplus)).
+/// connection. They are discarded and counted ([`surplus`](Self::surplus)).
 ///
 /// # Examples
 /// ```
@@ -78,7 +78,7 @@ impl RequestDecoder {
         }
     }
 
-    /// Bytes that came after the request and were thrown away.
+    /// Bytes that came after the request and were discarded.
     #[must_use]
     pub fn surplus(&self) -> u64 {
         self.surplus
@@ -107,7 +107,7 @@ impl RequestDecoder {
         *remaining = remaining.checked_sub(count as u64).expect("more bytes than the body has");
     }
 
-    /// Takes note of bytes behind the head that were thrown away.
+    /// Takes note of bytes behind the head that were discarded.
     pub(crate) fn skip(&mut self, count: u64) {
         let of_body = match &mut self.state {
             State::Body { remaining } => {
@@ -154,7 +154,7 @@ impl RequestDecoder {
         Ok(Some(RequestEvent::Head(head)))
     }
 
-    /// The next event, from bytes that have to be looked at.
+    /// The next event, from bytes that must be looked at.
     fn step(&mut self, src: &mut BytesMut) -> Result<Option<RequestEvent>, DecodeError> {
         match &self.state {
             State::Length | State::Block { .. } => {

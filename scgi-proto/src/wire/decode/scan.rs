@@ -1,4 +1,4 @@
-//! Finding every NUL of a header block, 64 bytes a step.
+//! Finds every NUL of a header block, 64 bytes at a time.
 //!
 //! A typical param is 30 bytes long, so a search of its own for each name and value spends most
 //! of its time on starting and stopping. Here one pass makes a mask of 64 bits, one for each

@@ -1,4 +1,4 @@
-//! How strictly the request decoder reads what the specification leaves open.
+//! Policies: what the request decoder accepts where the specification is not clear.
 
 /// Where the path of a request comes from.
 ///

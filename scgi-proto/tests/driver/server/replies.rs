@@ -182,7 +182,7 @@ fn small_pieces_that_are_there_leave_together() {
     assert_eq!(lens.iter().sum::<usize>(), head.len() + 100_000);
 }
 
-/// A body whose chunks are there or have to be waited for.
+/// A body whose chunks are there or must be waited for.
 struct Steps(std::vec::IntoIter<Poll<&'static str>>);
 
 impl Source for Steps {

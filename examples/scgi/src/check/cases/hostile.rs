@@ -1,4 +1,4 @@
-//! What has to be refused.
+//! Cases with malformed requests, which a server must refuse.
 
 use super::Expect::{Either, Refuse};
 use super::Severity::Should;

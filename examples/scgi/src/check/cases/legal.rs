@@ -1,4 +1,4 @@
-//! Requests that have to be answered, and ways in which they arrive.
+//! Cases with legal requests, which a server must answer, in all the ways in which they can arrive.
 
 use super::Expect::{Answer, AnswerOrLimit, Either};
 use super::Severity::{Must, Should};

@@ -1,4 +1,4 @@
-//! What the reply to a good request looks like.
+//! Cases that check the response to a good request.
 
 use super::Expect::Answer;
 use super::Severity::{Must, Should};

@@ -1,4 +1,4 @@
-//! Clients that go away or come in numbers.
+//! Cases with clients that disconnect early or connect in large numbers.
 
 use super::Expect::{Answer, Survive};
 use super::Severity::{Must, Should};

@@ -53,7 +53,7 @@ async fn extended_connect_over_http2() {
             .body(http_body_util::Empty::<bytes::Bytes>::new())
             .expect("a request")
     };
-    // The settings of the server have to come first.
+    // The settings of the server must come first.
     let response = loop {
         match sender.send_request(request("/echo")).await {
             Ok(response) => break response,

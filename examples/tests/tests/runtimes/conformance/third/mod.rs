@@ -100,7 +100,7 @@ fn next_ready() -> Option<Arc<Spawned>> {
     })
 }
 
-/// Waits until a socket is ready or a timer is due, and wakes whoever waits for it.
+/// Waits until a socket is ready or a timer is due, and wakes anyone who waits for it.
 fn wait() {
     let sockets = EXECUTOR.with_borrow_mut(|executor| std::mem::take(&mut executor.sockets));
     let timers = EXECUTOR.with_borrow_mut(|executor| std::mem::take(&mut executor.timers));
