@@ -88,7 +88,12 @@ impl Body {
     /// A body without bytes.
     #[must_use]
     pub fn empty() -> Self {
-        Self { inner: driver::Body::empty(), ..Self::default() }
+        Self::of(driver::Body::empty())
+    }
+
+    /// Field by field: of a default that is filled in, the rest would have to be dropped.
+    fn of(inner: driver::Body) -> Self {
+        Self { inner, writer: None, upgrade: None, has_failed: false }
     }
 
     /// A body whose chunks come from an iterator, of unknown length. Each leaves before the next is
@@ -152,7 +157,7 @@ impl Body {
     }
 
     pub(crate) fn from_source(source: impl Source + 'static, len: Option<u64>) -> Self {
-        Self { inner: driver::Body::from_source(Waiting(source), len), ..Self::default() }
+        Self::of(driver::Body::from_source(Waiting(source), len))
     }
 
     /// Whether its chunks have to be waited for.
@@ -258,7 +263,7 @@ where
     Bytes: From<B>,
 {
     fn from(bytes: B) -> Self {
-        Self { inner: driver::Body::from(bytes), ..Self::default() }
+        Self::of(driver::Body::from(bytes))
     }
 }
 

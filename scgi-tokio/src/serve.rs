@@ -79,7 +79,8 @@ where
     let mut connection = Connection::new(Transport::new(io), clock, config);
     let handler = handler.into_shared();
     if let Some(program) = connection.answer(|request| handler.call(request)).await? {
-        program.run_on(connection).await;
+        // On the heap: the future of most requests need not have room for it.
+        Box::pin(program.run_on(connection)).await;
     }
     Ok(())
 }

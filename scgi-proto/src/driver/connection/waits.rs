@@ -94,6 +94,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     ///
     /// # Errors
     /// The deadline, after the exchange has acted on it.
+    #[inline]
     pub fn check_deadline(&mut self) -> Result<(), Error> {
         while let Some(now) = self.exchange.time_if_due(|| self.clock.now()) {
             self.act_on_time(now)?;
@@ -115,6 +116,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// Does what is due: asks the system, and judges if that moved nothing.
+    #[cold]
     fn act_on_time(&mut self, now: Duration) -> Result<(), Error> {
         let tries = self.exchange.last_tries(now);
         let moved = tries.read && self.try_read()? || tries.write && self.try_write()?;

@@ -6,6 +6,7 @@ use super::Progress;
 use crate::wire::error::EncodeError;
 use crate::wire::field::{is_hop_by_hop, is_token, is_value};
 use crate::wire::request::parse_length;
+use crate::wire::response::fields::Fields;
 use crate::wire::response::{ResponseHead, ResponseKind, Status};
 
 /// Encodes one CGI response: the head into a buffer, then the accounting of the body, whose
@@ -78,14 +79,8 @@ impl ResponseEncoder {
             dst.put_slice(head.reason().as_bytes());
             dst.put_slice(b"\r\n");
         }
-        if code == 101 {
-            // nginx would pass it on.
-            let mut fields = head.fields().clone();
-            fields.remove("Content-Length");
-            fields.put_lines(dst);
-        } else {
-            head.fields().put_lines(dst);
-        }
+        let changed = (code == 101).then(|| without_length(head.fields()));
+        changed.as_ref().unwrap_or_else(|| head.fields()).put_lines(dst);
         dst.put_slice(b"\r\n");
         // A 304 may state the length of the document that it confirms (RFC 9110 section 8.6).
         let remaining = remaining.filter(|_| self.bodiless.is_none() && !self.head_request);
@@ -133,6 +128,14 @@ fn check_local_redirect(head: &ResponseHead) -> Result<(), EncodeError> {
         Some(path) if is_local_path(path) => Ok(()),
         _ => Err(EncodeError::InvalidLocalRedirect),
     }
+}
+
+/// The fields of a 101: nginx would pass a Content-Length on.
+#[cold]
+fn without_length(fields: &Fields) -> Fields {
+    let mut fields = fields.clone();
+    fields.remove("Content-Length");
+    fields
 }
 
 /// Of the statuses that are not final, only 101 can be sent, to those who asked for it.
