@@ -28,7 +28,7 @@ fn request_to_http(head: RequestHead) -> RequestParts {
     scgi_proto::http::request_to_http(black_box(head)).expect("a request")
 }
 
-#[library_benchmark(config = at_most(1463), setup = response, teardown = drop)]
+#[library_benchmark(config = at_most(1108), setup = response, teardown = drop)]
 #[bench::page()]
 fn response_from_http(parts: ResponseParts) -> (ResponseParts, ResponseHead) {
     let head = scgi_proto::http::response_from_http(black_box(&parts));

@@ -2,7 +2,7 @@
 //! `hello_*` programs whatever it read, and closes. It speaks no SCGI: the servers are measured
 //! against it.
 //!
-//! Usage: `floor tokio|smol|async-std|threads ADDR`
+//! Usage: `floor tokio|smol|async-std|threads [--multi] ADDR`
 //!
 //! A task that waits holds its stream and no buffer: memory is measured too.
 
@@ -21,6 +21,9 @@ struct Args {
     /// What runs the loop
     #[arg(value_enum)]
     runtime: Runtime,
+    /// Uses tokio's multi-thread runtime, with a thread for each core; only with `tokio`
+    #[arg(long)]
+    multi: bool,
     /// Where to listen: host:port, a path with a slash, unix:PATH, fd:0, or a URL (scgi, tcp, unix)
     #[arg(value_name = "ADDR")]
     address: Address,
@@ -28,7 +31,6 @@ struct Args {
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Runtime {
-    /// On one thread
     Tokio,
     Smol,
     AsyncStd,
@@ -134,7 +136,7 @@ fn answer_blocking(mut stream: impl Read + Write, reply: &[u8]) -> io::Result<()
 }
 
 fn main() -> Result<(), BoxError> {
-    let Args { runtime, address } = Args::parse();
+    let Args { runtime, multi, address } = Args::parse();
     let bound = bind(&address)?;
     match &bound {
         Bound::Tcp(listener) => listen(listener, BACKLOG)?,
@@ -143,8 +145,12 @@ fn main() -> Result<(), BoxError> {
     println!("Listening on {address}");
     match runtime {
         Runtime::Tokio => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(tokio_loop(bound))?;
+            let mut runtime = if multi {
+                tokio::runtime::Builder::new_multi_thread()
+            } else {
+                tokio::runtime::Builder::new_current_thread()
+            };
+            runtime.enable_all().build()?.block_on(tokio_loop(bound))?;
         }
         Runtime::Smol => smol::block_on(smol_loop(bound))?,
         Runtime::AsyncStd => async_std::task::block_on(async_std_loop(bound))?,

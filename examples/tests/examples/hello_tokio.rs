@@ -21,7 +21,7 @@ fn main() -> Result<(), BoxError> {
     runtime.enable_all().build()?.block_on(run(args))
 }
 
-async fn run(args: HelloArgs) -> Result<(), BoxError> {
+pub(crate) async fn run(args: HelloArgs) -> Result<(), BoxError> {
     let listener = Listener::bind(&args.address).await?;
     println!("Listening on {}", listener.local_address()?);
     let mut server = serve(listener, answer);

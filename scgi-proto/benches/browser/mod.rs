@@ -31,12 +31,18 @@ const PARAMS: &[(&str, &str)] = &[
     ("HTTP_SEC_FETCH_SITE", "same-origin"),
 ];
 
-/// The head, decoded from a buffer with room behind it, as a server does.
-pub(crate) fn head() -> RequestHead {
+/// The request as it is sent.
+pub(crate) fn request() -> String {
     let block: String =
         PARAMS.iter().flat_map(|(name, value)| [*name, "\0", *value, "\0"]).collect();
+    format!("{}:{block},", block.len())
+}
+
+/// The head, decoded from a buffer with room behind it, as a server does.
+#[allow(dead_code, reason = "some programs send the request")]
+pub(crate) fn head() -> RequestHead {
     let mut buf = BytesMut::with_capacity(16 * 1024);
-    buf.extend_from_slice(format!("{}:{block},", block.len()).as_bytes());
+    buf.extend_from_slice(request().as_bytes());
     match RequestDecoder::default().decode(&mut buf) {
         Ok(Some(RequestEvent::Head(head))) => head,
         other => panic!("{other:?}"),

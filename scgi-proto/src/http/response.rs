@@ -1,6 +1,6 @@
 //! Responses, both ways.
 
-use ::http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
+use ::http::header::{CONNECTION, CONTENT_LENGTH, GetAll, UPGRADE};
 use ::http::response::Parts;
 use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -36,11 +36,14 @@ pub fn response_from_http(parts: &Parts) -> ResponseHead {
     // Both take 100 to 999.
     let status = Status::from(parts.status);
     let mut head = ResponseHead::new(status);
-    for (name, value) in &parts.headers {
-        let left_out = (is_of_connection(name.as_str().as_bytes(), &parts.headers)
-            && !(name == UPGRADE && has_upgrade(parts.status)))
+    let connection = parts.headers.get_all(CONNECTION);
+    for (header, value) in &parts.headers {
+        let name = header.as_str();
+        let left_out = (is_of_connection(name.as_bytes(), &connection)
+            && !(header == UPGRADE && has_upgrade(parts.status)))
+            // Names of headers are in lower case.
             || name == "status"
-            || (name == CONTENT_LENGTH && is_no_length(parts.status, value));
+            || (header == CONTENT_LENGTH && is_no_length(parts.status, value));
         if !left_out {
             head.fields_mut().append(name, value);
         }
@@ -120,8 +123,10 @@ pub fn response_to_http(head: &ResponseHead) -> Result<Parts, ConvertError> {
 }
 
 fn drop_of_connection(headers: &mut HeaderMap, keeps_upgrade: bool) {
+    let connection = headers.get_all(CONNECTION);
     let is = |name: &HeaderName| {
-        is_of_connection(name.as_str().as_bytes(), headers) && !(keeps_upgrade && name == UPGRADE)
+        is_of_connection(name.as_str().as_bytes(), &connection)
+            && !(keeps_upgrade && name == UPGRADE)
     };
     let names: alloc::vec::Vec<_> = headers.keys().filter(|name| is(name)).cloned().collect();
     for name in names {
@@ -129,13 +134,13 @@ fn drop_of_connection(headers: &mut HeaderMap, keeps_upgrade: bool) {
     }
 }
 
-/// Whether a header concerns only one connection: hop-by-hop by itself, or named by Connection
-/// (RFC 9110 section 7.6.1).
-pub(super) fn is_of_connection(name: &[u8], headers: &HeaderMap) -> bool {
+/// Whether a header concerns only one connection: hop-by-hop by itself, or named by Connection, of
+/// which these are all values (RFC 9110 section 7.6.1).
+pub(super) fn is_of_connection(name: &[u8], connection: &GetAll<'_, HeaderValue>) -> bool {
     let named = |value: &HeaderValue| {
         value.as_bytes().split(|b| *b == b',').any(|part| trim(part).eq_ignore_ascii_case(name))
     };
-    is_hop_by_hop(name) || headers.get_all(::http::header::CONNECTION).iter().any(named)
+    is_hop_by_hop(name) || connection.iter().any(named)
 }
 
 #[cfg(test)]

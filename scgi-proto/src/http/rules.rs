@@ -114,7 +114,7 @@ impl RequestRules {
     /// server.
     pub(super) fn passes(&self, name: &HeaderName, headers: &HeaderMap) -> bool {
         let bytes = name.as_str().as_bytes();
-        let passes = !is_of_connection(bytes, headers)
+        let passes = !is_of_connection(bytes, &headers.get_all(CONNECTION))
             && !is_left_out(bytes)
             && (self.forwarded_headers || !is_forwarded(bytes));
         if !passes || !bytes.contains(&b'_') {
@@ -173,8 +173,9 @@ fn is_on(value: &[u8]) -> bool {
 /// assert_eq!(headers["host"], "example.org");
 /// ```
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    let connection = headers.get_all(CONNECTION);
     let is = |name: &&HeaderName| {
-        is_of_connection(name.as_str().as_bytes(), headers)
+        is_of_connection(name.as_str().as_bytes(), &connection)
             && ![HOST, CONTENT_TYPE, CONTENT_LENGTH].contains(name)
     };
     let names: Vec<_> = headers.keys().filter(is).cloned().collect();

@@ -154,6 +154,13 @@ fn is_upgrade(name: &[u8], status: Status) -> bool {
         && name.eq_ignore_ascii_case(b"Upgrade")
 }
 
+/// Whether it is a Content-Length field.
+fn is_content_length(name: &[u8]) -> bool {
+    // As this crate and `http` spell it, it is found in few steps.
+    matches!(name, b"Content-Length" | b"content-length")
+        || name.eq_ignore_ascii_case(b"Content-Length")
+}
+
 /// Checks everything, and returns the stated Content-Length.
 fn check(head: &ResponseHead, upgrade: bool) -> Result<Option<u64>, EncodeError> {
     if head.status().code() < 200 {
@@ -177,7 +184,7 @@ fn check(head: &ResponseHead, upgrade: bool) -> Result<Option<u64>, EncodeError>
         {
             return Err(EncodeError::ForbiddenField { index });
         }
-        if name.eq_ignore_ascii_case(b"Content-Length") {
+        if is_content_length(name) {
             let parsed = parse_length(value).ok().filter(|len| !is_reset || *len == 0);
             if content_length.is_some() || parsed.is_none() {
                 return Err(EncodeError::InvalidResponseLength { index });

@@ -152,9 +152,14 @@ impl Fields {
 fn push_field(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
     let len = |bytes: &[u8]| u32::try_from(bytes.len()).expect("at most 4 GiB").to_ne_bytes();
     let (name_len, value_len) = (len(name), len(value));
-    // Room for a typical response, and for all of this field, so that it grows once at most.
-    let min = if block.is_empty() { 192 } else { 0 };
-    block.reserve(min.max(8 + name.len() + value.len() + 4));
+    // Room for all of this field, so that it grows once at most.
+    let needed = 8 + name.len() + value.len() + 4;
+    if block.capacity() == 0 {
+        // And for a typical response. To grow from nothing would take twice as many instructions.
+        *block = Vec::with_capacity(needed.max(192));
+    } else {
+        block.reserve(needed);
+    }
     block.extend_from_slice(&name_len);
     block.extend_from_slice(&value_len);
     block.extend_from_slice(name);
