@@ -17,6 +17,7 @@ mod table;
 mod tool;
 
 mod client_flow;
+mod client_queue;
 mod client_states;
 mod client_upload;
 mod conformance;
