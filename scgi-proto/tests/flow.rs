@@ -82,16 +82,9 @@ fn write_all(exchange: &mut ServerExchange) {
     exchange.handle_written(first.len() + second.len());
 }
 
-/// Without any deadline.
+/// Without any deadline, and with a limit that the tests reach.
 fn endless() -> ConnectionConfig {
-    ConnectionConfig::default()
-        .with_head_timeout(Duration::MAX)
-        .with_body_timeout(Duration::MAX)
-        .with_write_timeout(Duration::MAX)
-        .with_drain_timeout(Duration::MAX)
-        .with_min_body_rate(0)
-        .with_min_write_rate(0)
-        .with_drain_limit(LIMIT)
+    table::endless().with_drain_limit(LIMIT)
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The tables of the guide `flow`, for the tests: the page is the data, so a cell without a test is
 //! not possible. The tests over sockets read the same file.
 
-use scgi_proto::ReadPlan;
+use std::time::Duration;
+
+use scgi_proto::{ConnectionConfig, ReadPlan};
 
 pub(crate) const PAGE: &str = include_str!("../../src/guide/flow.md");
 
@@ -75,4 +77,15 @@ fn cells() -> Vec<Cell> {
 /// The states that occur.
 pub(crate) fn states() -> impl Iterator<Item = Cell> {
     cells().into_iter().filter(Cell::occurs)
+}
+
+/// A connection without any deadline.
+pub(crate) fn endless() -> ConnectionConfig {
+    ConnectionConfig::default()
+        .with_head_timeout(Duration::MAX)
+        .with_body_timeout(Duration::MAX)
+        .with_write_timeout(Duration::MAX)
+        .with_drain_timeout(Duration::MAX)
+        .with_min_body_rate(0)
+        .with_min_write_rate(0)
 }

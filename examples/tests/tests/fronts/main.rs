@@ -5,6 +5,8 @@
 mod support;
 #[path = "../shared/peers.rs"]
 mod peers;
+#[path = "../shared/places.rs"]
+mod places;
 #[path = "../shared/scgi_proxy.rs"]
 mod scgi_proxy;
 #[path = "../shared/servers.rs"]

@@ -20,13 +20,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::time::{ClockId, clock_gettime};
-use scgi_proto::ConnectionConfig;
 
 use crate::alone::alone;
 use crate::peers::Peer;
 use crate::servers::{RUNTIMES, Runtime};
 use crate::states::{Seen, States, request};
-use table::Cell;
+use table::{Cell, endless};
 
 /// In each state, if nothing else is set.
 const FEW: usize = 30;
@@ -123,16 +122,6 @@ impl Crowd {
             }
         }
     }
-}
-
-fn endless() -> ConnectionConfig {
-    ConnectionConfig::default()
-        .with_head_timeout(Duration::MAX)
-        .with_body_timeout(Duration::MAX)
-        .with_write_timeout(Duration::MAX)
-        .with_drain_timeout(Duration::MAX)
-        .with_min_body_rate(0)
-        .with_min_write_rate(0)
 }
 
 /// Brings so many connections into each of these states, and checks what they cost. Then their peers

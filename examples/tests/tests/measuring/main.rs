@@ -5,6 +5,8 @@
 mod alone;
 #[path = "../shared/peers.rs"]
 mod peers;
+#[path = "../shared/places.rs"]
+mod places;
 #[path = "../shared/servers.rs"]
 mod servers;
 #[path = "../shared/states.rs"]

@@ -8,13 +8,13 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use scgi_proto::{Address, ClientConfig, DecodeError, Error, RequestHead, Timeout};
-use tempfile::TempDir;
 
+use crate::peers::Peer;
+use crate::places::Listener;
 use crate::tool;
 
 pub(super) const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "blocking"];
@@ -94,36 +94,23 @@ pub(super) fn call(
     }
 }
 
-/// A connection of the server.
-enum Socket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-macro_rules! on {
-    ($socket:expr, $stream:ident => $call:expr) => {
-        match $socket {
-            Socket::Tcp($stream) => $call,
-            Socket::Unix($stream) => $call,
-        }
-    };
-}
+/// A connection of the server, whose client may be gone already.
+struct Socket(Peer);
 
 impl Socket {
     fn write(&mut self, bytes: &[u8]) {
-        // The client may be gone already.
-        let _ = on!(self, stream => stream.write_all(bytes));
+        let _ = self.0.write_all(bytes);
     }
 
     fn read_some(&mut self) -> usize {
-        on!(self, stream => stream.read(&mut [0; 1000])).unwrap_or(0)
+        self.0.read(&mut [0; 1000]).unwrap_or(0)
     }
 
     fn read_all(&mut self, count: usize) {
         let mut left = count;
         let mut buf = vec![0; 1 << 16];
         while left > 0 {
-            match on!(self, stream => stream.read(&mut buf)) {
+            match self.0.read(&mut buf) {
                 Ok(0) | Err(_) => return,
                 Ok(count) => left = left.saturating_sub(count),
             }
@@ -131,18 +118,13 @@ impl Socket {
     }
 
     fn shutdown_write(&self) {
-        let _ = on!(self, stream => stream.shutdown(Shutdown::Write));
+        let _ = rustix::net::shutdown(&self.0, rustix::net::Shutdown::Write);
     }
 
     /// Waits until the client has closed.
     fn wait_for_close(&mut self) {
         self.read_all(usize::MAX);
     }
-}
-
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
 }
 
 /// Runs `serve` for the first connection, and calls that server on each runtime over TCP and a Unix
@@ -158,16 +140,9 @@ fn each(
             for is_unix in [false, true] {
                 scope.spawn(move || {
                     let case = format!("{runtime}, {}", if is_unix { "Unix" } else { "TCP" });
-                    let (_dir, listener, address) = listen(is_unix);
-                    let server = thread::spawn(move || {
-                        let accepted = match &listener {
-                            Listener::Tcp(listener) => listener.accept().map(|a| Socket::Tcp(a.0)),
-                            Listener::Unix(listener) => {
-                                listener.accept().map(|a| Socket::Unix(a.0))
-                            }
-                        };
-                        serve(accepted.expect("a connection"));
-                    });
+                    let (listener, place) = Listener::bind(is_unix);
+                    let address = place.server();
+                    let server = thread::spawn(move || serve(Socket(listener.accept())));
                     let start = Instant::now();
                     let outcome = call(runtime, &address, &config, upload);
                     check(outcome, start.elapsed(), &case, is_unix);
@@ -176,18 +151,6 @@ fn each(
             }
         }
     });
-}
-
-fn listen(is_unix: bool) -> (TempDir, Listener, Address) {
-    let dir = tempfile::tempdir().expect("a folder");
-    if is_unix {
-        let path = dir.path().join("socket");
-        let listener = UnixListener::bind(&path).expect("a listener");
-        return (dir, Listener::Unix(listener), Address::Unix(path));
-    }
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-    let address = listener.local_addr().expect("it has one").into();
-    (dir, Listener::Tcp(listener), address)
 }
 
 const OK: &[u8] = b"Status: 200 OK\r\n\r\nhello";
@@ -418,13 +381,13 @@ fn a_gateway_drops_what_the_status_does_not_allow() {
 
 #[test]
 fn a_blocking_client_looks_at_the_response_between_two_chunks() {
-    let (_dir, listener, address) = listen(false);
-    let Listener::Tcp(listener) = listener else { panic!("it is one of TCP") };
+    let (listener, place) = Listener::bind(false);
+    let address = place.server();
     thread::spawn(move || {
-        let (mut stream, _) = listener.accept().expect("a connection");
+        let mut stream = listener.accept();
         let _ = stream.read(&mut [0; 100]);
         let _ = stream.write_all(b"Content-Length: 5\r\n\r\nhello");
-        let _ = stream.shutdown(Shutdown::Write);
+        stream.shutdown(Shutdown::Write);
         let _ = io::copy(&mut stream, &mut io::sink());
     });
     let chunks = (0..100).map(|_| {

@@ -5,44 +5,32 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::net::UnixListener;
-use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use scgi_proto::{Address, ClientConfig, Error, RequestHead, Timeout};
-use tempfile::TempDir;
 
 use super::client_flow::{RUNTIMES, call};
+use crate::peers::Peer;
+use crate::places::{Listener, Place};
 use crate::tool;
 
 /// A Unix socket whose queue is full, and what fills it.
 struct Full {
-    dir: TempDir,
-    _listener: UnixListener,
-    _waiting: Vec<std::os::fd::OwnedFd>,
+    place: Place,
+    _listener: Listener,
+    _waiting: Vec<Peer>,
 }
 
 impl Full {
     fn new() -> Self {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("socket");
-        let listener = UnixListener::bind(&path).expect("a listener");
-        rustix::net::listen(&listener, 1).expect("it listens");
-        let mut waiting = Vec::new();
-        loop {
-            match scgi_proto::socket::connect_unix(&path, Duration::from_millis(10)) {
-                Ok(socket) => waiting.push(socket),
-                Err(error) => {
-                    assert_eq!(error.kind(), ErrorKind::TimedOut, "{error}");
-                    return Self { dir, _listener: listener, _waiting: waiting };
-                }
-            }
-        }
+        let (listener, place) = Listener::bind(true);
+        let waiting = listener.fill(&place);
+        Self { place, _listener: listener, _waiting: waiting }
     }
 
-    fn path(&self) -> PathBuf {
-        self.dir.path().join("socket")
+    fn server(&self) -> Address {
+        self.place.server()
     }
 }
 
@@ -52,7 +40,7 @@ fn a_full_queue_is_past_the_connect_deadline() {
     let config = ClientConfig::default().with_connect_timeout(Duration::from_millis(200));
     for runtime in RUNTIMES {
         let start = Instant::now();
-        let outcome = call(runtime, &Address::Unix(full.path()), &config, 10);
+        let outcome = call(runtime, &full.server(), &config, 10);
         assert_eq!(outcome.timeout(), Some(Timeout::Connect), "{runtime}: {:?}", outcome.result);
         let elapsed = start.elapsed().as_millis();
         assert!((200..5000).contains(&elapsed), "{runtime}: {elapsed} ms");
@@ -72,7 +60,7 @@ fn answering() -> Address {
 #[test]
 fn a_full_queue_does_not_hold_up_the_runtime() -> io::Result<()> {
     let queue = Full::new();
-    let full = Address::Unix(queue.path());
+    let full = queue.server();
     let working = answering();
     let config = ClientConfig::default().with_connect_timeout(Duration::from_secs(2));
     macro_rules! both {
@@ -112,7 +100,7 @@ fn a_backend_that_is_full_is_late_and_another_works_meanwhile() -> io::Result<()
 
     let full = Full::new();
     let limit = Duration::from_millis(500);
-    let mut stuck = Backend::new(Address::Unix(full.path()))?.with_connect_timeout(limit);
+    let mut stuck = Backend::new(full.server())?.with_connect_timeout(limit);
     let mut works = Backend::new(answering())?;
     let request = || axum::http::Request::get("/").body(Body::empty()).expect("a request");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -130,7 +118,7 @@ fn a_backend_that_is_full_is_late_and_another_works_meanwhile() -> io::Result<()
 #[test]
 fn the_tool_is_late_at_a_full_queue_on_each_runtime() {
     let full = Full::new();
-    let address = full.path().display().to_string();
+    let address = full.server().to_string();
     thread::scope(|scope| {
         for runtime in tool::RUNTIMES {
             for (option, text) in [
@@ -155,7 +143,7 @@ fn the_tool_is_late_at_a_full_queue_on_each_runtime() {
 #[test]
 fn a_proxy_before_a_full_queue_gives_up_in_time_and_stops() {
     let full = Full::new();
-    let backend = full.path().display().to_string();
+    let backend = full.server().to_string();
     let start = |limit: &str| {
         let mut command = std::process::Command::new(scgi_tests::programs::scgi());
         command.args(["proxy", "127.0.0.1:0", &backend, "--connect-timeout", limit]);
@@ -188,7 +176,7 @@ fn a_proxy_before_a_full_queue_gives_up_in_time_and_stops() {
 #[test]
 fn a_gateway_before_a_full_queue_answers_504_to_each_and_stops() {
     let full = Full::new();
-    let backend = full.path().display().to_string();
+    let backend = full.server().to_string();
     let args = ["gateway", "127.0.0.1:0", &backend, "--connect-timeout", "500ms"];
     let mut command = std::process::Command::new(scgi_tests::programs::scgi());
     command.args(args);

@@ -4,9 +4,7 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{self, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,11 +12,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::stream::pending;
 use futures_util::{StreamExt as _, future};
-use scgi_proto::{Address, ClientConfig, Error, RequestHead, Timeout, socket};
-use scgi_tests::process::scratch_dir;
-use tempfile::TempDir;
+use scgi_proto::{Address, ClientConfig, Error, RequestHead, Timeout};
 use tokio::sync::Notify;
 
+use crate::peers::Peer;
+use crate::places::Listener;
 use crate::table;
 
 const RUNTIMES: [&str; 4] = ["tokio", "smol", "async-std", "blocking"];
@@ -200,88 +198,25 @@ fn call(
     }
 }
 
-/// A server that accepts one connection, or none if its queue is full.
-enum Server {
-    Tcp(TcpListener),
-    Unix(UnixListener, PathBuf, #[expect(dead_code, reason = "holds the socket")] TempDir),
-}
-
-/// Holds a connection open.
-type Held = Box<dyn Send>;
-
-impl Server {
-    fn start(is_unix: bool) -> Self {
-        if !is_unix {
-            return Self::Tcp(TcpListener::bind("127.0.0.1:0").expect("a listener"));
-        }
-        let dir = scratch_dir().expect("a folder");
-        let path = dir.path().join("socket");
-        Self::Unix(UnixListener::bind(&path).expect("a listener"), path, dir)
+/// Accepts a connection, reads nothing, and sends this.
+fn accept(listener: &Listener, ends_reading: bool, response: &[u8]) -> Peer {
+    let mut peer = listener.accept();
+    if ends_reading {
+        peer.shutdown(Shutdown::Read);
     }
-
-    fn address(&self) -> Address {
-        match self {
-            Self::Tcp(listener) => listener.local_addr().expect("it has one").into(),
-            Self::Unix(_, path, _) => Address::Unix(path.clone()),
-        }
-    }
-
-    /// Accepts a connection, reads nothing, and sends this.
-    fn accept(&self, ends_reading: bool, response: &[u8]) -> Held {
-        match self {
-            Self::Tcp(listener) => {
-                let (mut stream, _): (TcpStream, SocketAddr) = listener.accept().expect("one");
-                stream.write_all(response).expect("it is sent");
-                Box::new(stream)
-            }
-            Self::Unix(listener, ..) => {
-                let (mut stream, _) = listener.accept().expect("one");
-                if ends_reading {
-                    stream.shutdown(Shutdown::Read).expect("it is open");
-                }
-                stream.write_all(response).expect("it is sent");
-                Box::new(stream)
-            }
-        }
-    }
-
-    /// Fills the queue, so that connecting waits.
-    fn fill(&self) -> Vec<Held> {
-        let moment = Duration::from_millis(100);
-        let mut waiting: Vec<Held> = Vec::new();
-        loop {
-            let connected: io::Result<Held> = match self {
-                Self::Tcp(listener) => {
-                    rustix::net::listen(listener, 0).expect("it listens");
-                    let address = listener.local_addr().expect("it has one");
-                    TcpStream::connect_timeout(&address, moment).map(|one| Box::new(one) as Held)
-                }
-                Self::Unix(listener, path, _) => {
-                    rustix::net::listen(listener, 0).expect("it listens");
-                    socket::connect_unix(path, moment)
-                        .map(|one| Box::new(UnixStream::from(one)) as Held)
-                }
-            };
-            match connected {
-                Ok(one) => waiting.push(one),
-                Err(error) => {
-                    assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
-                    return waiting;
-                }
-            }
-        }
-    }
+    peer.write_all(response).expect("it is sent");
+    peer
 }
 
 fn check(name: &str, runtime: &str, is_unix: bool, state: &str, deadline: &str, response: &[u8]) {
-    let (server, config) = (Server::start(is_unix), config(deadline));
-    let address = server.address();
+    let ((listener, place), config) = (Listener::bind(is_unix), config(deadline));
+    let address = place.server();
     let is_full = state == "not connected";
-    let waiting = if is_full { server.fill() } else { Vec::new() };
+    let waiting = if is_full { listener.fill(&place) } else { Vec::new() };
     let (begun, ready) = (Instant::now(), Arc::<Notify>::default());
     let result = thread::scope(|scope| {
         let accept = || {
-            let held = server.accept(state == "write failed", response);
+            let held = accept(&listener, state == "write failed", response);
             ready.notify_one();
             held
         };

@@ -329,14 +329,7 @@ fn flood(peer: &mut Peer, count: usize, patience: Duration) -> Result<usize, ()>
 }
 
 fn endless() -> ConnectionConfig {
-    ConnectionConfig::default()
-        .with_head_timeout(Duration::MAX)
-        .with_body_timeout(Duration::MAX)
-        .with_write_timeout(Duration::MAX)
-        .with_drain_timeout(Duration::MAX)
-        .with_min_body_rate(0)
-        .with_min_write_rate(0)
-        .with_drain_limit(LIMIT as u64)
+    table::endless().with_drain_limit(LIMIT as u64)
 }
 
 /// Runs a test for a server of each runtime, over TCP and over a Unix socket, all at the same time.

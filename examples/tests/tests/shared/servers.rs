@@ -2,9 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 use scgi_proto::ConnectionConfig;
-use tempfile::TempDir;
 
 use crate::peers::Peer;
+use crate::places::{Listener, Place};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Runtime {
@@ -66,22 +65,11 @@ impl Drop for Running {
     }
 }
 
-#[derive(Debug)]
-enum Place {
-    Tcp(SocketAddr),
-    Unix(PathBuf, #[expect(dead_code, reason = "holds the socket")] TempDir),
-}
-
 /// A server that runs as long as the process.
 #[derive(Debug)]
 pub(crate) struct Server {
     place: Place,
     seen: Arc<Seen>,
-}
-
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
 }
 
 struct Setup {
@@ -100,18 +88,11 @@ impl Server {
         config: ConnectionConfig,
         max_connections: usize,
     ) -> Self {
-        let (listener, place) = if unix {
-            let folder = scgi_tests::process::scratch_dir().expect("a folder");
-            let path = folder.path().join("a.sock");
-            let listener = UnixListener::bind(&path).expect("a listener");
-            (Listener::Unix(listener), Place::Unix(path, folder))
-        } else {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let (listener, place) = Listener::bind(unix);
+        if !unix {
             // Its connections have the same: what the system keeps unread is known then.
             set_socket_recv_buffer_size(&listener, 128 * 1024).expect("an option");
-            let address = listener.local_addr().expect("its address");
-            (Listener::Tcp(listener), Place::Tcp(address))
-        };
+        }
         let seen = Arc::<Seen>::default();
         let served = Arc::clone(&seen);
         let setup = Setup { listener, program, config, max_connections, seen: served };
@@ -125,31 +106,21 @@ impl Server {
     }
 
     pub(crate) fn connect(&self) -> Peer {
-        let peer = match &self.place {
-            Place::Tcp(address) => Peer::Tcp(TcpStream::connect(address).expect("a connection")),
-            Place::Unix(path, _) => Peer::Unix(UnixStream::connect(path).expect("a connection")),
-        };
-        peer.with_patience()
+        self.place.connect()
     }
 
     /// The address, if it is on TCP.
     pub(crate) fn address(&self) -> Option<SocketAddr> {
-        match &self.place {
-            Place::Tcp(address) => Some(*address),
-            Place::Unix(..) => None,
-        }
+        self.place.address()
     }
 
     /// The path of its Unix socket, if it has one.
     pub(crate) fn path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Tcp(_) => None,
-            Place::Unix(path, _) => Some(path),
-        }
+        self.place.path()
     }
 
     pub(crate) fn is_unix(&self) -> bool {
-        matches!(self.place, Place::Unix(..))
+        self.place.path().is_some()
     }
 
     /// Waits until so many handlers run.
@@ -241,52 +212,31 @@ fn on_tokio(setup: Setup, is_one_thread: bool) {
     };
     let runtime = builder.enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let listener: scgi_tokio::Listener = match &setup.listener {
-            Listener::Tcp(listener) => {
-                listener.set_nonblocking(true).expect("a mode");
-                let listener = listener.try_clone().expect("a handle");
-                tokio::net::TcpListener::from_std(listener).expect("a listener").into()
-            }
-            Listener::Unix(listener) => {
-                listener.set_nonblocking(true).expect("a mode");
-                let listener = listener.try_clone().expect("a handle");
-                tokio::net::UnixListener::from_std(listener).expect("a listener").into()
-            }
-        };
+        let listener = setup.listener.into_tokio();
         serve!(scgi_tokio::serve, scgi_tokio, tokio::time::sleep, tokio::spawn, setup, listener);
     });
 }
 
-fn futures_listener(listener: &Listener) -> scgi_async_std::Listener {
-    match listener {
-        Listener::Tcp(listener) => listener.try_clone().expect("a handle").into(),
-        Listener::Unix(listener) => listener.try_clone().expect("a handle").into(),
-    }
-}
-
 fn on_async_std(setup: Setup) {
     use async_std::task::{block_on, sleep, spawn};
-    let listener = futures_listener(&setup.listener);
     block_on(async {
+        let listener = setup.listener.into_futures();
         serve!(scgi_async_std::async_std::serve, scgi_async_std, sleep, spawn, setup, listener);
     });
 }
 
 fn on_smol(setup: Setup) {
     use smol::Timer;
-    let listener = futures_listener(&setup.listener);
     let spawn = |task| smol::spawn(task).detach();
     smol::block_on(async {
+        let listener = setup.listener.into_futures();
         serve!(scgi_async_std::smol::serve, scgi_async_std, Timer::after, spawn, setup, listener);
     });
 }
 
 fn on_threads(setup: Setup) {
     let Setup { listener, program, config, max_connections, seen } = setup;
-    let listener: scgi_blocking::Listener = match listener {
-        Listener::Tcp(listener) => listener.into(),
-        Listener::Unix(listener) => listener.into(),
-    };
+    let listener = listener.into_blocking();
     let handler = move |request: scgi_blocking::Request| {
         let _running = Running::new(&seen);
         let body = request.into_body();

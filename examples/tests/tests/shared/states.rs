@@ -4,9 +4,6 @@
 use std::any::Any;
 use std::collections::HashMap;
 use std::io;
-use std::net::{TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
@@ -15,9 +12,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rustix::net::sockopt::{set_socket_recv_buffer_size, set_socket_send_buffer_size};
 use scgi_proto::{ConnectionConfig, Counters, RequestHead};
-use tempfile::TempDir;
 
 use crate::peers::Peer;
+use crate::places::{Listener, Place};
 use crate::servers::Runtime;
 
 /// Chunks of a response that waits for its peer, and their size: more than the buffers hold.
@@ -305,22 +302,11 @@ fn on_thread(
     })
 }
 
-#[derive(Debug)]
-enum Place {
-    Tcp(std::net::SocketAddr),
-    Unix(PathBuf, #[expect(dead_code, reason = "holds the socket")] TempDir),
-}
-
 /// A server that runs as long as the process.
 #[derive(Debug)]
 pub(crate) struct States {
     place: Place,
     pub(crate) counters: Counters,
-}
-
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
 }
 
 macro_rules! serve {
@@ -333,30 +319,19 @@ macro_rules! serve {
 
 impl States {
     pub(crate) fn start(runtime: Runtime, unix: bool, config: ConnectionConfig) -> Self {
-        let (listener, place) = if unix {
-            let folder = scgi_tests::process::scratch_dir().expect("a folder");
-            let path = folder.path().join("a.sock");
-            let listener = UnixListener::bind(&path).expect("a listener");
-            (Listener::Unix(listener), Place::Unix(path, folder))
-        } else {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let (listener, place) = Listener::bind(unix);
+        if !unix {
             // Its connections have the same.
             set_socket_recv_buffer_size(&listener, BUFFER).expect("an option");
             set_socket_send_buffer_size(&listener, BUFFER).expect("an option");
-            let address = listener.local_addr().expect("its address");
-            (Listener::Tcp(listener), Place::Tcp(address))
-        };
+        }
         let (sender, counters) = mpsc::channel();
         thread::spawn(move || match runtime {
             Runtime::Tokio => on_tokio(listener, config, &sender),
             Runtime::AsyncStd => on_async_std(listener, config, &sender),
             Runtime::Smol => on_smol(listener, config, &sender),
             Runtime::Blocking => {
-                let listener: scgi_blocking::Listener = match listener {
-                    Listener::Tcp(listener) => listener.into(),
-                    Listener::Unix(listener) => listener.into(),
-                };
-                let server = scgi_blocking::serve(listener, on_thread);
+                let server = scgi_blocking::serve(listener.into_blocking(), on_thread);
                 serve!(server, config, sender).run().expect("a server");
             }
         });
@@ -364,52 +339,33 @@ impl States {
     }
 
     pub(crate) fn connect(&self) -> Peer {
-        let peer = match &self.place {
-            Place::Tcp(address) => Peer::Tcp(TcpStream::connect(address).expect("a connection")),
-            Place::Unix(path, _) => Peer::Unix(UnixStream::connect(path).expect("a connection")),
-        };
+        let peer = self.place.connect();
         set_socket_send_buffer_size(&peer, BUFFER).expect("an option");
         if !matches!(peer, Peer::Unix(_)) {
             set_socket_recv_buffer_size(&peer, BUFFER).expect("an option");
         }
-        peer.with_patience()
+        peer
     }
 }
 
 fn on_tokio(listener: Listener, config: ConnectionConfig, counters: &mpsc::Sender<Counters>) {
-    let mut builder = match listener {
-        Listener::Tcp(_) => tokio::runtime::Builder::new_multi_thread(),
-        Listener::Unix(_) => tokio::runtime::Builder::new_current_thread(),
+    let mut builder = if listener.is_unix() {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
     };
     let runtime = builder.enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let listener: scgi_tokio::Listener = match listener {
-            Listener::Tcp(listener) => {
-                listener.set_nonblocking(true).expect("a mode");
-                tokio::net::TcpListener::from_std(listener).expect("a listener").into()
-            }
-            Listener::Unix(listener) => {
-                listener.set_nonblocking(true).expect("a mode");
-                tokio::net::UnixListener::from_std(listener).expect("a listener").into()
-            }
-        };
-        let server = scgi_tokio::serve(listener, |request| async {
+        let server = scgi_tokio::serve(listener.into_tokio(), |request| async {
             handler!(scgi_tokio, tokio::spawn, request)
         });
         serve!(server, config, counters).await.expect("a server");
     });
 }
 
-fn futures_listener(listener: Listener) -> scgi_async_std::Listener {
-    match listener {
-        Listener::Tcp(listener) => listener.into(),
-        Listener::Unix(listener) => listener.into(),
-    }
-}
-
 fn on_async_std(listener: Listener, config: ConnectionConfig, counters: &mpsc::Sender<Counters>) {
     async_std::task::block_on(async {
-        let listener = futures_listener(listener);
+        let listener = listener.into_futures();
         let server = scgi_async_std::async_std::serve(listener, |request| async {
             handler!(scgi_async_std, async_std::task::spawn, request)
         });
@@ -420,7 +376,7 @@ fn on_async_std(listener: Listener, config: ConnectionConfig, counters: &mpsc::S
 fn on_smol(listener: Listener, config: ConnectionConfig, counters: &mpsc::Sender<Counters>) {
     smol::block_on(async {
         let spawn = |task| smol::spawn(task).detach();
-        let listener = futures_listener(listener);
+        let listener = listener.into_futures();
         let server = scgi_async_std::smol::serve(listener, move |request| async move {
             handler!(scgi_async_std, spawn, request)
         });

@@ -1,9 +1,8 @@
 //! A server whose program takes upgrades, on each runtime.
 
 use std::convert::identity;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
@@ -12,7 +11,6 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt as _, StreamExt as _};
 use scgi_proto::driver::Counters;
 use scgi_proto::{Address, ConnectionConfig, Params, Response};
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::oneshot;
 use tokio_tungstenite::WebSocketStream;
@@ -22,6 +20,7 @@ use tokio_tungstenite::tungstenite::{Error, WebSocket};
 use tokio_util::compat::FuturesAsyncReadCompatExt;
 
 use crate::peers::Peer;
+use crate::places::{Listener, Place};
 use crate::servers::Runtime;
 
 /// How long something may take on a busy machine.
@@ -72,16 +71,6 @@ pub(super) struct Server {
     running: JoinHandle<Ends>,
 }
 
-enum Place {
-    Tcp(SocketAddr),
-    Unix(PathBuf, #[expect(dead_code, reason = "holds the socket")] TempDir),
-}
-
-enum Listener {
-    Tcp(TcpListener),
-    Unix(UnixListener),
-}
-
 struct Setup {
     listener: Listener,
     seen: Arc<Seen>,
@@ -117,18 +106,7 @@ impl Server {
         name: String,
         run: impl FnOnce(Setup) -> Ends + Send + 'static,
     ) -> Self {
-        let (listener, place) = if unix {
-            let folder = scgi_tests::process::scratch_dir().expect("a folder");
-            let path = folder.path().join("a.sock");
-            let listener = UnixListener::bind(&path).expect("a listener");
-            listener.set_nonblocking(true).expect("a mode");
-            (Listener::Unix(listener), Place::Unix(path, folder))
-        } else {
-            let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-            listener.set_nonblocking(true).expect("a mode");
-            let address = listener.local_addr().expect("its address");
-            (Listener::Tcp(listener), Place::Tcp(address))
-        };
+        let (listener, place) = Listener::bind(unix);
         let seen = Arc::<Seen>::default();
         let (stop, stopped) = oneshot::channel();
         let (give, counters) = oneshot::channel();
@@ -139,35 +117,22 @@ impl Server {
     }
 
     pub(super) fn connect(&self) -> Peer {
-        let peer = match &self.place {
-            Place::Tcp(address) => Peer::Tcp(TcpStream::connect(address).expect("a connection")),
-            Place::Unix(path, _) => Peer::Unix(UnixStream::connect(path).expect("a connection")),
-        };
-        peer.with_patience()
+        self.place.connect()
     }
 
     /// The address, if it is on TCP.
     pub(super) fn address(&self) -> Option<SocketAddr> {
-        match &self.place {
-            Place::Tcp(address) => Some(*address),
-            Place::Unix(..) => None,
-        }
+        self.place.address()
     }
 
     /// The path of its Unix socket, if it has one.
     pub(super) fn path(&self) -> Option<&Path> {
-        match &self.place {
-            Place::Tcp(_) => None,
-            Place::Unix(path, _) => Some(path),
-        }
+        self.place.path()
     }
 
     /// Its address, as clients take it.
     pub(super) fn scgi_address(&self) -> Address {
-        match &self.place {
-            Place::Tcp(address) => Address::Tcp(address.to_string()),
-            Place::Unix(path, _) => Address::Unix(path.clone()),
-        }
+        self.place.server()
     }
 
     /// Waits until it is so.
@@ -372,7 +337,7 @@ macro_rules! serve {
 /// The app of the tests of axum.
 fn on_axum(setup: Setup, is_one_thread: bool) -> Ends {
     tokio_runtime(is_one_thread).block_on(async {
-        let listener = tokio_listener(&setup.listener);
+        let listener = setup.listener.into_tokio();
         let Setup { seen, stop, counters, .. } = setup;
         let server = scgi_tokio::serve(listener, super::axum::app(&seen));
         run_server!(server, stop, counters)
@@ -388,38 +353,18 @@ fn tokio_runtime(is_one_thread: bool) -> tokio::runtime::Runtime {
     builder.enable_all().build().expect("a runtime")
 }
 
-fn tokio_listener(listener: &Listener) -> scgi_tokio::Listener {
-    match listener {
-        Listener::Tcp(listener) => {
-            let listener = listener.try_clone().expect("a handle");
-            tokio::net::TcpListener::from_std(listener).expect("a listener").into()
-        }
-        Listener::Unix(listener) => {
-            let listener = listener.try_clone().expect("a handle");
-            tokio::net::UnixListener::from_std(listener).expect("a listener").into()
-        }
-    }
-}
-
 fn on_tokio(setup: Setup, is_one_thread: bool) -> Ends {
     tokio_runtime(is_one_thread).block_on(async {
-        let listener = tokio_listener(&setup.listener);
+        let listener = setup.listener.into_tokio();
         serve!(scgi_tokio::serve, scgi_tokio, tokio, identity, tokio::time::sleep, setup, listener)
     })
-}
-
-fn futures_listener(listener: &Listener) -> scgi_async_std::Listener {
-    match listener {
-        Listener::Tcp(listener) => listener.try_clone().expect("a handle").into(),
-        Listener::Unix(listener) => listener.try_clone().expect("a handle").into(),
-    }
 }
 
 fn on_async_std(setup: Setup) -> Ends {
     use async_std::task::{block_on, sleep};
     use scgi_async_std::async_std::serve;
-    let listener = futures_listener(&setup.listener);
     block_on(async {
+        let listener = setup.listener.into_futures();
         serve!(
             serve,
             scgi_async_std,
@@ -435,8 +380,8 @@ fn on_async_std(setup: Setup) -> Ends {
 fn on_smol(setup: Setup) -> Ends {
     use scgi_async_std::smol::serve;
     use smol::Timer;
-    let listener = futures_listener(&setup.listener);
     smol::block_on(async {
+        let listener = setup.listener.into_futures();
         serve!(
             serve,
             scgi_async_std,
@@ -494,12 +439,8 @@ fn on_thread(seen: &Arc<Seen>, request: &scgi_blocking::Request) -> scgi_blockin
 
 fn on_threads(setup: Setup) -> Ends {
     let Setup { listener, seen, stop, counters } = setup;
-    let listener: scgi_blocking::Listener = match listener {
-        Listener::Tcp(listener) => listener.into(),
-        Listener::Unix(listener) => listener.into(),
-    };
     let handler = move |request: scgi_blocking::Request| on_thread(&seen, &request);
-    let server = scgi_blocking::serve(listener, handler)
+    let server = scgi_blocking::serve(listener.into_blocking(), handler)
         .with_config(config())
         .with_max_connections(PLACES)
         .with_max_upgraded(PLACES)
