@@ -2,8 +2,8 @@
 #![cfg(target_os = "linux")]
 
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,9 +26,21 @@ fn raise_limit() {
 
 #[test]
 fn ten_thousand_connections_against_four_threads_are_answered() {
+    flood("flood", false);
+}
+
+/// The server is stopped when all of them have been sent.
+#[test]
+fn a_stop_while_ten_thousand_connections_wait_answers_all() {
+    flood("flood-stop", true);
+}
+
+fn flood(name: &str, is_stopped: bool) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     raise_limit();
     let folder = std::env::temp_dir();
-    let path = folder.join(format!("scgi-blocking-flood-{}", std::process::id()));
+    let path = folder.join(format!("scgi-blocking-{name}-{}", std::process::id()));
     let unix = format!("unix:{}", path.display());
     for (address, connections) in [("127.0.0.1:0", TCP_CONNECTIONS), (&unix, CONNECTIONS)] {
         let listener = Listener::bind(address).expect("bound");
@@ -55,7 +67,9 @@ fn ten_thousand_connections_against_four_threads_are_answered() {
                         stream
                     };
                     let streams: Vec<_> = (0..connections / CLIENTS).map(ask).collect();
-                    sent.wait();
+                    if sent.wait().is_leader() && is_stopped {
+                        shutdown.stop();
+                    }
                     for mut stream in streams {
                         let mut reply = String::new();
                         stream.read_to_string(&mut reply).expect("read");

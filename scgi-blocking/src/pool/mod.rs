@@ -146,8 +146,8 @@ impl Pool {
         self.lock().state.spawn_failed(now)
     }
 
-    fn is_full(&self) -> bool {
-        self.lock().state.is_full()
+    fn has_no_place(&self, now: Duration) -> bool {
+        self.lock().state.has_no_place(now)
     }
 
     fn is_stopping(&self) -> bool {

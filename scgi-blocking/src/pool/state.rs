@@ -216,6 +216,18 @@ impl State {
         self.busy >= self.max
     }
 
+    /// Whether a connection that waits gets a thread only when one becomes free: all that there may
+    /// be are busy, or all that there are, and no more can be made.
+    pub(super) fn has_no_place(&self, now: Duration) -> bool {
+        let is_alone = self.accepting == 0 && self.resting == 0;
+        self.is_full() || (is_alone && now < self.spawn_after)
+    }
+
+    /// How many threads there may be.
+    pub(super) fn max(&self) -> usize {
+        self.max
+    }
+
     /// How many more connections can be served at once.
     pub(super) fn free_places(&self) -> usize {
         self.max - self.busy
@@ -382,4 +394,56 @@ impl State {
 /// Whether the thread had this connection two looks before.
 fn is_stuck(doing: Doing, look: u64) -> bool {
     matches!(doing, Doing::Busy { since, .. } if since + 2 <= look)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A look at which a connection waits and no thread is known to be asleep.
+    const WAITING: Seen = Seen { is_waiting: true, asleep: None };
+
+    #[test]
+    fn spawns_that_fail_leave_no_entry_and_are_logged_once_a_minute() {
+        let mut state = State::new(1, 8, 0);
+        let (place, _) = state.add().expect("the first");
+        state.begin(place, true);
+        let (mut failed, mut logged) = (0, 0);
+        // Ten minutes.
+        for now in (0..600_000).map(Duration::from_millis) {
+            state.look(now, &WAITING);
+            if state.call(now).to_make == 0 {
+                continue;
+            }
+            let (gone, _) = state.add().expect("fewer than there may be");
+            state.leave(gone);
+            failed += 1;
+            logged += usize::from(state.spawn_failed(now));
+            assert_eq!((state.accepting(), state.busy(), state.threads()), (0, 1, 1));
+            assert_eq!(state.places.len(), 2, "the entry is used again");
+            assert!(state.has_no_place(now), "all that there are is busy");
+        }
+        assert_eq!(logged, 10);
+        // Every 100 ms.
+        assert!((5990..=6000).contains(&failed), "{failed}");
+    }
+
+    #[test]
+    fn threads_are_made_again_soon_after_one_could_not_be() {
+        let mut state = State::new(2, 4, 0);
+        let (place, _) = state.add().expect("the first");
+        state.begin(place, true);
+        let now = Duration::from_secs(1);
+        state.look(now, &WAITING);
+        let (gone, _) = state.add().expect("fewer than there may be");
+        state.leave(gone);
+        assert!(state.spawn_failed(now));
+        assert_eq!(state.call(now + SPAWN_PAUSE / 2).to_make, 0);
+        let pause = state.pause(now).expect("no thread asks for the next look");
+        assert!(pause <= SPAWN_PAUSE, "{pause:?}");
+        assert_eq!(state.call(now + SPAWN_PAUSE).to_make, 1);
+        assert!(!state.has_no_place(now + SPAWN_PAUSE));
+        assert!(state.add().is_some());
+        assert!(!state.has_no_place(now), "one accepts");
+    }
 }

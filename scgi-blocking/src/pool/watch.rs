@@ -111,10 +111,24 @@ impl<M: 'static, H: Handler<M>> Watcher<H, M> {
             }
             to_make -= 1;
         }
-        if self.pool.is_full() {
-            return Some(make_room(&server, &self.listener));
+        if self.pool.has_no_place(now) {
+            return Some(self.make_room(&server));
         }
         self.pool.pause(self.start.elapsed())
+    }
+
+    /// If another connection waits for a place, closes the one that has waited longest for its head.
+    /// Returns when to look again.
+    fn make_room(&self, server: &Server<H, M>) -> Duration {
+        let cx = Context::from_waker(Waker::noop());
+        if server.config.registry.poll_evictable(&cx).is_pending() {
+            return LONG_TICK;
+        }
+        let is_waiting = self.listener.is_connection_waiting(LONG_TICK);
+        if is_waiting && self.pool.has_no_place(self.start.elapsed()) {
+            server.make_room();
+        }
+        FULL_TICK
     }
 }
 
@@ -123,19 +137,6 @@ const FULL_TICK: Duration = TICK;
 
 /// How often one looks whose connections all have their heads, so that none can make room.
 const LONG_TICK: Duration = Duration::from_millis(20);
-
-/// If another connection waits for a place, closes the one that has waited longest for its head.
-/// Returns when to look again.
-fn make_room<M: 'static, H: Handler<M>>(server: &Server<H, M>, listener: &Listener) -> Duration {
-    let cx = Context::from_waker(Waker::noop());
-    if server.config.registry.poll_evictable(&cx).is_pending() {
-        return LONG_TICK;
-    }
-    if listener.is_connection_waiting(LONG_TICK) && server.pool.is_full() {
-        server.make_room();
-    }
-    FULL_TICK
-}
 
 /// Tells systemd at intervals that the threads are looked after.
 #[cfg(all(feature = "systemd", unix))]

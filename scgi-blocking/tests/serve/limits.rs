@@ -26,6 +26,8 @@ fn server_with_limits() {
     // It stops when the test closes its input.
     let signal = || drop(io::copy(&mut io::stdin(), &mut io::sink()));
     let server = serve(listener, handler).with_max_connections(32).with_graceful_shutdown(signal);
+    #[cfg(feature = "systemd")]
+    let server = server.with_systemd();
     let summary = server.run().expect("a summary");
     assert_eq!((summary.aborted, summary.without_place), (0, 0), "{summary:?}");
 }
@@ -39,7 +41,10 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mut command = Command::new(std::env::current_exe().expect("this test"));
+        Self::start_command(Command::new(std::env::current_exe().expect("this test")))
+    }
+
+    fn start_command(mut command: Command) -> Self {
         command.args(["--ignored", "--exact", "limits::server_with_limits", "--nocapture"]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().expect("started");
@@ -151,6 +156,53 @@ fn a_stop_while_threads_cannot_be_made_answers_all() {
     assert_eq!(server.count("task"), before, "a thread was made");
     server.stop();
     waiting.iter_mut().for_each(read_answer);
+}
+
+/// Two threads, and not even the stack of one more.
+fn without_threads(server: &Server) {
+    server.ask(2);
+    server.limit(Resource::As, Some(server.size() + (1 << 20)));
+}
+
+#[test]
+fn a_connection_without_a_head_makes_room_when_no_thread_can_be_made() {
+    let server = Server::start();
+    without_threads(&server);
+    // More than there are threads.
+    let silent: Vec<_> = (0..6).map(|_| Stream::connect(&server.address)).collect();
+    sleep(150 * MS);
+    let begun = Instant::now();
+    server.ask(1);
+    // Without that, it waits until the first head is late: 10 s.
+    assert!(begun.elapsed() < 5000 * MS, "{:?}", begun.elapsed());
+    drop(silent);
+}
+
+#[cfg(feature = "systemd")]
+#[test]
+fn the_watchdog_is_told_while_no_thread_can_be_made() {
+    use std::os::unix::net::UnixDatagram;
+
+    let path = std::env::temp_dir().join(format!("scgi-blocking-notify-{}", std::process::id()));
+    let notified = UnixDatagram::bind(&path).expect("bound");
+    notified.set_read_timeout(Some(10_000 * MS)).expect("a timeout");
+    let mut command = Command::new(std::env::current_exe().expect("this test"));
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "100000");
+    let mut server = Server::start_command(command);
+    without_threads(&server);
+    let waiting = server.send(20);
+    notified.set_nonblocking(true).expect("a mode");
+    while notified.recv(&mut [0; 100]).is_ok() {}
+    notified.set_nonblocking(false).expect("a mode");
+    // Ten rounds of 200 ms, in which it is told every 50 ms.
+    for _ in 0..10 {
+        let mut message = [0; 100];
+        let len = notified.recv(&mut message).expect("a message");
+        assert_eq!(message[..len].trim_ascii_end(), b"WATCHDOG=1");
+    }
+    { waiting }.iter_mut().for_each(read_answer);
+    server.stop();
+    fs::remove_file(path).expect("its file");
 }
 
 #[test]
