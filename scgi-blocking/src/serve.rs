@@ -99,7 +99,8 @@ impl<H, M> Serve<H, M> {
 
     /// Connections served at once, which is the number of threads at most: 256 by default, what
     /// Apache allows, but never more than three eighths of the descriptors that the process may
-    /// open. The rest wait in the listen backlog, unless a connection without a complete head
+    /// open (on Linux; a quarter of them on other Unix systems), as each thread may keep one for its
+    /// wake-ups. The rest wait in the listen backlog, unless a connection without a complete head
     /// can be closed for them (on Unix): the oldest goes first.
     ///
     /// While fewer connections than that are open, none waits longer than 5 ms for a thread, whether

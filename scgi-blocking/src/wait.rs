@@ -31,9 +31,9 @@ pub(crate) fn this_thread() -> Waker {
     WAKER.try_with(Waker::clone).unwrap_or_else(|_| Waker::noop().clone())
 }
 
-/// The connection of this thread has ended.
-pub(crate) fn end_connection() {
-    WAKEUP.with(|wakeup| wakeup.end_connection());
+/// Closes the descriptor that this thread keeps for its waits.
+pub(crate) fn close_wakeup() {
+    WAKEUP.with(|wakeup| wakeup.close());
 }
 
 /// Polls with what ends a wait of this thread.

@@ -158,8 +158,8 @@ impl Pool {
         let Some(descriptors) = descriptors() else { return usize::MAX };
         let room = usize::try_from(descriptors - descriptors / 4).unwrap_or(usize::MAX);
         let inner = self.lock();
-        let each = 1 + Wakeup::DESCRIPTORS as usize;
-        room.saturating_sub(each * inner.state.busy() + inner.left_over.len()).max(1)
+        let wakeups = Wakeup::DESCRIPTORS as usize * inner.state.max();
+        room.saturating_sub(wakeups + inner.state.busy() + inner.left_over.len()).max(1)
     }
 
     /// How many threads must be made so that each connection that was taken has one.

@@ -21,6 +21,7 @@ use crate::listener::Listener;
 use crate::message::{Request, Response};
 use crate::socket::{Cancel, Interest, first_byte, is_out_of_descriptors, wait};
 use crate::stream::Stream;
+use crate::wait::close_wakeup;
 
 /// What the threads of a server share.
 pub(super) struct Server<H, M> {
@@ -85,6 +86,8 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
             return;
         }
         if is_out_of_descriptors(error) {
+            // What this thread keeps may be all that is missing.
+            close_wakeup();
             self.make_room();
         }
         if let Some(delay) = backoff.after(error) {
@@ -120,7 +123,6 @@ impl<M: 'static, H: Handler<M>> Server<H, M> {
         // An error of one connection concerns no other; its peer has got an answer. Nor does a panic where
         // a program's values are dropped.
         let _ = catch_unwind(AssertUnwindSafe(|| answer(connection, noted, worker)));
-        crate::wait::end_connection();
     }
 
     /// Waits for the first byte of a connection, as long as its head may take.

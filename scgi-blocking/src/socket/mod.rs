@@ -16,6 +16,8 @@ use crate::stream::Stream;
 mod portable;
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod wakeup;
 
 #[cfg(not(unix))]
 use portable as system;
@@ -23,13 +25,17 @@ use portable as system;
 use unix as system;
 
 #[cfg(not(unix))]
+pub(crate) use system::Wakeup;
+#[cfg(not(unix))]
 pub(crate) use system::listen;
 pub(crate) use system::{
-    Cancel, Wakeup, descriptors, first_byte, is_connection_waiting, is_out_of_descriptors,
-    stop_accepting, wait,
+    Cancel, descriptors, first_byte, is_connection_waiting, is_out_of_descriptors, stop_accepting,
+    wait,
 };
 #[cfg(unix)]
 pub(crate) use system::{refuse_new, unix_peer};
+#[cfg(unix)]
+pub(crate) use wakeup::Wakeup;
 
 /// What is waited for: either of them, if both are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -168,7 +168,7 @@ impl Wakeup {
 
     /// There is nothing to close.
     #[allow(clippy::unused_self, reason = "the counterpart on Unix holds descriptors")]
-    pub(crate) fn end_connection(&self) {}
+    pub(crate) fn close(&self) {}
 
     /// Ends the next wait of the thread.
     pub(crate) fn set(&self) {

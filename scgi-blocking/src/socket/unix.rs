@@ -1,14 +1,13 @@
 //! Sockets on Unix: each call says itself that it must not wait, and `poll` waits.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::mem;
+use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -17,6 +16,7 @@ use rustix::net::{RecvFlags, Shutdown};
 
 pub(crate) use scgi_proto::socket::{descriptors, unix_peer};
 
+use super::wakeup::Wakeup;
 use super::{Interest, Socket, poll};
 
 pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Result<usize>> {
@@ -27,9 +27,6 @@ pub(super) fn read_at_once(socket: &dyn Socket, buf: &mut [u8]) -> Poll<io::Resu
 /// processor takes for near. With a timer at 10 ms, Linux wakes it slower: an eighth of the
 /// throughput to a peer on another processor, where 50 ms and more cost nothing.
 const MOMENT: Duration = Duration::from_millis(100);
-
-/// A wait beside which a new pair of descriptors costs little.
-const LONG_WAIT: Duration = Duration::from_millis(10);
 
 /// The most bytes of a patient write, which may wait for room several times.
 const PATIENT_WRITE: usize = 64 * 1024;
@@ -80,10 +77,9 @@ pub(crate) fn wait(
     let mut flags = PollFlags::empty();
     flags.set(PollFlags::IN, interest.read);
     flags.set(PollFlags::OUT, interest.write);
-    let pair = wakeup.and_then(Wakeup::pair);
-    let receiver = pair.as_ref().map(|pair| &pair.receiver);
+    let event = wakeup.and_then(Wakeup::event);
     let mut timeout = timeout;
-    if wakeup.is_some() && receiver.is_none() {
+    if wakeup.is_some() && event.is_none() {
         // It cannot be woken, and looks by itself.
         timeout = Some(timeout.map_or(MOMENT, |timeout| timeout.min(MOMENT)));
     }
@@ -94,110 +90,21 @@ pub(crate) fn wait(
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     let socket = PollFd::from_borrowed_fd(socket.fd(), flags);
     // An element that is missing means the socket.
-    let others = [cancel.map(|cancel| &cancel.receiver), receiver];
+    let others =
+        [cancel.map(|cancel| cancel.receiver.as_fd()), event.as_ref().map(|event| event.as_fd())];
     let mut all = [socket.clone(), socket.clone(), socket];
     let mut count = 1;
     for other in others.into_iter().flatten() {
-        all[count] = PollFd::new(other, PollFlags::IN);
+        all[count] = PollFd::from_borrowed_fd(other, PollFlags::IN);
         count += 1;
     }
-    let begun = Instant::now();
     let waited = rustix::event::poll(&mut all[..count], timeout.as_ref());
     if let Some(wakeup) = wakeup {
-        wakeup.note(begun.elapsed());
         wakeup.take();
     }
     match waited {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// Wakes one thread, whatever it waits for.
-#[derive(Debug, Default)]
-pub(crate) struct Wakeup {
-    state: Mutex<WakeupState>,
-}
-
-#[derive(Debug, Default)]
-struct WakeupState {
-    is_set: bool,
-    /// Made when the thread waits; shared with that wait.
-    pair: Option<Arc<Pair>>,
-    /// Whether a wait was so long that a new pair for the next one costs little beside it.
-    was_long: bool,
-}
-
-/// A byte that is sent ends the wait for the receiver.
-#[derive(Debug)]
-struct Pair {
-    sender: UnixStream,
-    receiver: UnixStream,
-}
-
-impl Pair {
-    fn new() -> io::Result<Self> {
-        let (sender, receiver) = UnixStream::pair()?;
-        receiver.set_nonblocking(true)?;
-        Ok(Self { sender, receiver })
-    }
-}
-
-impl Wakeup {
-    /// Descriptors that each thread with a connection holds for it.
-    pub(crate) const DESCRIPTORS: u64 = 2;
-
-    /// What is readable when it is set; `None` if the system has no descriptors for it.
-    fn pair(&self) -> Option<Arc<Pair>> {
-        let mut state = self.lock();
-        if state.pair.is_none() {
-            state.pair = Pair::new().ok().map(Arc::new);
-        }
-        state.pair.clone()
-    }
-
-    /// Notes how long a wait was.
-    fn note(&self, wait: Duration) {
-        if wait >= LONG_WAIT {
-            self.lock().was_long = true;
-        }
-    }
-
-    /// Closes the descriptors if the connection that ends was a slow one, so that threads which
-    /// are free again do not keep any. Under fast connections a thread keeps them, as a new pair
-    /// for each would cost several system calls.
-    pub(crate) fn end_connection(&self) {
-        let mut state = self.lock();
-        if mem::take(&mut state.was_long) {
-            state.pair = None;
-        }
-    }
-
-    /// Wakes the thread, if it waits, or ends its next wait.
-    pub(crate) fn set(&self) {
-        let mut state = self.lock();
-        if !mem::replace(&mut state.is_set, true) {
-            if let Some(pair) = &state.pair {
-                // There is room for one byte.
-                let _ = (&pair.sender).write(&[0]);
-            }
-        }
-    }
-
-    /// Takes back that it was set; returns whether it was.
-    pub(crate) fn take(&self) -> bool {
-        let mut state = self.lock();
-        if state.is_set {
-            if let Some(pair) = &state.pair {
-                let _ = (&pair.receiver).read(&mut [0]);
-            }
-        }
-        mem::take(&mut state.is_set)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, WakeupState> {
-        // No code that can panic runs under the lock.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

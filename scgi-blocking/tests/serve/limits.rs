@@ -194,7 +194,7 @@ fn the_watchdog_is_told_while_no_thread_can_be_made() {
     notified.set_nonblocking(true).expect("a mode");
     while notified.recv(&mut [0; 100]).is_ok() {}
     notified.set_nonblocking(false).expect("a mode");
-    // Ten rounds of 200 ms, in which it is told every 50 ms.
+    // Ten rounds of 200 ms; a message comes every 50 ms.
     for _ in 0..10 {
         let mut message = [0; 100];
         let len = notified.recv(&mut message).expect("a message");

@@ -243,8 +243,6 @@ fn connections_without_a_byte_cost_nothing() {
         for _ in 0..100_000 {
             drop(UnixStream::connect(&path).expect("a connection"));
         }
-        // Each thread of the blocking adapter that waits in accept(2) may keep two for its wake-ups.
-        let before = before.with_spare_descriptors(if runtime == "blocking" { 64 } else { 0 });
         before.await_return(server.pid(), slack(runtime), runtime);
         ask_unix(&path, runtime);
     }

@@ -164,9 +164,7 @@ fn soak(runtime: &str) {
     let first = 1000 + count / 5;
     run(&server.address, first, &captures);
     let first = first + 3 * CLIENTS;
-    // Each thread of the blocking adapter that waits in accept(2) may keep two for its wake-ups.
-    let before =
-        Usage::of(server.pid()).with_spare_descriptors(if runtime == "blocking" { 64 } else { 0 });
+    let before = Usage::of(server.pid());
     let begun = Instant::now();
     run(&server.address, count, &captures);
     println!("{runtime}: {count} requests in {:?}", begun.elapsed());
