@@ -144,12 +144,16 @@ async fn pass(
     loop {
         let len = from.read(&mut buf).await?;
         if len == 0 {
-            return to.shutdown().await;
+            // In HTTP/2 it waits until all that was written has left.
+            return timeout(write_timeout, to.shutdown()).await.map_err(late)?;
         }
         let mut rest = &buf[..len];
         while !rest.is_empty() {
             // A part at a time: whatever is taken is a sign of life.
             let written = timeout(write_timeout, to.write(rest)).await.map_err(late)??;
+            if written == 0 {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
             rest = &rest[written..];
         }
         timeout(write_timeout, to.flush()).await.map_err(late)??;

@@ -165,13 +165,31 @@ fn a_peer_that_takes_nothing() {
     drop(sender);
 }
 
+/// A server that sends a few bytes after its 101, and its end. The receiver learns of the end.
+fn parting() -> (String, mpsc::Receiver<()>) {
+    let (sender, ended) = mpsc::channel();
+    let address = server(move |mut stream| {
+        stream.write_all(b"bye").expect("sent");
+        stream.shutdown(Shutdown::Write).expect("half a close");
+        while stream.read(&mut [0]).is_ok_and(|count| count > 0) {}
+        let _ = sender.send(());
+    });
+    (address, ended)
+}
+
 /// In HTTP/2 the connection stays, so its stream has a deadline of its own.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_browser_of_http2_that_takes_nothing() {
-    let (address, ended) = flooding();
+    // Bytes that wait, and an end that waits behind them.
+    takes_nothing(flooding()).await;
+    takes_nothing(parting()).await;
+}
+
+async fn takes_nothing((address, ended): (String, mpsc::Receiver<()>)) {
     let gateway = gateway(&address, &["--browser-write-timeout", "500ms"]);
     let stream = tokio::net::TcpStream::connect(authority(&gateway)).await.expect("a connection");
-    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
     let (mut sender, connection) =
         builder.handshake(TokioIo::new(stream)).await.expect("a handshake");
     tokio::spawn(connection);
