@@ -118,7 +118,8 @@ pub use net::unix::{SocketFile, unix_address};
 pub use net::{
     address::{Address, ToAddress},
     address_text::AddressError,
-    bind::{Bound, bind, bind_with, try_bind_with},
+    bind::{bind, bind_with, try_bind_with},
+    bound::Bound,
     options::BindOptions,
 };
 #[cfg(feature = "server")]

@@ -3,6 +3,7 @@
 //! wire < exchange < message < driver < server < adapter. `net` and `http` are not in this order: `driver` and `server`
 //! may use `net`. A request holds the signal of `shutdown`. `error` joins the errors of the layers below it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -132,4 +133,156 @@ fn files_and_folders_stay_small() {
         let has_folder = code.iter().any(|other| other.path.starts_with(&format!("{folder}/")));
         assert!(!has_folder, "{path} stands beside its folder");
     }
+}
+
+/// The code of each module; or where the names of each come from.
+type Modules = BTreeMap<String, String>;
+
+/// The name of a file's module, such as `driver::client`.
+fn module_of(path: &str) -> String {
+    path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::")
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_')
+}
+
+/// Finds the paths that begin a text (`a::{b, c::D}` are two), and returns what follows them.
+fn paths<'a>(text: &'a str, prefix: &str, found: &mut Vec<String>) -> &'a str {
+    if let Some(mut rest) = text.strip_prefix('{') {
+        loop {
+            rest = rest.trim_start_matches([',', ' ', '\n']);
+            if rest.is_empty() || rest.starts_with('}') {
+                return rest.get(1..).unwrap_or_default();
+            }
+            rest = paths(rest, prefix, found);
+            rest = &rest[rest.find([',', '}']).unwrap_or(rest.len())..];
+        }
+    }
+    let name = words(text).next().unwrap_or_default();
+    let path = format!("{prefix}{name}");
+    if let Some(rest) = text[name.len()..].strip_prefix("::") {
+        return paths(rest, &format!("{path}::"), found);
+    }
+    found.push(path);
+    &text[name.len()..]
+}
+
+/// The full names of what a module names by a path.
+fn named(module: &str, text: &str, modules: &Modules) -> Vec<String> {
+    let (mut found, mut parsed) = (Vec::new(), 0);
+    for (at, _) in text.match_indices("::").filter(|(at, _)| !text[..*at].ends_with([':', '>'])) {
+        let start = at - words(&text[..at]).last().unwrap_or_default().len();
+        if start >= parsed {
+            parsed = text.len() - paths(&text[start..], "", &mut found).len();
+        }
+    }
+    let absolute = found.into_iter().filter_map(|path| {
+        let (mut base, mut path) = (module, &*path);
+        while let Some(rest) = path.strip_prefix("super::") {
+            (base, path) = (base.rsplit_once("::").map_or("", |(parent, _)| parent), rest);
+        }
+        let first = path.split("::").next().unwrap_or_default();
+        match (first, path.split_once("::")) {
+            ("crate", Some((_, path))) => Some(path.to_owned()),
+            ("self", Some((_, path))) => Some(format!("{base}::{path}")),
+            _ if base != module => Some(format!("{base}::{path}").trim_matches(':').to_owned()),
+            _ => {
+                modules.contains_key(&format!("{base}::{first}")).then(|| format!("{base}::{path}"))
+            }
+        }
+    });
+    absolute.collect()
+}
+
+/// The module where a name is defined, which may be re-exported elsewhere.
+fn home<'a>(mut name: &'a str, exports: &'a Modules, modules: &Modules) -> Option<String> {
+    loop {
+        if modules.contains_key(name) {
+            return Some(name.to_owned());
+        }
+        name = match exports.get(name) {
+            Some(origin) => origin,
+            None => name.rsplit_once("::")?.0,
+        };
+    }
+}
+
+/// The modules that each module imports.
+fn imported(modules: &Modules) -> BTreeMap<String, BTreeSet<String>> {
+    let is_export =
+        |statement: &&str| statement.contains("pub use ") || statement.contains("pub(crate) use ");
+    let mut exports = Modules::new();
+    for (module, text) in modules {
+        for statement in text.split(';').filter(is_export) {
+            for origin in named(module, statement, modules) {
+                let name = origin.rsplit("::").next().unwrap_or_default();
+                exports.insert(format!("{module}::{name}"), origin.clone());
+            }
+        }
+    }
+    let mut imported = BTreeMap::new();
+    for (module, text) in modules {
+        let text: String =
+            text.split_inclusive(';').filter(|statement| !is_export(statement)).collect();
+        // It may use what it re-exports.
+        let used = words(&text)
+            .map(|word| format!("{module}::{word}"))
+            .filter(|name| exports.contains_key(name));
+        let names = named(module, &text, modules).into_iter().chain(used);
+        let mut homes: BTreeSet<_> =
+            names.filter_map(|name| home(&name, &exports, modules)).collect();
+        homes.remove(module);
+        imported.insert(module.clone(), homes);
+    }
+    imported
+}
+
+/// What is left without the modules that are in no cycle.
+fn cycles(modules: &Modules) -> BTreeMap<String, BTreeSet<String>> {
+    let mut left = imported(modules);
+    loop {
+        let before = left.clone();
+        let is_imported = |module: &String| before.values().any(|imports| imports.contains(module));
+        left.retain(|module, imports| {
+            imports.retain(|import| before.contains_key(import));
+            !imports.is_empty() && is_imported(module)
+        });
+        if left == before {
+            return left;
+        }
+    }
+}
+
+#[test]
+fn modules_do_not_import_each_other_in_a_circle() {
+    let files = code().into_iter().filter(|code| code.layer != "lib");
+    let modules: Modules = files.map(|code| (module_of(&code.path), code.text)).collect();
+    let count: usize = imported(&modules).values().map(BTreeSet::len).sum();
+    assert!(count > 300, "{count} imports of {} modules", modules.len());
+    assert_eq!(cycles(&modules), BTreeMap::new());
+}
+
+#[test]
+fn a_circle_of_imports_is_found() {
+    let modules = [
+        ("a", "mod b;\nuse crate::{c, d::{e::E, F}};"),
+        ("a::b", "use super::super::c::C;"),
+        ("c", "pub use self::g::G;\nmod g;"),
+        ("c::g", "fn x() -> crate::d::F {}"),
+        ("d", "mod e;"),
+        ("d::e", ""),
+    ];
+    let mut modules: Modules =
+        modules.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
+    assert_eq!(cycles(&modules), BTreeMap::new());
+    // d -> c::g, by its other name, and back.
+    modules.insert("d".to_owned(), "mod e;\nuse crate::c::G;".to_owned());
+    let found = cycles(&modules).into_keys().collect::<Vec<_>>();
+    assert_eq!(found, ["c::g", "d"]);
+    // A path in the code is an import, too.
+    modules.insert("d".to_owned(), "mod e;\nfn y() { e::z() }".to_owned());
+    modules.insert("d::e".to_owned(), "use super::F;".to_owned());
+    let found = cycles(&modules).into_keys().collect::<Vec<_>>();
+    assert_eq!(found, ["d", "d::e"]);
 }

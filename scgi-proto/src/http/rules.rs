@@ -12,7 +12,8 @@ use super::context::scheme_of;
 use super::headers::is_left_out;
 use super::response::is_of_connection;
 use crate::wire::field::trim;
-use crate::wire::request::{parse_length, percent_decode};
+use crate::wire::number::parse_length;
+use crate::wire::request::percent_decode;
 
 /// How [`request_from_http`](super::request_from_http) treats what only a trusted client may say,
 /// and the params that the program adds. The default trusts no client.

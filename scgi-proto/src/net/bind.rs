@@ -2,23 +2,12 @@
 
 use std::io;
 use std::net::TcpListener;
-#[cfg(unix)]
-use std::os::unix::net::UnixListener;
 
 use crate::net::address::{Address, ToAddress};
+use crate::net::bound::Bound;
 use crate::net::options::BindOptions;
 #[cfg(unix)]
-use crate::net::{inherited, unix, unix::SocketFile};
-
-/// A bound listener of the standard library, for an adapter to take over.
-#[derive(Debug)]
-pub enum Bound {
-    /// A TCP listener.
-    Tcp(TcpListener),
-    /// A listener on a Unix socket, and its file if this process made one.
-    #[cfg(unix)]
-    Unix(UnixListener, Option<SocketFile>),
-}
+use crate::net::{inherited, unix};
 
 /// Binds `address` with default options; see [`bind_with`].
 ///

@@ -2,7 +2,10 @@
 
 pub(crate) mod address;
 pub(crate) mod address_text;
+#[cfg(unix)]
+mod adopted;
 pub(crate) mod bind;
+pub(crate) mod bound;
 #[cfg(feature = "server")]
 pub(crate) mod descriptors;
 #[cfg(unix)]

@@ -14,8 +14,8 @@ use std::vec::Vec;
 
 use listenfd::ListenFd;
 
-use crate::net::bind::Bound;
-use crate::net::inherited;
+use crate::net::adopted::listener;
+use crate::net::bound::Bound;
 
 /// The sockets that were passed, until each is taken.
 struct Passed {
@@ -122,6 +122,6 @@ impl Passed {
             };
             io::Error::new(io::ErrorKind::AddrInUse, text)
         })?;
-        inherited::listener(socket, number)
+        listener(socket, number)
     }
 }

@@ -11,10 +11,9 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::backoff::Backoff;
-use super::config::Summary;
+use super::config::{ServerConfig, Summary};
 use super::connections::{Connections, Server, answer};
 use super::runtime::{Acceptor, RequestHandler, Runtime};
-use super::serve::Serve;
 use super::stop::Stopping;
 use super::task_set::HandOver;
 use super::trace_listening;
@@ -33,17 +32,22 @@ pub(super) type Signal = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// # Errors
 /// If the listener cannot accept at all.
-pub(super) async fn run<R, L, H>(serve: Serve<R, L, H>) -> io::Result<Summary>
+pub(super) async fn run<R, L, H>(
+    runtime: R,
+    listener: L,
+    handler: H,
+    mut config: ServerConfig,
+    signal: Signal,
+) -> io::Result<Summary>
 where
     R: Runtime,
     L: Acceptor,
     H: RequestHandler,
 {
-    serve.listener.check()?;
-    if let Some(address) = serve.listener.address() {
+    listener.check()?;
+    if let Some(address) = listener.address() {
         trace_listening(&address);
     }
-    let Serve { runtime, listener, handler, mut config, signal } = serve;
     config.asks_peer |= H::ASKS_PEER;
     let max = config.max_connections(descriptors::limit(), 1);
     let answer = answer::<L::Stream, R, H>;

@@ -36,11 +36,11 @@ const MAX_CONNECTIONS: usize = 4096;
 /// the next time the runtime polls their tasks, which is immediately.
 #[must_use = "a server runs when it is awaited"]
 pub struct Serve<R, L, H> {
-    pub(super) runtime: R,
-    pub(super) listener: L,
-    pub(super) handler: H,
-    pub(super) config: ServerConfig,
-    pub(super) signal: Signal,
+    runtime: R,
+    listener: L,
+    handler: H,
+    config: ServerConfig,
+    signal: Signal,
 }
 
 impl<R, L, H> Serve<R, L, H> {
@@ -156,6 +156,7 @@ where
     type IntoFuture = Pin<Box<dyn Future<Output = io::Result<Summary>> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(run(self))
+        let Self { runtime, listener, handler, config, signal } = self;
+        Box::pin(run(runtime, listener, handler, config, signal))
     }
 }

@@ -2,13 +2,14 @@
 
 pub(crate) mod config;
 mod deadlines;
+mod timers;
 
 use core::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
 use self::config::ClientConfig;
-use self::deadlines::{ClientDeadlines, ClientTimeouts};
+use self::timers::{ClientDeadlines, ClientTimeouts};
 use crate::exchange::decode_buffer::DecodeBuffer;
 use crate::exchange::write_buffer::WriteBuffer;
 use crate::wire::decode::{HEAD_READ, ResponseDecoder};

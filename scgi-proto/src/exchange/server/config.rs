@@ -2,8 +2,8 @@
 
 use core::time::Duration;
 
-use super::deadlines::Timeouts;
 use super::pace::PerByte;
+use super::timers::Timeouts;
 use crate::exchange::nanos::Nanos;
 use crate::wire::limits::Limits;
 use crate::wire::request::policy::Policy;

@@ -2,10 +2,10 @@
 
 use core::time::Duration;
 
-use super::config::ConnectionConfig;
-use super::flow::{BodyUse, ReadPlan};
-use super::pace::PerByte;
-use super::{Phase, ServerExchange};
+use super::ServerExchange;
+use super::flow::ReadPlan;
+use super::state::{BodyUse, Phase};
+use super::timers::Deadlines;
 use crate::exchange::nanos::Nanos;
 use crate::exchange::timeout::Timeout;
 use crate::wire::response::Status;
@@ -13,45 +13,6 @@ use crate::wire::response::Status;
 /// How often the system is asked while a connection waits: whether the peer has left, and whether
 /// there is room for a write.
 const TICK: Nanos = Nanos::new(Duration::from_secs(1));
-
-/// The bounds of a connection that do not change, but for the last bytes to drain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Timeouts {
-    pub(super) body: Nanos,
-    pub(super) unread: Nanos,
-    pub(super) write: Nanos,
-    pub(super) drain: Nanos,
-    /// Bytes that may still be drained.
-    pub(super) drain_limit: u64,
-    pub(super) body_per_byte: PerByte,
-    pub(super) write_per_byte: PerByte,
-}
-
-/// When each wait ends; never, while nothing is waited for.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Deadlines {
-    /// Of the head, then of what is waited for of the body or of a program that does not read it,
-    /// then of draining.
-    pub(super) input: Nanos,
-    pub(super) write: Nanos,
-    pub(super) request: Nanos,
-    /// When to ask the system.
-    pub(super) tick: Nanos,
-}
-
-impl Deadlines {
-    pub(super) const NEVER: Self = Self {
-        input: Nanos::NEVER,
-        write: Nanos::NEVER,
-        request: Nanos::NEVER,
-        tick: Nanos::NEVER,
-    };
-
-    /// Those of a connection that was accepted at `now`.
-    pub(super) fn of_head(config: &ConnectionConfig, now: Duration) -> Self {
-        Self { input: config.head.after(now), request: config.request.after(now), ..Self::NEVER }
-    }
-}
 
 /// What to try before a deadline is judged; see [`ServerExchange::last_tries`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

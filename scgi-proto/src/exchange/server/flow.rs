@@ -5,8 +5,8 @@
 
 use core::time::Duration;
 
-use super::upgrade::Upgrade;
-use super::{Phase, ServerExchange};
+use super::ServerExchange;
+use super::state::{BodyUse, Phase, Upgrade};
 use crate::exchange::nanos::Nanos;
 
 /// What to do with the input of a connection now; see [`ServerExchange::read_plan`].
@@ -27,21 +27,6 @@ pub enum ReadPlan {
     Watch,
     /// Do not read.
     Nothing,
-}
-
-/// Who reads the body of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyUse {
-    /// Someone waits for it, or nothing else was reported.
-    Wanted,
-    /// A reader has asked for a chunk. It may have given up since, if it is polled.
-    Asked,
-    /// The program holds it and does not ask for it now.
-    Held,
-    /// It did not come in time, and its reader does not know yet.
-    Late,
-    /// No one can read it any more.
-    Dropped,
 }
 
 impl ServerExchange {
@@ -231,6 +216,18 @@ impl ServerExchange {
         if self.body == BodyUse::Late {
             self.body = BodyUse::Dropped;
             self.refuse_late(crate::exchange::timeout::Timeout::Body);
+        }
+    }
+
+    /// Takes note of bytes of the body that have come; none are the end of input.
+    pub(super) fn body_came(&mut self, count: usize) {
+        if self.body != BodyUse::Held {
+            self.deadlines.input = Nanos::NEVER;
+        }
+        self.body_pace.end();
+        self.body_pace.earn(count, self.timeouts.body_per_byte, self.timeouts.body);
+        if count > 0 && self.read_plan() == ReadPlan::Discard {
+            self.discard(count);
         }
     }
 }

@@ -5,6 +5,8 @@ pub(crate) mod deadlines;
 pub(crate) mod flow;
 mod pace;
 mod response;
+mod state;
+mod timers;
 mod upgrade;
 
 use core::time::Duration;
@@ -12,10 +14,9 @@ use core::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use self::config::ConnectionConfig;
-use self::deadlines::{Deadlines, Timeouts};
-use self::flow::{BodyUse, ReadPlan};
 use self::pace::Pace;
-use self::upgrade::Upgrade;
+use self::state::{BodyUse, Phase, Reply, Upgrade};
+use self::timers::{Deadlines, Timeouts};
 use crate::exchange::buffers::Buffers;
 use crate::exchange::decode_buffer::DecodeBuffer;
 use crate::exchange::nanos::Nanos;
@@ -103,28 +104,6 @@ pub struct ServerExchange {
     sent: u64,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
-    Open,
-    /// The reply is written; the write side has to be shut down, then input is drained.
-    Shutdown,
-    Drain,
-    /// The head of a 101 is written: the connection belongs to the program.
-    Upgraded,
-    Closed {
-        reset: bool,
-    },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reply {
-    None,
-    Open,
-    /// Still open, and the stream was set to send each piece immediately.
-    Piecewise,
-    Ended,
-}
-
 impl ServerExchange {
     /// A connection that was accepted at `now`.
     #[must_use]
@@ -134,7 +113,7 @@ impl ServerExchange {
             encoder: ResponseEncoder::default(),
             write_buffer: WriteBuffer::default(),
             timeouts: config.timeouts,
-            deadlines: Deadlines::of_head(config, now),
+            deadlines: Deadlines::of_head(config.head, config.request, now),
             body_pace: Pace::new(config.timeouts.body_per_byte, config.rate_grace),
             write_pace: Pace::new(config.timeouts.write_per_byte, config.rate_grace),
             discard_limit: config.timeouts.drain_limit,
@@ -222,17 +201,6 @@ impl ServerExchange {
             Phase::Drain if count == 0 => self.close(),
             Phase::Drain => self.discard(count),
             _ => {}
-        }
-    }
-
-    fn body_came(&mut self, count: usize) {
-        if self.body != BodyUse::Held {
-            self.deadlines.input = Nanos::NEVER;
-        }
-        self.body_pace.end();
-        self.body_pace.earn(count, self.timeouts.body_per_byte, self.timeouts.body);
-        if count > 0 && self.read_plan() == ReadPlan::Discard {
-            self.discard(count);
         }
     }
 

@@ -5,8 +5,8 @@ use alloc::string::ToString;
 
 use bytes::Bytes;
 
-use super::upgrade::Upgrade;
-use super::{Phase, Reply, ServerExchange};
+use super::ServerExchange;
+use super::state::{Phase, Reply, Upgrade};
 use crate::exchange::nanos::Nanos;
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::error::{DecodeError, EncodeError, Protocol};

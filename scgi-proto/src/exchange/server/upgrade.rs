@@ -4,8 +4,9 @@
 //! Bytes behind such a request are not surplus, as lighttpd passes on what the client sends before
 //! the 101. They are kept while the program decides, and belong to it after a 101.
 
-use super::deadlines::Deadlines;
-use super::{Phase, Reply, ServerExchange};
+use super::ServerExchange;
+use super::state::{Phase, Reply, Upgrade};
+use super::timers::Deadlines;
 use crate::exchange::nanos::Nanos;
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::request::RequestHead;
@@ -14,17 +15,6 @@ use crate::wire::response::Status;
 /// Bytes that are kept while the program decides. The first messages of a client are small, and
 /// many connections may be in this state.
 const MAX_KEPT: usize = 16 * 1024;
-
-/// How far the upgrade of a connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Upgrade {
-    /// The request has no valid one, or the response is another one.
-    None,
-    /// The request has one, and the program decides.
-    Offered,
-    /// The head of a 101 is queued or written.
-    Granted,
-}
 
 impl ServerExchange {
     /// Looks at a head that has HTTP_UPGRADE.

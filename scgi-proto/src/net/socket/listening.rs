@@ -9,7 +9,8 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use super::unix::{UnregisteredSocket, accept};
 use super::{AsSocket, SocketRef};
 use crate::net::address::Address;
-use crate::net::bind::{Bound, bind_with, try_bind_with};
+use crate::net::bind::{bind_with, try_bind_with};
+use crate::net::bound::Bound;
 use crate::net::options::BindOptions;
 #[cfg(unix)]
 use crate::net::unix::SocketFile;

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 
 use socket2::SockRef;
 
-use super::AsSocket;
+use super::as_socket::AsSocket;
 use crate::exchange::peer::Peer;
 
 /// Lets each piece leave immediately (TCP_NODELAY).

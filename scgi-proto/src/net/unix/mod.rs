@@ -1,6 +1,6 @@
 //! Binding a Unix socket at its path.
 
-mod file;
+pub(super) mod file;
 mod lock;
 mod probe;
 mod rights;
@@ -21,7 +21,7 @@ use lock::FolderLock;
 use probe::Occupant;
 use rights::Rights;
 
-use crate::net::bind::Bound;
+use crate::net::bound::Bound;
 use crate::net::options::BindOptions;
 
 /// The bytes of a path that the system accepts for a socket.

@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use super::scan::nul_places;
 use crate::wire::error::DecodeError;
 use crate::wire::limits::Limits;
+use crate::wire::number::{LengthError, parse_length};
 use crate::wire::request::params::name_start;
 use crate::wire::request::policy::Policy;
-use crate::wire::request::{LengthError, parse_length};
 
 /// What a header block says.
 pub(super) struct Block {

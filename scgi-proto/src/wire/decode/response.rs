@@ -10,7 +10,7 @@ use crate::wire::error::{DecodeError, Part};
 use crate::wire::event::ResponseEvent;
 use crate::wire::field::{is_status, is_token, split_field, split_line, trim};
 use crate::wire::limits::Limits;
-use crate::wire::request::parse_length;
+use crate::wire::number::parse_length;
 use crate::wire::response::fields::Fields;
 use crate::wire::response::{ResponseHead, ResponseKind, Status};
 

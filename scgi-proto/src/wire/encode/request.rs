@@ -5,8 +5,8 @@ use memchr::memchr;
 
 use super::Progress;
 use crate::wire::error::EncodeError;
-use crate::wire::number::Decimal;
-use crate::wire::request::{RequestHead, parse_length};
+use crate::wire::number::{Decimal, parse_length};
+use crate::wire::request::RequestHead;
 
 /// Encodes one request: the head into a buffer, then the accounting of the body, whose bytes
 /// the caller writes itself.

@@ -5,7 +5,7 @@ use bytes::{BufMut, BytesMut};
 use super::Progress;
 use crate::wire::error::EncodeError;
 use crate::wire::field::{is_hop_by_hop, is_token, is_value};
-use crate::wire::request::parse_length;
+use crate::wire::number::parse_length;
 use crate::wire::response::fields::Fields;
 use crate::wire::response::{ResponseHead, ResponseKind, Status};
 

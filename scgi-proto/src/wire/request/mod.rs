@@ -13,6 +13,7 @@ use self::params::{Params, name_start};
 use self::path::{PathParams, Target};
 use self::policy::{PathSource, Policy, Upgrades};
 use self::upgrade::{UpgradeOffer, UpgradeRefusal};
+use crate::wire::number::parse_length;
 
 /// The head of a request: its params and the length of its body.
 ///
@@ -247,14 +248,19 @@ impl RequestHead {
     /// ```
     #[must_use]
     pub fn upgrade(&self) -> Option<UpgradeOffer<'_>> {
-        upgrade::offer(self, self.upgrades)?.ok()
+        self.upgrade_offer()?.ok()
     }
 
     /// Why a request that has HTTP_UPGRADE cannot be upgraded; `None` if it can, and if it does not
     /// ask for it.
     #[must_use]
     pub fn upgrade_refusal(&self) -> Option<UpgradeRefusal> {
-        upgrade::offer(self, self.upgrades)?.err()
+        self.upgrade_offer()?.err()
+    }
+
+    fn upgrade_offer(&self) -> Option<Result<UpgradeOffer<'_>, UpgradeRefusal>> {
+        let has_body = self.content_length > 0 || self.body_length > 0;
+        upgrade::offer(&self.params, has_body, self.upgrades)
     }
 
     /// REMOTE_ADDR: the client's IP address.
@@ -367,25 +373,6 @@ fn offset(len: usize) -> u32 {
     u32::try_from(len).expect("params of at most 4 GiB")
 }
 
-/// Why a length could not be parsed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LengthError {
-    NotDigits,
-    Overflow,
-}
-
-/// Parses ASCII digits, leading zeros allowed, as a checked 64-bit number.
-pub(crate) fn parse_length(value: &[u8]) -> Result<u64, LengthError> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(LengthError::NotDigits);
-    }
-    value.iter().try_fold(0_u64, |len, digit| {
-        len.checked_mul(10)
-            .and_then(|len| len.checked_add(u64::from(digit - b'0')))
-            .ok_or(LengthError::Overflow)
-    })
-}
-
 /// Decodes `%41` to `A` (RFC 3986 section 2.1); anything else is kept.
 pub(crate) fn percent_decode(path: &str) -> Vec<u8> {
     let bytes = path.as_bytes();
@@ -410,17 +397,6 @@ pub(crate) fn percent_decode(path: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lengths() {
-        assert_eq!(parse_length(b"0"), Ok(0));
-        assert_eq!(parse_length(b"007"), Ok(7));
-        assert_eq!(parse_length(b"18446744073709551615"), Ok(u64::MAX));
-        assert_eq!(parse_length(b"18446744073709551616"), Err(LengthError::Overflow));
-        for bad in [&b""[..], b"-5", b"+5", b" 5", b"5 ", b"0x5", b"5a"] {
-            assert_eq!(parse_length(bad), Err(LengthError::NotDigits), "{bad:?}");
-        }
-    }
 
     #[test]
     fn path_info_is_decoded_and_the_uri_is_not() {

@@ -9,7 +9,7 @@ use super::params::Params;
 use super::policy::Upgrades;
 use crate::wire::escape::Escaped;
 use crate::wire::field::trim;
-use crate::wire::request::{RequestHead, parse_length};
+use crate::wire::number::parse_length;
 
 /// The first lighttpd that carries an upgrade.
 const LIGHTTPD: (u32, u32, u32) = (1, 4, 74);
@@ -86,18 +86,18 @@ impl fmt::Display for UpgradeRefusal {
 
 /// The offer of a request; `None` if it has none.
 pub(super) fn offer(
-    head: &RequestHead,
+    params: &Params,
+    has_body: bool,
     rule: Upgrades,
 ) -> Option<Result<UpgradeOffer<'_>, UpgradeRefusal>> {
-    let list = head.params().get("HTTP_UPGRADE").filter(|list| tokens(list).next().is_some())?;
-    Some(match refusal(head, rule) {
+    let list = params.get("HTTP_UPGRADE").filter(|list| tokens(list).next().is_some())?;
+    Some(match refusal(params, has_body, rule) {
         Some(refusal) => Err(refusal),
         None => Ok(UpgradeOffer { list }),
     })
 }
 
-fn refusal(head: &RequestHead, rule: Upgrades) -> Option<UpgradeRefusal> {
-    let params = head.params();
+fn refusal(params: &Params, has_body: bool, rule: Upgrades) -> Option<UpgradeRefusal> {
     if rule == Upgrades::Never {
         return Some(UpgradeRefusal::Never);
     }
@@ -109,8 +109,7 @@ fn refusal(head: &RequestHead, rule: Upgrades) -> Option<UpgradeRefusal> {
         return Some(UpgradeRefusal::NoConnection);
     }
     let mut lengths = params.get_all("HTTP_CONTENT_LENGTH");
-    if head.content_length() > 0
-        || head.body_length() > 0
+    if has_body
         || lengths.any(|value| parse_length(value) != Ok(0))
         || params.get("HTTP_TRANSFER_ENCODING").is_some()
     {
