@@ -29,7 +29,7 @@
 //! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server, on any such stream; `Client::connect` needs a runtime's
 //!   feature.
-//! - [`Connection`] is one request and its reply, piece by piece. Deadlines need a [`Timer`], as
+//! - [`Connection`] is one request and its response, event by event. Deadlines need a [`Timer`], as
 //!   futures-io has no clock; `serve` brings it.
 //!
 //! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]

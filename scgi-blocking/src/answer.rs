@@ -1,4 +1,4 @@
-//! One connection's way from request to reply.
+//! One connection's way from request to response.
 
 use std::io::{self, Read, Write};
 use std::marker::PhantomData;
@@ -88,7 +88,7 @@ where
     end(held, sent)
 }
 
-/// Sends what is left of a reply that ended with `result`, and closes.
+/// Sends what is left of a response that ended with `result`, and closes.
 fn end<IO, C>(held: &mut C, mut result: Result<(), Error>) -> Result<(), Error>
 where
     IO: Read + Write,
@@ -153,12 +153,12 @@ fn send<IO: Read + Write, C: Held<IO>>(held: &mut C, response: Response) -> Resu
     }
 }
 
-/// Queues a piece of the response; `false` if it cannot be sent, which ends the reply.
+/// Queues an event of the response; `false` if it cannot be sent, which ends the response.
 fn queue<IO: Read + Write, C: Held<IO>>(held: &mut C, event: ResponseEvent) -> Result<bool, Error> {
     held.with(|driver| driver.send_or_fail(event))
 }
 
-/// Writes a chunk of a streamed reply.
+/// Writes a chunk of a streamed response.
 fn flush_streamed<IO: Read + Write, C: Held<IO>>(held: &mut C) -> Result<(), Error> {
     held.with(Driver::check_deadline)??;
     held.block_on(Patience::Writes, Driver::poll_flush)

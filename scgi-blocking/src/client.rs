@@ -33,8 +33,8 @@ type Driver<IO> = driver::Client<Transport<IO>, Clock>;
 /// let head = RequestHead::builder("POST", "/RPC2").param("CONTENT_TYPE", "text/xml").build();
 /// let response = client.request(Request::new(head, call))?;
 /// println!("{}", response.status());
-/// let reply = response.into_body().collect(1 << 20)?;
-/// # let _ = reply;
+/// let response = response.into_body().collect(1 << 20)?;
+/// # let _ = response;
 /// # Ok(()) }
 /// ```
 pub struct Client<IO> {
@@ -122,14 +122,14 @@ impl<IO: Read + Write> Client<IO> {
         Ok(Response::from_parts(head, body))
     }
 
-    /// Sends a piece of the request. The head is held back until the first chunk, the end, or
+    /// Sends an event of the request. The head is held back until the first chunk, the end, or
     /// [`flush`](Self::flush), so that they leave together.
     ///
     /// If the server does not take it because it closed, that is not an error here: the response says
     /// more, and [`next_event`](Self::next_event) reports if there is none.
     ///
     /// # Errors
-    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::Encode`] if the event cannot be sent, or not now; nothing of it is.
     /// [`Error::ResponseUnread`] if the server takes nothing more and has answered more than is
     /// read ahead. [`Error::Timeout`] if a deadline passed.
     pub fn send(&mut self, event: RequestEvent) -> Result<(), Error> {
@@ -146,7 +146,7 @@ impl<IO: Read + Write> Client<IO> {
         self.block_on(Driver::poll_flush)
     }
 
-    /// Waits for the next piece of the response, and writes meanwhile.
+    /// Waits for the next event of the response, and writes meanwhile.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`ResponseEvent::End`], then
     /// `None`.

@@ -1,4 +1,4 @@
-//! The server side of one connection, piece by piece: the driver of the core, and what waits
+//! The server side of one connection, event by event: the driver of the core, and what waits
 //! between its polls.
 
 use std::cell::Cell;
@@ -143,14 +143,14 @@ impl<IO> Connection<IO> {
 }
 
 impl<IO: Read + Write> Connection<IO> {
-    /// Waits for the next piece of the request.
+    /// Waits for the next event of the request.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then
     /// `None`. `None` at once means that the front server closed without sending anything, as
     /// Apache does on some errors of its client.
     ///
     /// # Errors
-    /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
+    /// [`Error::Decode`] or [`Error::Timeout`]: the response to that is ready, and
     /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
     pub fn next_event(&mut self) -> Result<Option<RequestEvent>, Error> {
         self.block_on(self.read_patience(), Driver::poll_next_event)
@@ -160,15 +160,15 @@ impl<IO: Read + Write> Connection<IO> {
     /// for at all; a wait for a head has to end when the server needs its place.
     pub(crate) fn read_patience(&self) -> Patience {
         let exchange = self.driver.exchange();
-        let is_body = exchange.chunk_limit().is_some() && exchange.may_wait_for_body();
+        let is_body = exchange.max_chunk_len().is_some() && exchange.may_wait_for_body();
         if is_body { Patience::Reads } else { Patience::Nothing }
     }
 
-    /// Sends a piece of the response. The head is held back until the first chunk, the end, or
+    /// Sends an event of the response. The head is held back until the first chunk, the end, or
     /// [`flush`](Self::flush), so that they leave together.
     ///
     /// # Errors
-    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::Encode`] if the event cannot be sent, or not now; nothing of it is.
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
     pub fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
         self.driver.send(event)?;
@@ -184,20 +184,20 @@ impl<IO: Read + Write> Connection<IO> {
         self.block_on(Patience::Writes, Driver::poll_flush)
     }
 
-    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// Ends the response because the program failed: with `status` if nothing was written yet, else
     /// by breaking the connection. [`finish`](Self::finish) then sends it.
     pub fn fail(&mut self, status: Status) {
         self.driver.fail(status);
     }
 
-    /// Sends what is left of the reply and closes: at once after a wholly read request, else by
-    /// shutting down the write side and reading the rest away, within bounds, as the reply is
+    /// Sends what is left of the response and closes: at once after a wholly read request, else by
+    /// shutting down the write side and reading the rest away, within bounds, as the response is
     /// lost to a reset otherwise.
     ///
-    /// A reply that was not ended is broken off.
+    /// A response that was not ended is broken off.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the response.
     pub fn finish(&mut self) -> Result<(), Error> {
         self.block_on(Patience::Writes, Driver::poll_finish)
     }

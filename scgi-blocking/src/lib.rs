@@ -22,7 +22,7 @@
 //!   [`Shutdown`] ends it; [`serve_connection`] does the same for one stream.
 //! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server.
-//! - [`Connection`] is one request and its reply, piece by piece.
+//! - [`Connection`] is one request and its response, event by event.
 //!
 //! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]
 //! and its [`Params`], [`ResponseHead`] and its [`Status`], [`ConnectionConfig`] and [`Limits`], [`Error`].
@@ -30,14 +30,14 @@
 //! # Streams and deadlines
 //! On sockets ([`Stream`], [`TcpStream`](std::net::TcpStream) and `UnixStream`) every deadline
 //! of [`ConnectionConfig`] holds, to some tenths of a second: bytes that trickle in do not put it off. A
-//! socket on which a body was waited for, or room for a reply, has read and write timeouts of
+//! socket on which a body was waited for, or room for a response, has read and write timeouts of
 //! 100 ms from then on.
 //!
 //! On any other [`Read`](std::io::Read) + [`Write`](std::io::Write) there is nothing to wait with
 //! but the calls themselves, so the deadlines are looked at between them: one that blocks for
 //! ever blocks indefinitely. If calls return `WouldBlock` or `TimedOut`, as those of a TLS stream do
 //! over a socket with a timeout of its own, they are tried again until the deadline. Such a
-//! stream has no write side to shut down either: an early reply is followed by the close.
+//! stream has no write side to shut down either: an early response is followed by the close.
 //!
 //! # Features
 //! - `simd`: decodes heads faster, with one more crate.

@@ -76,12 +76,8 @@ impl Stream {
             }
             #[cfg(unix)]
             Address::Unix(path) => Ok(connect::unix(path, &deadline)?.into()),
-            // One that a server is given.
-            Address::Fd(_) | Address::Systemd(_) => {
-                Err(io::Error::from(io::ErrorKind::Unsupported).into())
-            }
-            #[cfg(not(unix))]
-            Address::Unix(_) => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
+            // One that a server is given, or a Unix socket where there are none.
+            _ => Err(io::Error::from(io::ErrorKind::Unsupported).into()),
         }
     }
 }

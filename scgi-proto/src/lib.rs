@@ -2,13 +2,13 @@
 //! connection, for any runtime or none.
 //!
 //! SCGI carries a web request from a front server (nginx, Apache, lighttpd) to a program: one
-//! connection, one request, one reply. This crate knows every rule of that and touches no socket
+//! connection, one request, one response. This crate knows every rule of that and touches no socket
 //! and no clock. Most programs want an adapter that does: `scgi-tokio`, `scgi-async-std` or
 //! `scgi-blocking`; [`guide::adapters`] helps to choose. This crate alone is for an event loop of
 //! one's own, for looking at captured bytes, and for writing another adapter.
 //!
 //! # Examples
-//! A request comes in as bytes, the reply goes out as bytes:
+//! A request comes in as bytes, the response goes out as bytes:
 //! ```
 //! use core::time::Duration;
 //! use scgi_proto::{ConnectionConfig, ServerExchange, RequestEvent, ResponseEvent, ResponseHead, Status};
@@ -24,8 +24,8 @@
 //!         exchange.send(ResponseEvent::End)?;
 //!     }
 //! }
-//! let (reply, _) = exchange.pending();
-//! assert_eq!(reply, b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n/hi");
+//! let (response, _) = exchange.pending();
+//! assert_eq!(response, b"Status: 200 OK\r\nContent-Type: text/plain\r\n\r\n/hi");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -14,7 +14,7 @@ use std::vec::Vec;
 
 /// What a server and the requests in progress share of its shutdown.
 #[derive(Default)]
-struct Shared {
+struct SignalState {
     is_set: AtomicBool,
     begun: OnceLock<Instant>,
     waiting: Mutex<Waiting>,
@@ -28,7 +28,7 @@ struct Waiting {
     wakers: BTreeMap<u64, Waker>,
 }
 
-impl Shared {
+impl SignalState {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         // No code that can panic runs under the lock.
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
@@ -38,7 +38,7 @@ impl Shared {
 /// The server's end: one for all of its connections.
 #[derive(Clone, Default)]
 pub(crate) struct Shutdown {
-    shared: Arc<Shared>,
+    shared: Arc<SignalState>,
 }
 
 impl Shutdown {
@@ -97,7 +97,7 @@ impl Shutdown {
 #[derive(Default)]
 pub struct ShutdownSignal {
     /// `None` if no server has received the request.
-    shared: Option<Arc<Shared>>,
+    shared: Option<Arc<SignalState>>,
     /// Given at the first wait.
     place: Option<u64>,
 }

@@ -104,7 +104,7 @@ fn receive(mut input: &[u8], read: Read, max: usize) -> Decoded {
                         count = count.min(room.len());
                         room[..count].copy_from_slice(&input[..count]);
                     }
-                    Read::Chunks if receiver.chunk_limit().is_some() => {
+                    Read::Chunks if receiver.max_chunk_len().is_some() => {
                         let chunk = Bytes::copy_from_slice(&input[..count]);
                         receiver.receive_chunk(chunk).into_iter().for_each(|it| message.add(it));
                         input = &input[count..];

@@ -23,7 +23,7 @@ fn config() -> ConnectionConfig {
         .with_body_timeout(s(20))
         .with_write_timeout(s(30))
         .with_drain_timeout(s(5))
-        .with_drain_limit(100)
+        .with_max_drain_len(100)
         .with_min_body_rate(0)
         .with_min_write_rate(0)
 }
@@ -86,14 +86,14 @@ fn a_request_and_its_reply() {
     assert_eq!(exchange.status(), Some(Status::OK));
     exchange.send(body("one")).expect("queued");
     assert_eq!(write(&mut exchange), "Status: 200 OK\r\n\r\none");
-    assert!(!exchange.can_replace_reply());
+    assert!(!exchange.can_replace_response());
     exchange.send(body("two")).expect("queued");
     exchange.send(ResponseEvent::End).expect("queued");
-    assert!(!exchange.is_reply_written());
+    assert!(!exchange.is_response_written());
     assert_eq!(write(&mut exchange), "two");
-    assert!(exchange.is_reply_written() && exchange.is_closed() && !exchange.wants_reset());
-    assert_eq!(exchange.traffic(), (POST.len() as u64, 24));
-    assert_eq!((exchange.refusal(), exchange.poll_timeout()), (None, None));
+    assert!(exchange.is_response_written() && exchange.is_closed() && !exchange.wants_reset());
+    assert_eq!(exchange.byte_counts(), (POST.len() as u64, 24));
+    assert_eq!((exchange.replacement(), exchange.poll_timeout()), (None, None));
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn small_chunks_follow_the_head_and_large_ones_stand_beside_it() {
         let (first, second) = exchange.pending();
         assert_eq!((second.len() == len, second.is_empty()), (beside, !beside), "{len}");
         assert_eq!(first.len() + second.len(), 18 + len);
-        assert_eq!(exchange.is_full(), beside, "{len}");
+        assert_eq!(exchange.should_write_first(), beside, "{len}");
         // More, before the first is written, comes behind it.
         exchange.send(ResponseEvent::Body(vec![b'y'; 5000].into())).expect("queued");
         exchange.send(ResponseEvent::Body(vec![b'z'; 5000].into())).expect("queued");
@@ -190,8 +190,8 @@ fn a_malformed_head_is_answered() {
         let text = write(&mut exchange);
         assert!(text.starts_with(&format!("Status: {status}\r\n")), "{text}");
         assert!(text.contains(reason) && text.contains(&error.to_string()), "{text}");
-        assert_eq!(exchange.refusal(), exchange.status());
-        assert_eq!(exchange.refusal(), Some(error.status_hint()));
+        assert_eq!(exchange.replacement(), exchange.status());
+        assert_eq!(exchange.replacement(), Some(error.status_hint()));
         // More may be on its way: the reply would be lost to a reset.
         assert!(exchange.wants_shutdown() && exchange.is_request_over());
         assert_eq!(exchange.next_event(), Err(error));
@@ -272,7 +272,7 @@ fn a_late_head() {
     assert_eq!(exchange.poll_timeout(), Some(s(110)), "bytes do not renew it");
     assert_eq!(exchange.handle_timeout(s(110)), Some(Timeout::Head));
     assert!(write(&mut exchange).starts_with("Status: 408 "));
-    assert_eq!(exchange.refusal(), Some(Status::REQUEST_TIMEOUT));
+    assert_eq!(exchange.replacement(), Some(Status::REQUEST_TIMEOUT));
     assert!(exchange.wants_shutdown());
 }
 
@@ -344,7 +344,7 @@ fn the_program_fails() {
     exchange.fail(Status::INTERNAL_SERVER_ERROR);
     exchange.fail(Status::BAD_REQUEST);
     assert!(write(&mut exchange).starts_with("Status: 500 "));
-    assert_eq!(exchange.refusal(), Some(Status::INTERNAL_SERVER_ERROR));
+    assert_eq!(exchange.replacement(), Some(Status::INTERNAL_SERVER_ERROR));
     assert!(exchange.is_closed() && !exchange.wants_reset());
 
     // Later: the connection breaks.
@@ -354,7 +354,7 @@ fn the_program_fails() {
     write(&mut exchange);
     exchange.fail(Status::INTERNAL_SERVER_ERROR);
     assert!(exchange.is_closed() && exchange.wants_reset());
-    assert_eq!(exchange.refusal(), None);
+    assert_eq!(exchange.replacement(), None);
 
     // After the end: nothing is left to fail.
     let mut exchange = whole(GET);
@@ -375,7 +375,7 @@ fn closing_and_aborting_are_final() {
     exchange.close();
     exchange.abort();
     assert!(exchange.is_closed() && !exchange.wants_reset());
-    assert!(exchange.send(ok()).is_err() && !exchange.can_replace_reply());
+    assert!(exchange.send(ok()).is_err() && !exchange.can_replace_response());
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn write_all(exchange: &mut ServerExchange) -> String {
 
 #[test]
 fn what_is_read_elsewhere_is_drained_and_counted_too() {
-    let config = ConnectionConfig::default().with_drain_limit(100);
+    let config = ConnectionConfig::default().with_max_drain_len(100);
     let mut exchange = exchange(&config, b"GET / HTTP/1.1\r\n");
     assert!(exchange.next_event().is_err());
     assert!(write_all(&mut exchange).starts_with("HTTP/1.1 400 "));
@@ -47,7 +47,7 @@ fn a_peer_of_another_protocol_is_answered_in_that_protocol() {
     ] {
         let mut exchange = exchange(&ConnectionConfig::default(), input);
         assert!(exchange.next_event().is_err());
-        assert_eq!(exchange.refusal(), Some(Status::BAD_REQUEST));
+        assert_eq!(exchange.replacement(), Some(Status::BAD_REQUEST));
         let reply = write_all(&mut exchange);
         assert!(reply.starts_with(start) && reply.ends_with(end), "{reply:?}");
         if let Some((head, text)) = reply.split_once("\r\n\r\n") {
@@ -77,7 +77,7 @@ fn a_refused_request_keeps_its_reply_although_the_program_fails_on_it() {
     while let Ok(Some(_)) = exchange.next_event() {}
     assert!(exchange.is_request_over());
     exchange.fail(Status::INTERNAL_SERVER_ERROR);
-    assert_eq!(exchange.refusal(), Some(Status::BAD_REQUEST));
+    assert_eq!(exchange.replacement(), Some(Status::BAD_REQUEST));
     assert!(write_all(&mut exchange).starts_with("Status: 400 "));
 }
 
@@ -140,9 +140,9 @@ fn what_is_read_elsewhere_while_draining_is_thrown_away() {
         };
         receive(b"four");
         assert!(!exchange.is_closed(), "the peer may send more");
-        assert_eq!(exchange.traffic().0, 16 + 4);
+        assert_eq!(exchange.byte_counts().0, 16 + 4);
         assert!(exchange.buffer_mut().is_empty(), "drained bytes are not kept");
-        assert_eq!(exchange.chunk_limit(), None);
+        assert_eq!(exchange.max_chunk_len(), None);
     }
 }
 
@@ -230,9 +230,9 @@ fn a_body_that_has_come_needs_no_drain_although_nobody_read_it() {
 /// A request with two of five bytes of its body, whose head was taken.
 fn begun(config: &ConnectionConfig) -> ServerExchange {
     let mut exchange = exchange(config, b"17:CONTENT_LENGTH\x005\x00,ab");
-    assert_eq!(exchange.chunk_limit(), None, "the head comes first");
+    assert_eq!(exchange.max_chunk_len(), None, "the head comes first");
     assert!(matches!(exchange.next_event(), Ok(Some(RequestEvent::Head(_)))));
-    assert_eq!(exchange.chunk_limit(), None, "what has come is next");
+    assert_eq!(exchange.max_chunk_len(), None, "what has come is next");
     assert_eq!(exchange.next_event(), Ok(Some(RequestEvent::Body("ab".into()))));
     exchange
 }
@@ -240,10 +240,10 @@ fn begun(config: &ConnectionConfig) -> ServerExchange {
 #[test]
 fn a_chunk_is_taken_past_the_buffer_and_counted() {
     let mut exchange = begun(&ConnectionConfig::default());
-    assert_eq!(exchange.chunk_limit(), Some(3));
+    assert_eq!(exchange.max_chunk_len(), Some(3));
     let event = exchange.receive_chunk("cd".into());
     assert_eq!(event, Some(RequestEvent::Body("cd".into())));
-    assert_eq!(exchange.traffic(), (25, 0));
+    assert_eq!(exchange.byte_counts(), (25, 0));
     assert_eq!(exchange.receive_chunk(Bytes::new()), None);
     assert!(exchange.next_event().is_err(), "the input has ended too early");
     assert!(write_all(&mut exchange).starts_with("Status: 400 "));
@@ -259,9 +259,9 @@ fn nobody_waits_for_a_chunk_once_the_reply_has_ended_or_the_body_was_late() {
     late.handle_read_blocked(START);
     assert_eq!(late.handle_timeout(Duration::from_secs(60)), Some(Timeout::Body));
     for exchange in [&mut answered, &mut late] {
-        assert_eq!(exchange.chunk_limit(), None);
+        assert_eq!(exchange.max_chunk_len(), None);
         assert_eq!(exchange.receive_chunk("c".into()), None, "one that was on its way");
-        assert_eq!(exchange.traffic().0, 24);
+        assert_eq!(exchange.byte_counts().0, 24);
     }
 }
 

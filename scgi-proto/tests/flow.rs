@@ -84,7 +84,7 @@ fn write_all(exchange: &mut ServerExchange) {
 
 /// Without any deadline, and with a limit that the tests reach.
 fn endless() -> ConnectionConfig {
-    table::endless().with_drain_limit(LIMIT)
+    table::endless().with_max_drain_len(LIMIT)
 }
 
 #[test]
@@ -189,10 +189,10 @@ fn each_state_has_the_deadlines_of_the_table_and_no_others() {
 
 fn check_outcome(cell: &Cell, mut exchange: ServerExchange, outcome: &str, name: &str) {
     let begun = cell.response == "waits for the program";
-    if exchange.is_body_late() {
+    if exchange.has_body_timed_out() {
         assert!(!exchange.wants_write() || cell.response == "waits for the peer", "{name}");
         // The reader asks again.
-        exchange.handle_late_body_noticed();
+        exchange.handle_body_timeout_noticed();
     }
     match outcome.split([',', ';']).next() {
         Some("the connection is closed") => {
@@ -251,10 +251,10 @@ fn check_peer(cell: &Cell, peer: &str, exchange: &mut ServerExchange, name: &str
             assert!(matches!(exchange.next_event(), Ok(Some(_))), "{name}");
         }
         ("sends", ReadPlan::Discard) => {
-            let received = exchange.traffic().0;
+            let received = exchange.byte_counts().0;
             exchange.receive_slice(&[b'x'; 20]);
             exchange.handle_discarded(20);
-            assert_eq!(exchange.traffic().0, received + 40, "{name}: counted");
+            assert_eq!(exchange.byte_counts().0, received + 40, "{name}: counted");
             exchange.release_buffer();
             assert_eq!(exchange.buffer_mut().len(), 0, "{name}: not kept");
             assert!(!exchange.is_closed(), "{name}");

@@ -84,10 +84,10 @@ fn a_101_ends_the_messages_and_hands_over_what_came_behind_the_request() {
     assert_eq!((exchange.read_kept(&mut kept), &kept), (3, b"fir"));
     assert_eq!((exchange.read_kept(&mut kept), &kept[..2]), (2, &b"st"[..]));
     assert_eq!(exchange.read_kept(&mut kept), 0);
-    let (received, sent) = exchange.traffic();
+    let (received, sent) = exchange.byte_counts();
     exchange.handle_upgraded_read(10);
     exchange.handle_upgraded_written(20);
-    assert_eq!(exchange.traffic(), (received + 10, sent + 20));
+    assert_eq!(exchange.byte_counts(), (received + 10, sent + 20));
     assert_eq!((exchange.surplus(), exchange.status()), (0, Some(Status::SWITCHING_PROTOCOLS)));
     assert_eq!(exchange.poll_timeout(), None);
     assert!(!exchange.wants_reset() && !exchange.has_peer_left());
@@ -174,14 +174,14 @@ fn a_request_with_a_body_is_not_upgraded() {
 #[test]
 fn what_is_kept_while_the_program_decides_is_bounded() {
     let mut exchange = offered(&[b'x'; 100]);
-    assert_eq!(exchange.keep_limit(), KEPT - 100);
+    assert_eq!(exchange.max_kept_len(), KEPT - 100);
     exchange.receive_slice(&vec![b'x'; KEPT - 101]);
-    assert_eq!((exchange.read_plan(), exchange.keep_limit()), (ReadPlan::Keep, 1));
+    assert_eq!((exchange.read_plan(), exchange.max_kept_len()), (ReadPlan::Keep, 1));
     exchange.receive_slice(b"x");
-    assert_eq!((exchange.read_plan(), exchange.keep_limit()), (ReadPlan::Watch, 0));
+    assert_eq!((exchange.read_plan(), exchange.max_kept_len()), (ReadPlan::Watch, 0));
     // More than was asked for is not lost.
     exchange.receive_slice(b"y");
-    assert_eq!(exchange.keep_limit(), 0);
+    assert_eq!(exchange.max_kept_len(), 0);
     exchange.send(switching()).expect("it is offered");
     write_all(&mut exchange);
     let mut kept = vec![0; 2 * KEPT];

@@ -25,7 +25,7 @@
 //! - [`Request`] and [`Response`] are a head and a [`Body`], which is streamed.
 //! - [`Client`] calls an SCGI server.
 //! - [`Upgraded`] is a connection after a 101: a WebSocket, for example.
-//! - [`Connection`] is one request and its reply, piece by piece.
+//! - [`Connection`] is one request and its response, event by event.
 //! - [`ServerCodec`] and [`ClientCodec`] are for [`tokio_util::codec::Framed`].
 //!
 //! Every rule of the protocol is in [`scgi_proto`], whose types are exported here: [`RequestHead`]

@@ -33,7 +33,7 @@ impl Socket {
             }
             Address::Unix(path) => connect_unix(path.clone(), timeout).map(Self::Unix),
             // One that a server is given.
-            Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

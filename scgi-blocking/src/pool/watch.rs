@@ -77,8 +77,9 @@ pub(crate) fn run<M: 'static, H: Handler<M>>(
     config.registry.begin_shutdown();
     let deadline = begun.checked_add(config.shutdown_deadline);
     stop::end_listening(&server, &pool, listener, deadline);
-    let summary = stop::finish(&pool, &cancel, deadline);
-    Ok(Summary { waited: begun.elapsed(), ..summary })
+    let mut summary = stop::finish(&pool, &cancel, deadline);
+    summary.waited = begun.elapsed();
+    Ok(summary)
 }
 
 /// What the watching thread knows.

@@ -17,14 +17,14 @@ fuzz_target!(|data: &[u8]| {
     while let Some(action) = script.next() {
         match action % 17 {
             0..=3 if exchange.read_plan() == ReadPlan::Keep => {
-                let len = usize::from(action).min(exchange.keep_limit());
+                let len = usize::from(action).min(exchange.max_kept_len());
                 exchange.receive_slice(&vec![action; len]);
-                assert!(exchange.keep_limit() <= 16 * 1024);
+                assert!(exchange.max_kept_len() <= 16 * 1024);
             }
             0..=3 if exchange.wants_read() => {
                 let len = usize::from(script.next().unwrap_or(0)) + 1;
                 let bytes: Vec<u8> = script.by_ref().take(len).collect();
-                if action < 128 && exchange.chunk_limit().is_some() {
+                if action < 128 && exchange.max_chunk_len().is_some() {
                     exchange.receive_chunk(bytes.into());
                 } else {
                     exchange.buffer_mut().extend_from_slice(&bytes);

@@ -120,21 +120,21 @@ impl<A: Adapter + Streams<IO>, IO> Client<A, IO> {
         self.driver.request(request, waiting).await
     }
 
-    /// Sends a piece of the request. The head is held back until the first chunk, the end, or
+    /// Sends an event of the request. The head is held back until the first chunk, the end, or
     /// [`flush`](Self::flush), so that they leave together.
     ///
-    /// While it waits for the server to take the piece, it reads what the server answers, up to
+    /// While it waits for the server to take the event, it reads what the server answers, up to
     /// 64 KiB. If the server closes without taking it, that is not an error here: the response says more,
     /// and [`next_event`](Self::next_event) reports if there is none.
     ///
     /// # Errors
-    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
-    /// [`Error::ResponseUnread`] if the server takes no more before its response is read: the piece
+    /// [`Error::Encode`] if the event cannot be sent, or not now; nothing of it is.
+    /// [`Error::ResponseUnread`] if the server takes no more before its response is read: the event
     /// stays queued, and [`next_event`](Self::next_event) continues with it. [`Error::Timeout`] if a
     /// deadline passed.
     ///
     /// # Cancel safety
-    /// The piece is taken at the first poll and stays in the client: a later call of any method
+    /// The event is taken at the first poll and stays in the client: a later call of any method
     /// continues with it. Do not send it again.
     pub async fn send(&mut self, event: RequestEvent) -> Result<(), Error> {
         self.driver.send(event)?;
@@ -153,7 +153,7 @@ impl<A: Adapter + Streams<IO>, IO> Client<A, IO> {
         poll_fn(|cx| self.driver.poll_flush(cx)).await
     }
 
-    /// Waits for the next piece of the response, and writes meanwhile.
+    /// Waits for the next event of the response, and writes meanwhile.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`ResponseEvent::End`], then
     /// `None`.

@@ -54,14 +54,14 @@ impl<A: Adapter + Streams<IO>, IO> Connection<A, IO> {
         self.driver.into_upgraded().map_err(|driver| Self { driver })
     }
 
-    /// Waits for the next piece of the request.
+    /// Waits for the next event of the request.
     ///
     /// Yields the head once, then body chunks as they arrive, then [`RequestEvent::End`], then
     /// `None`. `None` at once means that the front server closed without sending anything, as
     /// Apache does on some errors of its client.
     ///
     /// # Errors
-    /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
+    /// [`Error::Decode`] or [`Error::Timeout`]: the response to that is ready, and
     /// [`finish`](Self::finish) sends it. [`Error::Io`]: the stream failed.
     ///
     /// # Cancel safety
@@ -78,15 +78,15 @@ impl<A: Adapter + Streams<IO>, IO> Connection<A, IO> {
         self.driver.poll_next_event(cx)
     }
 
-    /// Sends a piece of the response. The head is held back until the first chunk, the end, or
+    /// Sends an event of the response. The head is held back until the first chunk, the end, or
     /// [`flush`](Self::flush), so that they leave together.
     ///
     /// # Errors
-    /// [`Error::Encode`] if the piece cannot be sent, or not now; nothing of it is.
+    /// [`Error::Encode`] if the event cannot be sent, or not now; nothing of it is.
     /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take it.
     ///
     /// # Cancel safety
-    /// The piece is taken at the first poll and stays in the connection: a later
+    /// The event is taken at the first poll and stays in the connection: a later
     /// [`flush`](Self::flush) or [`finish`](Self::finish) continues with it. Do not send it again.
     pub async fn send(&mut self, event: ResponseEvent) -> Result<(), Error> {
         self.driver.send(event)?;
@@ -113,20 +113,20 @@ impl<A: Adapter + Streams<IO>, IO> Connection<A, IO> {
         self.driver.poll_flush(cx)
     }
 
-    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// Ends the response because the program failed: with `status` if nothing was written yet, else
     /// by breaking the connection. [`finish`](Self::finish) then sends it.
     pub fn fail(&mut self, status: Status) {
         self.driver.fail(status);
     }
 
-    /// Sends what is left of the reply and closes: at once after a wholly read request, else by
-    /// shutting down the write side and reading the rest away, within bounds, as the reply is
+    /// Sends what is left of the response and closes: at once after a wholly read request, else by
+    /// shutting down the write side and reading the rest away, within bounds, as the response is
     /// lost to a reset otherwise.
     ///
-    /// A reply that was not ended is broken off.
+    /// A response that was not ended is broken off.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the response.
     ///
     /// # Cancel safety
     /// Safe: a later call continues.

@@ -15,7 +15,7 @@ use crate::exchange::server::ServerExchange;
 use crate::shutdown::Shutdown;
 use crate::wire::response::Status;
 
-/// The replies that a server gives by itself, each with its own count.
+/// The responses that a server gives by itself, each with its own count.
 const REFUSALS: [Status; 6] = [
     Status::BAD_REQUEST,
     Status::REQUEST_TIMEOUT,
@@ -312,10 +312,10 @@ impl ConnectionGuard {
 
     /// Adds up what became of the connection.
     pub fn finish(&self, exchange: &ServerExchange) {
-        let (received, sent) = exchange.traffic();
+        let (received, sent) = exchange.byte_counts();
         self.inner.received.fetch_add(received, Relaxed);
         self.inner.sent.fetch_add(sent, Relaxed);
-        let refusal = exchange.refusal();
+        let refusal = exchange.replacement();
         if let Some(place) = REFUSALS.iter().position(|status| Some(*status) == refusal) {
             self.inner.refused[place].fetch_add(1, Relaxed);
         }

@@ -1,4 +1,4 @@
-//! Answering where a connection was accepted, if that takes no waiting.
+//! Runs a handler on the accept loop if it need not wait: for the accept loops of adapters.
 
 use core::future::Future;
 use core::panic::AssertUnwindSafe;

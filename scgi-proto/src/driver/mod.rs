@@ -1,4 +1,4 @@
-//! The loops of an asynchronous adapter, once for all runtimes: for those who write one.
+//! The loops over a stream and a clock, once for all runtimes: for those who write an adapter.
 //!
 //! [`ServerExchange`](crate::ServerExchange) and [`ClientExchange`](crate::ClientExchange) are the rules of a connection's life,
 //! and do nothing by themselves. The drivers here join them with a stream ([`Transport`]) and

@@ -1,4 +1,4 @@
-//! Buffers to read into before it is known what came.
+//! The buffers of a thread, to read into before it is known what comes: for drivers and adapters.
 
 use core::cell::{Cell, RefCell};
 use core::task::Poll;

@@ -47,7 +47,7 @@ impl ReadTarget for ClientExchange {
 }
 
 /// One read into `machine`: returns the event of a chunk of a body, or `None` if the machine is to be
-/// asked for events. `chunk_limit` is [the machine's](ServerExchange::chunk_limit), or `None` if no one
+/// asked for events. `max_chunk_len` is [the machine's](ServerExchange::max_chunk_len), or `None` if no one
 /// waits for a chunk; `read` returns how much it read, 0 at the end of input.
 ///
 /// What it reads into is memory of the thread, so that a connection that waits holds none: what
@@ -66,8 +66,8 @@ impl ReadTarget for ClientExchange {
 ///     (&b"24:CONTENT_LENGTH\x002\x00SCGI\x001\x00,"[..], None),
 ///     (&b"hi"[..], Some(RequestEvent::Body("hi".into()))),
 /// ] {
-///     let chunk_limit = exchange.chunk_limit();
-///     let read = read_once(&mut exchange, chunk_limit, |buf| Poll::Ready(stream.read(buf)));
+///     let max_chunk_len = exchange.max_chunk_len();
+///     let read = read_once(&mut exchange, max_chunk_len, |buf| Poll::Ready(stream.read(buf)));
 ///     assert!(matches!(read, Poll::Ready(Ok(chunk)) if chunk == event));
 ///     exchange.next_event()?;
 /// }
@@ -75,10 +75,10 @@ impl ReadTarget for ClientExchange {
 /// ```
 pub fn read_once<M: ReadTarget>(
     machine: &mut M,
-    chunk_limit: Option<usize>,
+    max_chunk_len: Option<usize>,
     read: impl FnOnce(&mut [u8]) -> Poll<io::Result<usize>>,
 ) -> Poll<io::Result<Option<M::Event>>> {
-    match chunk_limit {
+    match max_chunk_len {
         Some(limit) => read_chunk(limit, read).map_ok(|chunk| machine.receive_chunk(chunk)),
         None => with_read_buffer(|buf| {
             read(buf).map_ok(|count| {

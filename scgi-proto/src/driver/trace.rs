@@ -11,7 +11,7 @@
 //!   ERROR, so that whatever happens within tells its request.
 //! - An event at its end (DEBUG, or WARN if the server itself refused it or the program broke it
 //!   off): `status`, `received` and `sent` in bytes, `seconds`. A peer that leaves before it has the
-//!   whole reply is logged at DEBUG: it is a browser that closed a page.
+//!   whole response is logged at DEBUG: it is a browser that closed a page.
 //! - A warning if bytes come behind the body: the front server states a wrong length.
 //! - Events (WARN) for what was refused or closed with the reason, for handlers that fail or
 //!   panic, for peers that may not connect, for failed accepts (once until one succeeds) and for
@@ -124,11 +124,11 @@ mod with {
         /// Reports how the request ended.
         pub fn finish(&self, exchange: &ServerExchange) {
             let Some(request) = &self.request else { return };
-            let (received, sent) = exchange.traffic();
+            let (received, sent) = exchange.byte_counts();
             let status = exchange.status().map(Status::code);
             let seconds = request.begun.elapsed().as_secs_f64();
             let surplus = exchange.surplus();
-            if surplus > 0 && exchange.refusal().is_none() {
+            if surplus > 0 && exchange.replacement().is_none() {
                 self.in_scope(|| {
                     warn!(
                         target: "scgi",
@@ -138,14 +138,14 @@ mod with {
                     );
                 });
             }
-            self.in_scope(|| match exchange.refusal() {
+            self.in_scope(|| match exchange.replacement() {
                 _ if exchange.has_peer_left() => {
                     debug!(target: "scgi", status, received, sent, seconds, "the peer left");
                 }
                 Some(_) => {
                     warn!(target: "scgi", status, received, sent, seconds, "refused");
                 }
-                None if !exchange.is_reply_written() => {
+                None if !exchange.is_response_written() => {
                     warn!(target: "scgi", status, received, sent, seconds, "broken off");
                 }
                 None if exchange.is_upgrade_granted() => {
@@ -171,7 +171,7 @@ mod with {
             exchange: &ServerExchange,
             error: &(dyn core::error::Error + 'static),
         ) {
-            if exchange.refusal().is_some() || exchange.is_closed() {
+            if exchange.replacement().is_some() || exchange.is_closed() {
                 return;
             }
             let reason = Self::reason(error);
@@ -243,7 +243,7 @@ mod with {
         /// Says that a server which stops has waited for this request, and for how long.
         pub fn waited_for(&self, exchange: &ServerExchange, waited: Duration) {
             let seconds = waited.as_secs_f64();
-            let is_over = exchange.is_reply_written() || exchange.has_peer_left();
+            let is_over = exchange.is_response_written() || exchange.has_peer_left();
             self.in_scope(|| match is_over && !exchange.wants_reset() {
                 true => info!(target: "scgi", seconds, "the shutdown has waited for this request"),
                 false => warn!(target: "scgi", seconds, "aborted by the shutdown"),

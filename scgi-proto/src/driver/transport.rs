@@ -108,7 +108,7 @@ pub trait Transport {
 /// These are all: an adapter must handle each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Advice {
-    /// The reply comes piece by piece, and each should leave at once (TCP_NODELAY).
+    /// The response comes piece by piece, and each should leave at once (TCP_NODELAY).
     SendAtOnce,
     /// The close has to be a reset, so that the peer cannot take what it got for complete
     /// (SO_LINGER with 0).

@@ -1,4 +1,4 @@
-//! Buffers that one connection leaves to the next.
+//! The buffers of a connection that has ended, for the next one. Only adapters use them.
 
 use core::fmt;
 
@@ -19,7 +19,7 @@ use bytes::BytesMut;
 /// for connection in 0..3 {
 ///     let mut exchange = ServerExchange::new(&ConnectionConfig::default(), Duration::from_secs(connection));
 ///     exchange.give_memory(memory);
-///     // ... a request and its reply ...
+///     // ... a request and its response ...
 ///     memory = exchange.take_memory();
 /// }
 /// ```

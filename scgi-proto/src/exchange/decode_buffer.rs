@@ -1,4 +1,4 @@
-//! The driver that every adapter's read loop is built on: a decoder and its buffer.
+//! A decoder and its buffer, for the read loops of adapters.
 
 use core::fmt;
 
@@ -68,7 +68,7 @@ impl<D: Decode> DecodeBuffer<D> {
     /// # Errors
     /// If the peer broke the protocol or a limit.
     pub fn next_event(&mut self) -> Result<Option<D::Event>, DecodeError> {
-        if self.chunk_limit().is_some() {
+        if self.max_chunk_len().is_some() {
             return Ok(None);
         }
         self.buf.truncate(self.filled);
@@ -119,11 +119,11 @@ impl<D: Decode> DecodeBuffer<D> {
     /// they stay, for [`receive_chunk`](Self::receive_chunk). `None` if it is not body that comes
     /// next, or some of it is in the buffer.
     #[must_use]
-    pub fn chunk_limit(&self) -> Option<usize> {
+    pub fn max_chunk_len(&self) -> Option<usize> {
         if self.filled > 0 || self.eof {
             return None;
         }
-        self.decoder.chunk_limit()
+        self.decoder.max_chunk_len()
     }
 
     /// Takes what was read past the buffer, and gives its event; nothing is the end of input. What
@@ -133,7 +133,7 @@ impl<D: Decode> DecodeBuffer<D> {
             self.eof = true;
             return None;
         }
-        let Some(limit) = self.chunk_limit() else {
+        let Some(limit) = self.max_chunk_len() else {
             self.receive_slice(&read);
             return None;
         };
@@ -345,7 +345,7 @@ mod tests {
         let block = alloc::format!("CONTENT_LENGTH\0{len}\0");
         let head = alloc::format!("{}:{block},", block.len());
         let mut receiver = DecodeBuffer::new(RequestDecoder::default());
-        assert_eq!(receiver.chunk_limit(), None, "the head comes first");
+        assert_eq!(receiver.max_chunk_len(), None, "the head comes first");
         receiver.receive_slice(head.as_bytes());
         assert!(matches!(receiver.next_event(), Ok(Some(RequestEvent::Head(_)))));
         receiver
@@ -354,14 +354,14 @@ mod tests {
     #[test]
     fn a_chunk_is_read_past_the_buffer() {
         let mut receiver = before_body(70_000);
-        assert_eq!(receiver.chunk_limit(), Some(64 * 1024));
+        assert_eq!(receiver.max_chunk_len(), Some(64 * 1024));
         let chunk = Bytes::from(alloc::vec![b'x'; 10_000]);
         let event = receiver.receive_chunk(chunk.clone());
         assert_eq!(event, Some(RequestEvent::Body(chunk)));
         assert_eq!(receiver.decoder().body_remaining(), Some(60_000));
         assert_eq!(receiver.next_event(), Ok(None));
         assert_eq!(receiver.receive_chunk(Bytes::new()), None);
-        assert_eq!(receiver.chunk_limit(), None);
+        assert_eq!(receiver.max_chunk_len(), None);
         assert!(receiver.next_event().is_err(), "its input has ended");
     }
 
@@ -369,12 +369,12 @@ mod tests {
     fn what_is_in_the_buffer_comes_before_a_chunk() {
         let mut receiver = before_body(5);
         receiver.receive_slice(b"he");
-        assert_eq!(receiver.chunk_limit(), None);
+        assert_eq!(receiver.max_chunk_len(), None);
         assert_eq!(receiver.next_event(), Ok(Some(RequestEvent::Body("he".into()))));
-        assert_eq!(receiver.chunk_limit(), Some(3));
+        assert_eq!(receiver.max_chunk_len(), Some(3));
         let event = receiver.receive_chunk("llo, and more".into());
         assert_eq!(event, Some(RequestEvent::Body("llo".into())));
-        assert_eq!(receiver.chunk_limit(), None);
+        assert_eq!(receiver.max_chunk_len(), None);
         assert_eq!(receiver.next_event(), Ok(Some(RequestEvent::End)));
         assert_eq!(receiver.decoder().surplus(), 10);
     }
@@ -387,10 +387,10 @@ mod tests {
             ("Content-Length: 0\n\n", None),
         ] {
             let mut receiver = DecodeBuffer::new(ResponseDecoder::default());
-            assert_eq!(receiver.chunk_limit(), None);
+            assert_eq!(receiver.max_chunk_len(), None);
             receiver.receive_slice(head.as_bytes());
             assert!(matches!(receiver.next_event(), Ok(Some(ResponseEvent::Head(_)))));
-            assert_eq!(receiver.chunk_limit(), limit, "{head:?}");
+            assert_eq!(receiver.max_chunk_len(), limit, "{head:?}");
             if limit.is_some() {
                 let event = receiver.receive_chunk("body".into());
                 assert_eq!(event, Some(ResponseEvent::Body("body".into())));

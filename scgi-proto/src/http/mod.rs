@@ -99,7 +99,7 @@ pub enum ConvertError {
 }
 
 impl ConvertError {
-    /// The status of the reply that a server sends on this error of its client: 404 outside the
+    /// The status of the response that a server sends on this error of its client: 404 outside the
     /// mount point, 414 for a long URI, 431 for too many headers, 501 for what is not supported, 502
     /// for a response, 400 for anything else.
     #[must_use]

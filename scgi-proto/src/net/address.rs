@@ -30,6 +30,7 @@ use std::string::{String, ToString};
 /// # Ok::<(), scgi_proto::AddressError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Address {
     /// A host name or IP address with a port, to be resolved.
     Tcp(String),

@@ -8,6 +8,8 @@ use std::os::unix::net::UnixListener;
 use crate::net::unix::file::SocketFile;
 
 /// A bound listener of the standard library, for an adapter to take over.
+///
+/// These are all: an adapter must handle each.
 #[derive(Debug)]
 pub enum Bound {
     /// A TCP listener.

@@ -12,7 +12,8 @@ use bytes::BytesMut;
 
 use super::backoff::Backoff;
 use super::config::{ServerConfig, Summary};
-use super::connections::{Connections, Server, answer};
+use super::connections::{Connections, answer};
+use super::running::Server;
 use super::runtime::{Acceptor, RequestHandler, Runtime};
 use super::stop::Stopping;
 use super::task_set::HandOver;

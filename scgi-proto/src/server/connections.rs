@@ -14,20 +14,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::config::ServerConfig;
+use super::running::Server;
 use super::runtime::{AcceptedStream, RequestHandler, Runtime};
 use super::task_set::{HandOver, Member, Task, TaskSet};
 use super::upgraded;
 use crate::driver::{Connection, Inline, InlineFuture, PendingConnection};
-use crate::shutdown::Shutdown;
-
-/// What all connections of a server share.
-pub(super) struct Server<R, H> {
-    pub(super) runtime: R,
-    pub(super) handler: H,
-    pub(super) config: ServerConfig,
-    /// What upgraded connections wait for, which may be in any task.
-    pub(super) cut: Shutdown,
-}
 
 /// The connections of a server. `A` is [`answer`], and `F` is its future, which has no name.
 pub(super) struct Connections<R: Runtime, H, A, F> {

@@ -1,4 +1,5 @@
-//! What servers on every runtime share: the accept loop, its configuration, and who may connect.
+//! What servers on every runtime share, for those who write an adapter: the accept loop, its
+//! configuration, and who may connect.
 //!
 //! [`Serve`] is a whole server over a small [`Runtime`]: it accepts, lets in, makes room, answers in
 //! place or in a task, backs off, and stops. An adapter defines only its runtime, its listener
@@ -9,6 +10,7 @@ mod allow_list;
 mod backoff;
 mod config;
 mod connections;
+mod running;
 mod runtime;
 mod serve;
 mod stop;

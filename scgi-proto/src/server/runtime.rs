@@ -1,4 +1,4 @@
-//! What a server wants of a runtime: tasks, timers, and a listener. An adapter implements these.
+//! The traits that an adapter implements: the tasks, the timers and the listener of its runtime.
 
 use core::future::Future;
 use core::task::{Context, Poll, Waker};

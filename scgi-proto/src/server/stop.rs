@@ -10,7 +10,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::config::Summary;
-use super::connections::{Connections, Server};
+use super::connections::Connections;
+use super::running::Server;
 use super::runtime::{Acceptor, RequestHandler, Runtime};
 use super::task_set::HandOver;
 #[cfg(all(feature = "systemd", unix))]

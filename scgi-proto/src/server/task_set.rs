@@ -14,11 +14,11 @@ use crate::shutdown::Shutdown;
 /// Tasks that are counted and can be stopped together. Those that run when it is dropped are
 /// stopped.
 pub(super) struct TaskSet {
-    shared: Arc<Shared>,
+    shared: Arc<Tasks>,
 }
 
 #[derive(Default)]
-struct Shared {
+struct Tasks {
     is_aborted: AtomicBool,
     /// What upgraded connections wait for, which may be in any task.
     cut: Shutdown,
@@ -36,7 +36,7 @@ struct State {
     owner: Option<Waker>,
 }
 
-impl Shared {
+impl Tasks {
     fn state(&self) -> MutexGuard<'_, State> {
         // No code that can panic runs under the lock.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,7 +103,7 @@ pub(super) struct Member {
     place: usize,
     /// The one in the set, to see without the lock whether it is up to date.
     waker: Option<Waker>,
-    shared: Arc<Shared>,
+    shared: Arc<Tasks>,
 }
 
 impl Member {

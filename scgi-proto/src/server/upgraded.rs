@@ -8,7 +8,7 @@ use core::task::{Context, Poll};
 use std::boxed::Box;
 use std::sync::Arc;
 
-use super::connections::Server;
+use super::running::Server;
 use super::runtime::Runtime;
 use super::task_set::{HandOver, Member};
 use crate::driver::{Clock, Connection, Lease, Transport, UpgradeProgram};

@@ -1,4 +1,4 @@
-//! Telling systemd that an accept loop is alive.
+//! Reports to systemd that an accept loop still runs.
 
 use core::fmt;
 use core::task::Context;

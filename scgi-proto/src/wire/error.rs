@@ -136,7 +136,7 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
-    /// The status of the reply that a server sends on this error: 413 for a body over the
+    /// The status of the response that a server sends on this error: 413 for a body over the
     /// limit, 431 for a head over a limit, 400 for anything else.
     #[must_use]
     pub const fn status_hint(&self) -> Status {
@@ -341,7 +341,7 @@ pub enum EncodeError {
     BodyTooShort { missing: u64 },
     /// The head was given twice, or something followed the end.
     AlreadySent,
-    /// A body or an end came before the head, or a reply before the request's head.
+    /// A body or an end came before the head, or a response before the request's head.
     HeadMissing,
 }
 

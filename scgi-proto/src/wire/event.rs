@@ -1,11 +1,11 @@
-//! The pieces of a message, in both directions.
+//! The events of a message, in both directions.
 
 use bytes::Bytes;
 
 use crate::wire::request::RequestHead;
 use crate::wire::response::ResponseHead;
 
-/// A piece of a request: the head once, then any number of body chunks, then the end.
+/// An event of a request: the head once, then any number of body chunks, then the end.
 ///
 /// # Examples
 /// A request without a body:
@@ -26,7 +26,7 @@ pub enum RequestEvent {
     End,
 }
 
-/// A piece of a response: the head once, then any number of body chunks, then the end.
+/// An event of a response: the head once, then any number of body chunks, then the end.
 ///
 /// # Examples
 /// ```

@@ -2,8 +2,8 @@
 
 mod arrivals;
 mod deadlines;
-mod replies;
 mod requests;
+mod responses;
 mod upgrades;
 
 use std::future::pending;

@@ -41,7 +41,7 @@ async fn attempt(address: &Address) -> io::Result<Box<dyn Socket>> {
             Ok(Box::new(UnixStream::from_std(stream)?))
         }
         // One that a server is given.
-        Address::Fd(_) | Address::Systemd(_) => Err(io::ErrorKind::Unsupported.into()),
+        _ => Err(io::ErrorKind::Unsupported.into()),
     }
 }
 

@@ -96,7 +96,7 @@ fn floods_of_gigabytes(runtime: Runtime, unix: bool, is_drained: bool) {
     let when = if is_drained { "after the response" } else { "while the handler works" };
     let name = format!("{runtime:?}, {}, {when}", if unix { "Unix" } else { "TCP" });
     let config = ConnectionConfig::default()
-        .with_drain_limit(4 * GIB as u64)
+        .with_max_drain_len(4 * GIB as u64)
         .with_drain_timeout(Duration::from_secs(300));
     let program = match is_drained {
         true => Program::Answers(1),

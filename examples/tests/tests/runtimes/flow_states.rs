@@ -329,7 +329,7 @@ fn flood(peer: &mut Peer, count: usize, patience: Duration) -> Result<usize, ()>
 }
 
 fn endless() -> ConnectionConfig {
-    table::endless().with_drain_limit(LIMIT as u64)
+    table::endless().with_max_drain_len(LIMIT as u64)
 }
 
 /// Runs a test for a server of each runtime, over TCP and over a Unix socket, all at the same time.

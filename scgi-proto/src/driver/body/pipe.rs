@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::error::Error;
 
 #[derive(Debug, Default)]
-struct Shared {
+struct PipeState {
     chunk: Option<Bytes>,
     end: Option<Result<(), Error>>,
     wanted: bool,
@@ -23,7 +23,7 @@ struct Shared {
     writer: Option<Waker>,
 }
 
-impl Shared {
+impl PipeState {
     /// Whether the same task waits at both ends: it polls the one after the other by itself, and
     /// to be woken would make it run once more for each chunk.
     fn is_one_task(&self) -> bool {
@@ -34,7 +34,7 @@ impl Shared {
     }
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<PipeState>) -> MutexGuard<'_, PipeState> {
     // No code that can panic runs under the lock.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -57,11 +57,13 @@ fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
 /// ```
 #[must_use]
 pub fn body_pipe() -> (PipeWriter, PipeReader) {
-    let shared = Arc::new(Mutex::new(Shared::default()));
+    let shared = Arc::new(Mutex::new(PipeState::default()));
     (PipeWriter { shared: Arc::clone(&shared) }, PipeReader { shared })
 }
 
 /// What the reader of a body needs now.
+///
+/// These are all: whoever fills the pipe must handle each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Demand {
     /// The next chunk.
@@ -74,7 +76,7 @@ pub enum Demand {
 /// reader fail with [`Error::Closed`].
 #[derive(Debug)]
 pub struct PipeWriter {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<PipeState>>,
 }
 
 impl PipeWriter {
@@ -127,7 +129,7 @@ impl Drop for PipeWriter {
 /// The end of a body that the handler reads.
 #[derive(Debug)]
 pub struct PipeReader {
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<PipeState>>,
 }
 
 impl PipeReader {
@@ -193,7 +195,7 @@ fn register(place: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
 
 /// Wakes a task once the lock is given back: one that is no longer run may be dropped with its
 /// waker, and with it the other end.
-fn wake(mut shared: MutexGuard<'_, Shared>, whom: fn(&mut Shared) -> &mut Option<Waker>) {
+fn wake(mut shared: MutexGuard<'_, PipeState>, whom: fn(&mut PipeState) -> &mut Option<Waker>) {
     let waker = whom(&mut shared).take();
     drop(shared);
     if let Some(waker) = waker {

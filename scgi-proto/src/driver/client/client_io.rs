@@ -105,8 +105,8 @@ impl<T: Transport> ClientIo<T> {
     /// One read: to the event of a chunk of the body, or into the call.
     fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<ResponseEvent>>> {
         let Self { outlet: FlushingTransport { transport, .. }, call, .. } = self;
-        let chunk_limit = call.chunk_limit();
-        read_once(call, chunk_limit, |buf| transport.poll_read(cx, buf))
+        let max_chunk_len = call.max_chunk_len();
+        read_once(call, max_chunk_len, |buf| transport.poll_read(cx, buf))
     }
 
     fn is_unix_socket(&self) -> bool {

@@ -57,9 +57,9 @@ impl<T: Transport, C: Clock> Client<T, C> {
         B: BodyWrapper,
     {
         let (head, body) = request.into_parts();
-        let mut transfer = InFlight::begin(self, head, body.into_inner())?;
-        let head = poll_fn(|cx| transfer.poll_head_on(cx, &mut waiting)).await?;
-        Ok(Response::from_parts(head, B::wrap(transfer.into_body())))
+        let mut in_flight = InFlight::begin(self, head, body.into_inner())?;
+        let head = poll_fn(|cx| in_flight.poll_head_on(cx, &mut waiting)).await?;
+        Ok(Response::from_parts(head, B::wrap(in_flight.into_body())))
     }
 }
 
@@ -84,7 +84,7 @@ impl<T: Transport, C: Clock> InFlight<T, C> {
         let mut is_busy = false;
         while let Some(body) = &mut self.body {
             let blocks = body.blocks();
-            if (blocks || self.client.io.call.is_full())
+            if (blocks || self.client.io.call.should_write_first())
                 && self.client.io.poll_write(cx, &mut turn).is_pending()
             {
                 return Ok(!turn.has_bytes());

@@ -64,12 +64,12 @@ impl<T, C: Clock> Client<T, C> {
 }
 
 impl<T: Transport, C: Clock> Client<T, C> {
-    /// Queues a piece of the request; [`poll_flush`](Self::poll_flush) writes it. The head is
+    /// Queues an event of the request; [`poll_flush`](Self::poll_flush) writes it. The head is
     /// held back until the first chunk, the end, or [`flush`](Self::flush), so that they leave
     /// together.
     ///
     /// # Errors
-    /// If the piece cannot be sent, or not now; nothing of it is.
+    /// If the event cannot be sent, or not now; nothing of it is.
     pub fn send(&mut self, event: RequestEvent) -> Result<(), EncodeError> {
         self.io.call.send(event)
     }
@@ -107,7 +107,7 @@ impl<T: Transport, C: Clock> Client<T, C> {
         }
     }
 
-    /// Waits for the next piece of the response, and writes meanwhile.
+    /// Waits for the next event of the response, and writes meanwhile.
     ///
     /// # Errors
     /// [`Error::Decode`] if the response is malformed, cut or absent; [`Error::Io`] if the

@@ -124,8 +124,8 @@ impl<T: Transport, C: Clock> Client<T, C> {
             io.call.handle_upgraded_written();
             return Poll::Ready(Ok(done));
         }
-        let Some(late) = io.call.handle_timeout(now) else { return Poll::Pending };
-        Poll::Ready(Err(Error::from(late).into()))
+        let Some(timeout) = io.call.handle_timeout(now) else { return Poll::Pending };
+        Poll::Ready(Err(Error::from(timeout).into()))
     }
 
     fn check_upgraded(&self) -> io::Result<()> {

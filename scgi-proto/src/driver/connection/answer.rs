@@ -1,4 +1,4 @@
-//! One connection's way from request to reply.
+//! Runs the handler of a request and sends its response.
 
 use core::any::Any;
 use core::future::{Future, poll_fn};
@@ -47,19 +47,19 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         // Each step is a future of its own: what one keeps then takes no room while another
         // waits, above all while the handler does.
         let Some(head) = self.head().await? else { return Ok(None) };
-        let (request, mut upload) = self.begin_request(head);
+        let (request, mut feed) = self.begin_request(head);
         let body = match self.begin_call(call, request) {
             Some(call) => {
                 let mut call = pin!(call);
-                poll_fn(|cx| self.poll_call(&mut upload, call.as_mut(), cx)).await?
+                poll_fn(|cx| self.poll_call(&mut feed, call.as_mut(), cx)).await?
             }
             None => None,
         };
         if self.exchange.is_upgrade_granted() {
-            drop(upload);
+            drop(feed);
             return self.switch(body).await;
         }
-        self.reply(upload, body).await.map(|()| None)
+        self.respond(feed, body).await.map(|()| None)
     }
 
     /// Sends the head of a 101, which is queued, and returns what the program does then.
@@ -100,31 +100,31 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     }
 
     /// Sends the body of the response, if there is one, and ends the connection.
-    async fn reply(&mut self, mut upload: BodyFeed, body: Option<Body>) -> Result<(), Error> {
+    async fn respond(&mut self, mut feed: BodyFeed, body: Option<Body>) -> Result<(), Error> {
         let mut result = match body {
-            Some(mut body) => poll_fn(|cx| self.poll_send(&mut upload, &mut body, cx)).await,
+            Some(mut body) => poll_fn(|cx| self.poll_send(&mut feed, &mut body, cx)).await,
             None => Ok(()),
         };
-        if result.is_ok() && upload.is_open() {
+        if result.is_ok() && feed.is_open() {
             // Another task may still read the request.
-            result = poll_fn(|cx| self.poll_flush_and_feed(&mut upload, cx)).await;
+            result = poll_fn(|cx| self.poll_flush_and_feed(&mut feed, cx)).await;
         }
-        drop(upload);
+        drop(feed);
         poll_fn(|cx| self.poll_end(&mut result, cx)).await;
         result
     }
 
     /// The request with what has come of its body. Not in the future, which would hold the parts.
     fn begin_request<B: BodyWrapper>(&mut self, head: RequestHead) -> (Request<B>, BodyFeed) {
-        let (body, upload) = BodyFeed::begin(self, head.body_length());
-        (self.request(head, B::wrap(body)), upload)
+        let (body, feed) = BodyFeed::begin(self, head.body_length());
+        (self.request(head, B::wrap(body)), feed)
     }
 
     /// Polls the handler, and serves its demand for the body between. Returns the body of its
-    /// response, whose head is then queued; `None` if another reply took its place.
+    /// response, whose head is then queued; `None` if another response took its place.
     fn poll_call<B, F>(
         &mut self,
-        upload: &mut BodyFeed,
+        feed: &mut BodyFeed,
         mut call: Pin<&mut F>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Body>, Error>>
@@ -132,11 +132,11 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         B: BodyWrapper,
         F: Future<Output: IntoResponse<B>>,
     {
-        upload.poll_wanted(self, cx);
+        feed.poll_wanted(self, cx);
         loop {
             let poll = || self.in_scope(|| call.as_mut().poll(cx).map(F::Output::into_response));
             let polled = catch_unwind(AssertUnwindSafe(poll));
-            upload.notice_late(self);
+            feed.notice_timeout(self);
             match polled {
                 Ok(Poll::Ready(Ok(response))) => {
                     return Poll::Ready(Ok(self.begin_reply(response)));
@@ -151,7 +151,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                     return Poll::Ready(Ok(None));
                 }
             }
-            match ready!(self.poll_wait(upload, cx)) {
+            match ready!(self.poll_wait(feed, cx)) {
                 Ok(()) => {}
                 // The exchange itself has replied, to a request that took too long.
                 Err(Error::Timeout(_)) => return Poll::Ready(Ok(None)),
@@ -162,13 +162,9 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 
     /// While the program works: serves its demand for the body, discards what it cannot ask for,
     /// and looks after deadlines. Ready if the program may go on, or with what ends the wait for it.
-    fn poll_wait(
-        &mut self,
-        upload: &mut BodyFeed,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Error>> {
+    fn poll_wait(&mut self, feed: &mut BodyFeed, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         loop {
-            if upload.poll(self, cx).is_ready() {
+            if feed.poll(self, cx).is_ready() {
                 return Poll::Ready(Ok(()));
             }
             if self.exchange.is_lost() {
@@ -178,8 +174,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 return Poll::Ready(Err(error));
             }
             let acted = ready!(self.poll_deadline(cx));
-            upload.take_timeout(self, acted)?;
-            if self.exchange.is_body_late() {
+            feed.take_timeout(self, acted)?;
+            if self.exchange.has_body_timed_out() {
                 // Its reader may be the program.
                 return Poll::Ready(Ok(()));
             }
@@ -189,16 +185,16 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// Writes what is queued, and serves the demand for the request's body meanwhile.
     fn poll_flush_and_feed(
         &mut self,
-        upload: &mut BodyFeed,
+        feed: &mut BodyFeed,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
         loop {
             // The reader may be another task, and the response must not look whole then.
-            upload.notice_late(self);
+            feed.notice_timeout(self);
             if let Poll::Ready(written) = self.poll_write(cx) {
                 return Poll::Ready(written);
             }
-            while upload.poll(self, cx).is_ready() {}
+            while feed.poll(self, cx).is_ready() {}
             if self.exchange.is_closed() {
                 return Poll::Ready(Err(Error::Closed));
             }
@@ -206,7 +202,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
                 return Poll::Ready(Err(error));
             }
             let acted = ready!(self.poll_deadline(cx));
-            upload.take_timeout(self, acted)?;
+            feed.take_timeout(self, acted)?;
         }
     }
 
@@ -238,13 +234,13 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// Sends the body of a response, and serves its demand for the request's body between.
     fn poll_send(
         &mut self,
-        upload: &mut BodyFeed,
+        feed: &mut BodyFeed,
         body: &mut Body,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Error>> {
-        upload.poll_wanted(self, cx);
+        feed.poll_wanted(self, cx);
         loop {
-            let event = match ready!(self.poll_response(upload, body, cx)) {
+            let event = match ready!(self.poll_response(feed, body, cx)) {
                 Ok(Some(chunk)) => ResponseEvent::Body(chunk),
                 Ok(None) => ResponseEvent::End,
                 Err(Failed::Body(error)) => {
@@ -267,32 +263,32 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     /// Waits until what is queued is written, then for the next chunk.
     fn poll_response(
         &mut self,
-        upload: &mut BodyFeed,
+        feed: &mut BodyFeed,
         body: &mut Body,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Option<Bytes>, Failed>> {
         loop {
             // Bytes at hand wait for the end: if they are too few, a 500 can take their place. Small
             // chunks that are there leave together.
-            if body.is_streamed() && self.exchange.is_full() {
-                ready!(self.poll_flush_and_feed(upload, cx)).map_err(Failed::Stream)?;
+            if body.is_streamed() && self.exchange.should_write_first() {
+                ready!(self.poll_flush_and_feed(feed, cx)).map_err(Failed::Stream)?;
             }
             let poll = || self.in_scope(|| body.poll_chunk(cx));
             let polled = catch_unwind(AssertUnwindSafe(poll));
-            upload.notice_late(self);
+            feed.notice_timeout(self);
             match polled {
                 Ok(Poll::Ready(chunk)) => {
-                    // Of a reply that flows, nothing waits for a timer.
+                    // Of a response that flows, nothing waits for a timer.
                     let acted = self.check_deadline();
-                    upload.take_timeout(self, acted).map_err(Failed::Stream)?;
+                    feed.take_timeout(self, acted).map_err(Failed::Stream)?;
                     return Poll::Ready(chunk.transpose().map_err(Failed::Body));
                 }
                 Ok(Poll::Pending) => {}
                 Err(panic) => return Poll::Ready(Err(Failed::Panic(panic))),
             }
             self.exchange.flush();
-            ready!(self.poll_flush_and_feed(upload, cx)).map_err(Failed::Stream)?;
-            ready!(self.poll_wait(upload, cx)).map_err(Failed::Stream)?;
+            ready!(self.poll_flush_and_feed(feed, cx)).map_err(Failed::Stream)?;
+            ready!(self.poll_wait(feed, cx)).map_err(Failed::Stream)?;
         }
     }
 }

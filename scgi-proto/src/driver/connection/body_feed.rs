@@ -1,4 +1,4 @@
-//! The body of a request on its way from the connection to the handler.
+//! Feeds the body of a request from the connection to the handler.
 
 use core::task::{Context, Poll, ready};
 
@@ -102,7 +102,9 @@ impl BodyFeed {
         result: Result<(), Error>,
     ) -> Result<(), Error> {
         match (result, &mut self.pipe) {
-            (Err(error @ Error::Timeout(_)), Some(pipe)) if connection.exchange.is_body_late() => {
+            (Err(error @ Error::Timeout(_)), Some(pipe))
+                if connection.exchange.has_body_timed_out() =>
+            {
                 connection.report(&error);
                 pipe.end(Err(error));
                 Ok(())
@@ -113,15 +115,15 @@ impl BodyFeed {
 
     /// Lets the exchange know if the reader now knows that the body is late.
     #[inline]
-    pub(super) fn notice_late<T: Transport, C: Clock>(
+    pub(super) fn notice_timeout<T: Transport, C: Clock>(
         &mut self,
         connection: &mut Connection<T, C>,
     ) {
-        if connection.exchange.is_body_late() {
+        if connection.exchange.has_body_timed_out() {
             let Some(pipe) = &mut self.pipe else { return };
             if pipe.is_error_taken() {
                 self.pipe = None;
-                connection.exchange.handle_late_body_noticed();
+                connection.exchange.handle_body_timeout_noticed();
             }
         }
     }

@@ -3,25 +3,23 @@
 mod answer;
 mod body_feed;
 pub(super) mod pending_connection;
+mod read;
 mod tunnel;
 mod waits;
 
 use core::any::Any;
 use core::fmt;
-use core::future::Future;
-use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 use std::boxed::Box;
-use std::io;
 
 use bytes::{Bytes, BytesMut};
 
 use self::pending_connection::{Admission, PendingConnection};
+pub use self::read::NextEvent;
 #[cfg(feature = "server")]
 pub(crate) use self::tunnel::Lease;
 use super::counters::ConnectionGuard;
-use super::read_target::read_once;
 use super::trace::Trace;
 use super::transport::{Advice, Clock, FlushingTransport, Transport};
 use crate::error::Error;
@@ -79,7 +77,7 @@ impl<T, C> Connection<T, C> {
         self.exchange.handle_body_wanted();
     }
 
-    /// Breaks the connection, so that the peer sees the reply as cut.
+    /// Breaks the connection, so that the peer sees the response as cut.
     pub fn abort(&mut self) {
         self.exchange.abort();
     }
@@ -198,131 +196,12 @@ impl<T: Transport, C: Clock> Connection<T, C> {
 }
 
 impl<T: Transport, C: Clock> Connection<T, C> {
-    /// Waits for the next piece of the request.
-    ///
-    /// # Errors
-    /// [`Error::Decode`] or [`Error::Timeout`]: the reply to that is ready, and
-    /// [`poll_finish`](Self::poll_finish) sends it. [`Error::Io`]: the stream failed.
-    /// [`Error::Closed`]: it had to make room.
-    pub fn poll_next_event(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<RequestEvent>, Error>> {
-        let event = self.poll_event(cx);
-        if let Poll::Ready(Err(error)) = &event {
-            self.report(error);
-        }
-        event
-    }
-
-    /// Logs an error of reading.
-    fn report(&self, error: &Error) {
-        self.in_scope(|| Trace::failed(error, self.peer.as_deref()));
-    }
-
-    /// Waits as [`poll_next_event`](Self::poll_next_event), as a future. Dropped before it is
-    /// ready, it ends the deadline of the body.
-    pub fn next_event(&mut self) -> NextEvent<'_, T, C> {
-        NextEvent { connection: self }
-    }
-
-    fn poll_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestEvent>, Error>> {
-        loop {
-            if let Poll::Ready(event) = self.poll_read_event(cx) {
-                return Poll::Ready(event);
-            }
-            ready!(self.poll_deadline(cx))?;
-        }
-    }
-
-    /// As [`poll_event`](Self::poll_event), without a look at the deadlines of a wait.
-    fn poll_read_event(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<RequestEvent>, Error>> {
-        let had_to_wait = self.exchange.waits_for_body();
-        let mut now = None;
-        if had_to_wait {
-            self.exchange.handle_waited(*now.insert(self.clock.now()));
-        }
-        loop {
-            // Of a body that flows, nothing is in the buffer.
-            let chunk_limit = self.exchange.chunk_limit();
-            if chunk_limit.is_none() {
-                if let Some(event) = self.exchange.next_event()? {
-                    self.begin_trace(&event);
-                    return Poll::Ready(Ok(Some(event)));
-                }
-                if self.exchange.is_request_over() {
-                    return Poll::Ready(Ok(None));
-                }
-            }
-            match self.poll_fill(chunk_limit, cx)? {
-                Poll::Ready(None) => {}
-                Poll::Ready(Some(chunk)) => {
-                    // The timer reports what passed while it waited.
-                    if !had_to_wait {
-                        self.check_deadline()?;
-                    }
-                    return Poll::Ready(Ok(Some(chunk)));
-                }
-                Poll::Pending => {
-                    if self.poll_evicted(cx).is_ready() {
-                        // The rest of the head may have come by now, without the runtime having
-                        // noticed. A connection with unread input is not closed.
-                        if self.try_read()? {
-                            continue;
-                        }
-                        self.exchange.close();
-                        return Poll::Ready(Err(Error::Closed));
-                    }
-                    let now = now.unwrap_or_else(|| self.clock.now());
-                    self.exchange.handle_read_blocked(now);
-                    return Poll::Pending;
-                }
-            }
-        }
-    }
-
-    /// Takes note of the head, if it is one.
-    fn begin_trace(&mut self, event: &RequestEvent) {
-        let RequestEvent::Head(head) = event else { return };
-        self.trace = Some(Trace::begin(head, self.peer.as_deref()));
-        if let Some(counted) = &mut self.counted {
-            counted.keep();
-        }
-        if self.exchange.has_upgrade() {
-            self.in_scope(|| Trace::upgrade_refused(head));
-        }
-    }
-
-    /// One read: to the event of a chunk of the body, or into the exchange.
-    fn poll_fill(
-        &mut self,
-        chunk_limit: Option<usize>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<Option<RequestEvent>>> {
-        let Self { outlet: FlushingTransport { transport, .. }, exchange, .. } = self;
-        let read = read_once(exchange, chunk_limit, |buf| transport.poll_read(cx, buf));
-        match &read {
-            // A signal came: nothing was read, and the caller reads again.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
-                return Poll::Ready(Ok(None));
-            }
-            Poll::Ready(Err(_)) => exchange.close(),
-            // What is left of the buffer of a head may be large, and hold its memory.
-            Poll::Pending if exchange.body_remaining().is_some() => exchange.release_buffer(),
-            Poll::Ready(Ok(_)) | Poll::Pending => {}
-        }
-        read
-    }
-
-    /// Queues a piece of the response; [`poll_flush`](Self::poll_flush) writes it. The head is
+    /// Queues an event of the response; [`poll_flush`](Self::poll_flush) writes it. The head is
     /// held back until the first chunk, the end, or [`flush`](Self::flush), so that they leave
     /// together.
     ///
     /// # Errors
-    /// If the piece cannot be sent, or not now; nothing of it is.
+    /// If the event cannot be sent, or not now; nothing of it is.
     pub fn send(&mut self, event: ResponseEvent) -> Result<(), EncodeError> {
         self.exchange.send(event)
     }
@@ -387,13 +266,13 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         }
     }
 
-    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// Ends the response because the program failed: with `status` if nothing was written yet, else
     /// by breaking the connection. [`poll_finish`](Self::poll_finish) then sends it.
     pub fn fail(&mut self, status: Status) {
         self.exchange.fail(status);
     }
 
-    /// Queues a piece of the response; if it cannot be sent, the program has failed, and
+    /// Queues an event of the response; if it cannot be sent, the program has failed, and
     /// this gives `false`.
     pub fn send_or_fail(&mut self, event: ResponseEvent) -> bool {
         let sent = self.exchange.send(event);
@@ -403,24 +282,24 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         sent.is_ok()
     }
 
-    /// Ends the reply because the program failed with `error`, as by [`fail`](Self::fail).
+    /// Ends the response because the program failed with `error`, as by [`fail`](Self::fail).
     pub fn program_failed(&mut self, error: &(dyn core::error::Error + 'static)) {
         self.in_scope(|| Trace::program_failed(&self.exchange, error));
         self.fail(Status::INTERNAL_SERVER_ERROR);
     }
 
-    /// Ends the reply because the program panicked, as by [`fail`](Self::fail).
+    /// Ends the response because the program panicked, as by [`fail`](Self::fail).
     pub fn program_panicked(&mut self, panic: &(dyn Any + Send)) {
         self.in_scope(|| Trace::panicked(panic));
         self.fail(Status::INTERNAL_SERVER_ERROR);
     }
 
-    /// Sends what is left of the reply and closes: at once after a wholly read request, else by
-    /// shutting down the write side and reading the rest away, within bounds, as the reply is
-    /// lost to a reset otherwise. A reply that was not ended is broken off.
+    /// Sends what is left of the response and closes: at once after a wholly read request, else by
+    /// shutting down the write side and reading the rest away, within bounds, as the response is
+    /// lost to a reset otherwise. A response that was not ended is broken off.
     ///
     /// # Errors
-    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the reply.
+    /// [`Error::Io`] and [`Error::Timeout`] if the peer does not take the response.
     pub fn poll_finish(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // The program has answered: whatever it held of the body, it cannot read on.
         self.exchange.handle_body_unwanted();
@@ -432,14 +311,14 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             if self.exchange.wants_shutdown() {
                 match self.outlet.transport.poll_shutdown(cx) {
                     Poll::Ready(Ok(())) => self.exchange.handle_shutdown(self.clock.now()),
-                    // The peer is gone already, with or without the reply.
+                    // The peer is gone already, with or without the response.
                     Poll::Ready(Err(_)) => self.exchange.close(),
                     Poll::Pending => {
                         self.exchange.handle_write_blocked(self.clock.now());
                         ready!(self.poll_deadline(cx))?;
                     }
                 }
-            } else if self.exchange.is_reply_written() {
+            } else if self.exchange.is_response_written() {
                 // While draining, no one is left to hear of a failure: the response was sent.
                 if self.poll_unasked(cx).is_pending() && !self.exchange.is_closed() {
                     if self.poll_evicted(cx).is_ready() {
@@ -466,33 +345,6 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             }
         }
         Poll::Ready(())
-    }
-}
-
-/// The next piece of a request; made by [`Connection::next_event`].
-#[must_use = "a future does nothing unless it is awaited"]
-pub struct NextEvent<'a, T: Transport, C: Clock> {
-    connection: &'a mut Connection<T, C>,
-}
-
-impl<T: Transport, C: Clock> Future for NextEvent<'_, T, C> {
-    type Output = Result<Option<RequestEvent>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.connection.poll_next_event(cx)
-    }
-}
-
-impl<T: Transport, C: Clock> Drop for NextEvent<'_, T, C> {
-    fn drop(&mut self) {
-        let Connection { exchange, clock, .. } = &mut *self.connection;
-        exchange.handle_read_withdrawn(|| clock.now());
-    }
-}
-
-impl<T: Transport, C: Clock> fmt::Debug for NextEvent<'_, T, C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NextEvent").finish_non_exhaustive()
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection that was just accepted.
+//! A connection that was accepted and has no memory yet: for the accept loops of adapters.
 
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
@@ -13,6 +13,8 @@ use crate::driver::transport::{Clock, Transport};
 use crate::exchange::peer::Peer;
 
 /// A connection that a server has let in.
+///
+/// These are all of its fields: an accept loop takes it apart.
 #[derive(Debug)]
 pub struct Admission {
     /// It is counted as long as this lives.

@@ -200,8 +200,8 @@ impl<T: Transport, C: Clock> Connection<T, C> {
         if let Some(done) = retry(self)? {
             return Poll::Ready(Ok(done));
         }
-        let Some(late) = self.exchange.handle_timeout(now) else { return Poll::Pending };
-        let error = Error::from(late);
+        let Some(timeout) = self.exchange.handle_timeout(now) else { return Poll::Pending };
+        let error = Error::from(timeout);
         self.report(&error);
         Poll::Ready(Err(error.into()))
     }

@@ -74,7 +74,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
     fn poll_keep(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let Self { outlet, exchange, .. } = self;
         let read = with_read_buffer(|buf| {
-            let room = exchange.keep_limit().min(buf.len());
+            let room = exchange.max_kept_len().min(buf.len());
             let read = outlet.transport.poll_read(cx, &mut buf[..room]);
             read.map_ok(|count| exchange.receive_slice(&buf[..count]))
         });
@@ -127,7 +127,7 @@ impl<T: Transport, C: Clock> Connection<T, C> {
             self.exchange.handle_peer_left();
             return Err(Error::Closed);
         }
-        self.exchange.handle_timeout(now).map_or(Ok(()), |late| Err(late.into()))
+        self.exchange.handle_timeout(now).map_or(Ok(()), |timeout| Err(timeout.into()))
     }
 
     /// Reads what waits in the system; returns whether there was something.

@@ -33,7 +33,7 @@ impl ClientExchange {
 
     fn waits_for(&self) -> Option<Timeout> {
         if self.is_response_over() {
-            // A program may go on sending, piece by piece.
+            // A program may go on sending, event by event.
             self.has_waiting_bytes().then_some(Timeout::RequestWrite)
         } else if self.is_head_seen() {
             Some(Timeout::ResponseBody)

@@ -103,11 +103,11 @@ impl ClientExchange {
         }
     }
 
-    /// Queues a piece of the request. The head waits for the first chunk or the end, so that
+    /// Queues an event of the request. The head waits for the first chunk or the end, so that
     /// they leave together, or for [`flush`](Self::flush).
     ///
     /// # Errors
-    /// If the piece cannot be sent, or not now. Nothing of it is queued.
+    /// If the event cannot be sent, or not now. Nothing of it is queued.
     pub fn send(&mut self, event: RequestEvent) -> Result<(), EncodeError> {
         match event {
             RequestEvent::Head(head) => {
@@ -149,9 +149,9 @@ impl ClientExchange {
     }
 
     /// Whether what is pending should be written before the next chunk; see
-    /// [`ServerExchange::is_full`](crate::ServerExchange::is_full).
+    /// [`ServerExchange::should_write_first`](crate::ServerExchange::should_write_first).
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub fn should_write_first(&self) -> bool {
         self.write_buffer.is_full()
     }
 
@@ -214,7 +214,7 @@ impl ClientExchange {
         self.deadlines.clear();
     }
 
-    /// The next piece of the response from what has arrived. `None`: read more, unless
+    /// The next event of the response from what has arrived. `None`: read more, unless
     /// [`is_response_over`](Self::is_response_over).
     ///
     /// # Errors
@@ -370,10 +370,10 @@ impl ClientExchange {
     }
 
     /// At most how many bytes of body the next read may take past the buffer; see
-    /// [`DecodeBuffer::chunk_limit`].
+    /// [`DecodeBuffer::max_chunk_len`].
     #[must_use]
-    pub fn chunk_limit(&self) -> Option<usize> {
-        self.receiver.chunk_limit()
+    pub fn max_chunk_len(&self) -> Option<usize> {
+        self.receiver.max_chunk_len()
     }
 
     /// Takes what was read past the buffer, and gives its event; see

@@ -156,8 +156,8 @@ impl ConnectionConfig {
 
     /// Time for draining what the peer still sends after an early response: 5 s by default.
     ///
-    /// A close with unread input can reset the connection and lose the reply; a peer that got
-    /// the reply closes within milliseconds.
+    /// A close with unread input can reset the connection and lose the response; a peer that got
+    /// the response closes within milliseconds.
     #[must_use]
     pub const fn with_drain_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.drain = Nanos::new(timeout);
@@ -169,8 +169,8 @@ impl ConnectionConfig {
     /// the time above. As many again are read and thrown away while the program works, of what it
     /// can no longer ask for.
     #[must_use]
-    pub const fn with_drain_limit(mut self, bytes: u64) -> Self {
-        self.timeouts.drain_limit = bytes;
+    pub const fn with_max_drain_len(mut self, bytes: u64) -> Self {
+        self.timeouts.max_drain_len = bytes;
         self
     }
 
@@ -178,8 +178,8 @@ impl ConnectionConfig {
     ///
     /// By default an async handler that waits is cancelled (its future dropped) when the peer has
     /// closed, as nginx does when its browser goes away. No front server ends only its own side
-    /// and waits for the reply, so the end of input after the request counts as gone; with
-    /// `true` a client that does so gets its reply.
+    /// and waits for the response, so the end of input after the request counts as gone; with
+    /// `true` a client that does so gets its response.
     ///
     /// A blocking handler cannot be cancelled: it learns of it when it writes.
     #[must_use]
@@ -208,7 +208,7 @@ impl Default for ConnectionConfig {
                 unread: Nanos::NEVER,
                 write: Nanos::new(Duration::from_secs(60)),
                 drain: Nanos::new(Duration::from_secs(5)),
-                drain_limit: 64 * 1024 * 1024,
+                max_drain_len: 64 * 1024 * 1024,
                 body_per_byte: PerByte::at(MIN_RATE),
                 write_per_byte: PerByte::at(MIN_RATE),
             },

@@ -218,25 +218,25 @@ impl ServerExchange {
         self.body_pace.end();
         let of_body = matches!(timeout, Timeout::Body | Timeout::BodyRate);
         if of_body && self.body == BodyUse::Asked {
-            self.body = BodyUse::Late;
+            self.body = BodyUse::TimedOut;
         } else {
-            self.refuse_late(timeout);
+            self.end_after_timeout(timeout);
         }
     }
 
     /// Answers a request that was late, or breaks the connection.
-    pub(super) fn refuse_late(&mut self, timeout: Timeout) {
+    pub(super) fn end_after_timeout(&mut self, timeout: Timeout) {
         self.deadlines.request = Nanos::NEVER;
         let of_program = matches!(timeout, Timeout::Request | Timeout::Unread);
-        self.refused |= !of_program;
+        self.request_failed |= !of_program;
         if self.received == 0 {
             self.close();
-        } else if !self.can_replace_reply() {
+        } else if !self.can_replace_response() {
             self.abort();
         } else if of_program {
-            self.refuse(Status::SERVICE_UNAVAILABLE, &timeout);
+            self.answer_instead(Status::SERVICE_UNAVAILABLE, &timeout);
         } else {
-            self.refuse(Status::REQUEST_TIMEOUT, &timeout);
+            self.answer_instead(Status::REQUEST_TIMEOUT, &timeout);
         }
     }
 }

@@ -19,7 +19,7 @@ pub enum ReadPlan {
     /// Read, and throw away what comes ([`ServerExchange::handle_discarded`]): no one can ask
     /// for it any more, and to read it shows whether the peer leaves, or lets it read in turn.
     Discard,
-    /// Read, at most [`ServerExchange::keep_limit`] bytes, and keep what comes: it belongs to the
+    /// Read, at most [`ServerExchange::max_kept_len`] bytes, and keep what comes: it belongs to the
     /// protocol that the program may change to.
     Keep,
     /// Do not read. Ask the system once a second whether the peer has left, and report
@@ -55,9 +55,9 @@ impl ServerExchange {
             return self.offer_plan();
         }
         match (waits_for_peer, self.ignore_client_abort) {
-            (true, _) if self.timeouts.drain_limit > 0 => ReadPlan::Discard,
+            (true, _) if self.timeouts.max_drain_len > 0 => ReadPlan::Discard,
             (true, _) | (false, true) => ReadPlan::Nothing,
-            (false, false) if self.discard_limit > 0 => ReadPlan::Discard,
+            (false, false) if self.max_discard_len > 0 => ReadPlan::Discard,
             (false, false) => ReadPlan::Watch,
         }
     }
@@ -66,7 +66,7 @@ impl ServerExchange {
     fn offer_plan(&self) -> ReadPlan {
         match self.upgrade {
             Upgrade::Granted => ReadPlan::Nothing,
-            _ if self.keep_limit() > 0 => ReadPlan::Keep,
+            _ if self.max_kept_len() > 0 => ReadPlan::Keep,
             _ if self.ignore_client_abort => ReadPlan::Nothing,
             _ => ReadPlan::Watch,
         }
@@ -74,7 +74,7 @@ impl ServerExchange {
 
     /// Whether no one can ask for anything that still comes.
     fn is_unwanted(&self) -> bool {
-        self.refused || self.body == BodyUse::Dropped || self.body_remaining() == Some(0)
+        self.request_failed || self.body == BodyUse::Dropped || self.body_remaining() == Some(0)
     }
 
     /// Whether a read has to be tried: for the program, or so that the peer continues.
@@ -102,7 +102,7 @@ impl ServerExchange {
         self.receiver.is_eof()
             && self.phase == Phase::Open
             && !self.ignore_client_abort
-            && !self.refused
+            && !self.request_failed
             && self.is_unwanted()
             && !self.wants_write()
     }
@@ -140,17 +140,17 @@ impl ServerExchange {
         let count = count as u64;
         if self.phase == Phase::Drain {
             self.receiver.discard();
-            match self.timeouts.drain_limit.checked_sub(count) {
-                Some(left) => self.timeouts.drain_limit = left,
+            match self.timeouts.max_drain_len.checked_sub(count) {
+                Some(left) => self.timeouts.max_drain_len = left,
                 None => self.close(),
             }
             return;
         }
         let limit = if self.wants_write() {
             // Together with what is drained once the response is complete.
-            &mut self.timeouts.drain_limit
+            &mut self.timeouts.max_drain_len
         } else {
-            &mut self.discard_limit
+            &mut self.max_discard_len
         };
         *limit = limit.saturating_sub(count);
         self.receiver.skip_buffered();
@@ -206,16 +206,16 @@ impl ServerExchange {
 
     /// Whether the body is late and its reader does not know yet.
     #[must_use]
-    pub fn is_body_late(&self) -> bool {
-        self.body == BodyUse::Late
+    pub fn has_body_timed_out(&self) -> bool {
+        self.body == BodyUse::TimedOut
     }
 
     /// Reports that the reader of a late body now knows: the request is refused with 408, if the
     /// response has not begun.
-    pub fn handle_late_body_noticed(&mut self) {
-        if self.body == BodyUse::Late {
+    pub fn handle_body_timeout_noticed(&mut self) {
+        if self.body == BodyUse::TimedOut {
             self.body = BodyUse::Dropped;
-            self.refuse_late(crate::exchange::timeout::Timeout::Body);
+            self.end_after_timeout(crate::exchange::timeout::Timeout::Body);
         }
     }
 

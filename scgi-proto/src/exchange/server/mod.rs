@@ -1,4 +1,4 @@
-//! The life of a connection on the server side, without I/O and without a clock.
+//! The server's side of a connection as a state machine, without I/O and without a clock.
 
 pub(crate) mod config;
 pub(crate) mod deadlines;
@@ -15,7 +15,7 @@ use bytes::{Bytes, BytesMut};
 
 use self::config::ConnectionConfig;
 use self::pace::Pace;
-use self::state::{BodyUse, Phase, Reply, Upgrade};
+use self::state::{BodyUse, Phase, ResponseState, Upgrade};
 use self::timers::{Deadlines, Timeouts};
 use crate::exchange::buffers::Buffers;
 use crate::exchange::decode_buffer::DecodeBuffer;
@@ -27,11 +27,11 @@ use crate::wire::error::DecodeError;
 use crate::wire::event::RequestEvent;
 use crate::wire::response::Status;
 
-/// One request and its reply on one connection, as a machine: bytes, events and the time go in;
+/// One request and its response on one connection, as a machine: bytes, events and the time go in;
 /// events, bytes to write, and what to do with the stream come out.
 ///
-/// Every rule of a connection's life is here: the reply to a malformed or late request, whether
-/// a reply may still start, each deadline, and how to close so that the reply is not lost. An
+/// Every rule of a connection's life is here: the response to a malformed or late request, whether
+/// a response may still start, each deadline, and how to close so that the response is not lost. An
 /// adapter moves bytes and sleeps:
 ///
 /// - [`wants_read`](Self::wants_read): read into [`buffer_mut`](Self::buffer_mut) or
@@ -70,7 +70,7 @@ use crate::wire::response::Status;
 pub struct ServerExchange {
     receiver: DecodeBuffer<RequestDecoder>,
     encoder: ResponseEncoder,
-    /// Bytes of the reply that are not written yet.
+    /// Bytes of the response that are not written yet.
     write_buffer: WriteBuffer,
     timeouts: Timeouts,
     deadlines: Deadlines,
@@ -78,16 +78,16 @@ pub struct ServerExchange {
     write_pace: Pace,
     /// Bytes that may still be read and thrown away while the program works. They are not taken
     /// from those that protect a complete response.
-    discard_limit: u64,
+    max_discard_len: u64,
     phase: Phase,
-    reply: Reply,
+    response: ResponseState,
     body: BodyUse,
     head_seen: bool,
     /// The request ended with an error, which was answered.
-    refused: bool,
-    /// The status of a reply that took the place of the program's.
-    refusal: Option<Status>,
-    /// The status of the reply that was sent last.
+    request_failed: bool,
+    /// The status of a response that took the place of the program's.
+    replacement: Option<Status>,
+    /// The status of the response that was sent last.
     status: Option<Status>,
     is_head_request: bool,
     /// More bytes than the body are on their way (nginx without request buffering).
@@ -116,13 +116,13 @@ impl ServerExchange {
             deadlines: Deadlines::of_head(config.head, config.request, now),
             body_pace: Pace::new(config.timeouts.body_per_byte, config.rate_grace),
             write_pace: Pace::new(config.timeouts.write_per_byte, config.rate_grace),
-            discard_limit: config.timeouts.drain_limit,
+            max_discard_len: config.timeouts.max_drain_len,
             phase: Phase::Open,
-            reply: Reply::None,
+            response: ResponseState::None,
             body: BodyUse::Wanted,
             head_seen: false,
-            refused: false,
-            refusal: None,
+            request_failed: false,
+            replacement: None,
             status: None,
             is_head_request: false,
             expects_surplus: false,
@@ -136,20 +136,20 @@ impl ServerExchange {
         }
     }
 
-    /// The next piece of the request from what has arrived. `None`: read more, unless
+    /// The next event of the request from what has arrived. `None`: read more, unless
     /// [`is_request_over`](Self::is_request_over).
     ///
     /// # Errors
-    /// If the request is malformed or cut. Unless the reply has begun, the answer to it (400,
-    /// 413 or 431) is now pending and ends the reply.
+    /// If the request is malformed or cut. Unless the response has begun, the answer to it (400,
+    /// 413 or 431) is now pending and ends the response.
     pub fn next_event(&mut self) -> Result<Option<RequestEvent>, DecodeError> {
         let buffered = self.receiver.buffered();
         let event = self.receiver.next_event().inspect_err(|error| {
-            if !self.refused {
-                self.refused = true;
+            if !self.request_failed {
+                self.request_failed = true;
                 self.deadlines.input = Nanos::NEVER;
                 self.deadlines.request = Nanos::NEVER;
-                self.refuse_input(error);
+                self.answer_bad_input(error);
             }
         })?;
         if let Some(RequestEvent::Head(head)) = &event {
@@ -171,7 +171,7 @@ impl ServerExchange {
     /// Whether no event will follow: the request ended, or its input did.
     #[must_use]
     pub fn is_request_over(&self) -> bool {
-        self.refused || self.receiver.is_finished() || self.phase != Phase::Open
+        self.request_failed || self.receiver.is_finished() || self.phase != Phase::Open
     }
 
     /// The read buffer, to append to; see [`DecodeBuffer::buffer_mut`].
@@ -205,7 +205,7 @@ impl ServerExchange {
     }
 
     /// Frees what a connection that waits for its peer or its program need not hold: the room
-    /// lent for a read, if nothing has been read into it, and that of a reply that is written.
+    /// lent for a read, if nothing has been read into it, and that of a response that is written.
     pub fn release_buffer(&mut self) {
         self.receiver.release();
         if self.sent > 0 {
@@ -234,10 +234,10 @@ impl ServerExchange {
     }
 
     /// At most how many bytes of body the next read may take past the buffer; see
-    /// [`DecodeBuffer::chunk_limit`]. `None` too if no one waits for them.
+    /// [`DecodeBuffer::max_chunk_len`]. `None` too if no one waits for them.
     #[must_use]
-    pub fn chunk_limit(&self) -> Option<usize> {
-        if self.is_request_over() { None } else { self.receiver.chunk_limit() }
+    pub fn max_chunk_len(&self) -> Option<usize> {
+        if self.is_request_over() { None } else { self.receiver.max_chunk_len() }
     }
 
     /// Takes what was read past the buffer, and gives its event; see
@@ -274,9 +274,11 @@ impl ServerExchange {
         self.receiver.decoder().body_remaining()
     }
 
-    /// Chooses how to close, once the reply is written.
+    /// Chooses how to close, once the response is written.
     fn settle(&mut self) {
-        if self.reply != Reply::Ended || self.phase != Phase::Open || !self.write_buffer.is_empty()
+        if self.response != ResponseState::Ended
+            || self.phase != Phase::Open
+            || !self.write_buffer.is_empty()
         {
             return;
         }
@@ -318,12 +320,12 @@ impl ServerExchange {
         }
     }
 
-    /// Gives up the connection: it is closed from here on, without a reply.
+    /// Gives up the connection: it is closed from here on, without a response.
     pub fn close(&mut self) {
         self.end(false);
     }
 
-    /// Breaks the connection, so that the peer sees the reply as cut.
+    /// Breaks the connection, so that the peer sees the response as cut.
     pub fn abort(&mut self) {
         self.end(true);
     }
@@ -343,7 +345,7 @@ impl ServerExchange {
     }
 
     /// Whether the stream has to be reset when it is dropped now (SO_LINGER 0 on TCP), so that the
-    /// peer sees the reply as cut.
+    /// peer sees the response as cut.
     #[must_use]
     pub fn wants_reset(&self) -> bool {
         match self.phase {
@@ -363,18 +365,18 @@ impl ServerExchange {
         self.received.saturating_sub(self.request_len)
     }
 
-    /// Whether the peer left before it had the whole reply of the program: it closed its side
+    /// Whether the peer left before it had the whole response of the program: it closed its side
     /// although it should wait, or the stream failed.
     #[must_use]
     pub fn has_peer_left(&self) -> bool {
         let has_closed = self.receiver.is_eof() && !self.ignore_client_abort;
         let has_failed = self.phase == Phase::Closed { reset: false };
-        self.refusal.is_none() && !self.is_reply_written() && (has_closed || has_failed)
+        self.replacement.is_none() && !self.is_response_written() && (has_closed || has_failed)
     }
 
     /// Bytes received and sent so far.
     #[must_use]
-    pub fn traffic(&self) -> (u64, u64) {
+    pub fn byte_counts(&self) -> (u64, u64) {
         (self.received, self.sent)
     }
 }

@@ -1,4 +1,4 @@
-//! The reply: what the program sends of it, what takes its place, and what is to be written.
+//! The response: what the program sends of it, what takes its place, and what is to be written.
 
 use alloc::format;
 use alloc::string::ToString;
@@ -6,7 +6,7 @@ use alloc::string::ToString;
 use bytes::Bytes;
 
 use super::ServerExchange;
-use super::state::{Phase, Reply, Upgrade};
+use super::state::{Phase, ResponseState, Upgrade};
 use crate::exchange::nanos::Nanos;
 use crate::wire::encode::ResponseEncoder;
 use crate::wire::error::{DecodeError, EncodeError, Protocol};
@@ -17,11 +17,11 @@ use crate::wire::response::{ResponseHead, Status};
 const HANDSHAKE_FAILURE: [u8; 7] = [21, 3, 1, 0, 2, 2, 40];
 
 impl ServerExchange {
-    /// Queues a piece of the reply. The head waits for the first chunk, so that both leave
+    /// Queues an event of the response. The head waits for the first chunk, so that both leave
     /// together, or for [`flush`](Self::flush).
     ///
     /// # Errors
-    /// If the piece cannot be sent, or not now. Nothing of it is queued; answer with
+    /// If the event cannot be sent, or not now. Nothing of it is queued; answer with
     /// [`fail`](Self::fail).
     // Inlined, a chunk is not put into an event and taken out again.
     #[inline]
@@ -37,7 +37,7 @@ impl ServerExchange {
         if !self.head_seen {
             return Err(EncodeError::HeadMissing);
         }
-        if self.reply != Reply::None || self.phase != Phase::Open {
+        if self.response != ResponseState::None || self.phase != Phase::Open {
             return Err(EncodeError::AlreadySent);
         }
         if self.is_head_request {
@@ -46,7 +46,7 @@ impl ServerExchange {
         self.write_buffer.out.reserve(512);
         self.encoder.head(head, &mut self.write_buffer.out)?;
         self.status = Some(head.status());
-        self.reply = Reply::Open;
+        self.response = ResponseState::Open;
         if self.upgrade != Upgrade::None {
             self.decide_offer(head.status());
         }
@@ -65,15 +65,15 @@ impl ServerExchange {
         Ok(())
     }
 
-    /// Nothing comes behind the end, nor behind a reply that took the place of the program's.
+    /// Nothing comes behind the end, nor behind a response that took the place of the program's.
     fn check_open(&self) -> Result<(), EncodeError> {
-        if self.reply == Reply::Ended { Err(EncodeError::AlreadySent) } else { Ok(()) }
+        if self.response == ResponseState::Ended { Err(EncodeError::AlreadySent) } else { Ok(()) }
     }
 
     fn send_end(&mut self) -> Result<(), EncodeError> {
         self.check_open()?;
         self.encoder.finish()?;
-        self.reply = Reply::Ended;
+        self.response = ResponseState::Ended;
         self.flush = true;
         self.settle();
         Ok(())
@@ -84,28 +84,28 @@ impl ServerExchange {
         self.flush = true;
     }
 
-    /// Whether nothing of the reply has been written yet, so that another can take its place.
+    /// Whether nothing of the response has been written yet, so that another can take its place.
     #[must_use]
-    pub fn can_replace_reply(&self) -> bool {
+    pub fn can_replace_response(&self) -> bool {
         self.sent == 0 && self.phase == Phase::Open
     }
 
-    /// Ends the reply because the program failed: with `status` if nothing was written yet, else
+    /// Ends the response because the program failed: with `status` if nothing was written yet, else
     /// by breaking the connection, so that no front server takes what it got for complete.
     ///
-    /// A request that was refused already keeps its reply: that the program fails on one whose
+    /// A request that was refused already keeps its response: that the program fails on one whose
     /// body was cut or late is the peer's fault.
     pub fn fail(&mut self, status: Status) {
-        if self.refusal.is_none() {
-            self.refuse(status, &"the request could not be answered");
+        if self.replacement.is_none() {
+            self.answer_instead(status, &"the request could not be answered");
         }
     }
 
     /// Answers input that is not a legal request, another protocol in that protocol: an HTTP client
     /// shows no CGI response, and a TLS client waits for a record.
-    pub(super) fn refuse_input(&mut self, error: &DecodeError) {
+    pub(super) fn answer_bad_input(&mut self, error: &DecodeError) {
         let status = error.status_hint();
-        if !self.take_reply(status) {
+        if !self.replace_response(status) {
             return;
         }
         let out = &mut self.write_buffer.out;
@@ -123,37 +123,37 @@ impl ServerExchange {
             DecodeError::NotScgi { protocol: Protocol::Tls } => {
                 out.extend_from_slice(&HANDSHAKE_FAILURE);
             }
-            _ => self.write_refusal(status, error),
+            _ => self.write_replacement(status, error),
         }
     }
 
-    pub(super) fn refuse(&mut self, status: Status, reason: &dyn core::fmt::Display) {
-        if self.take_reply(status) {
-            self.write_refusal(status, reason);
+    pub(super) fn answer_instead(&mut self, status: Status, reason: &dyn core::fmt::Display) {
+        if self.replace_response(status) {
+            self.write_replacement(status, reason);
         }
     }
 
-    /// Ends the program's reply, so that another takes its place; false if that is too late.
-    fn take_reply(&mut self, status: Status) -> bool {
-        if self.phase != Phase::Open || (self.reply == Reply::Ended && self.sent > 0) {
+    /// Ends the program's response, so that another takes its place; false if that is too late.
+    fn replace_response(&mut self, status: Status) -> bool {
+        if self.phase != Phase::Open || (self.response == ResponseState::Ended && self.sent > 0) {
             return false;
         }
-        if !self.can_replace_reply() {
+        if !self.can_replace_response() {
             self.abort();
             return false;
         }
-        self.refusal = Some(status);
+        self.replacement = Some(status);
         self.status = Some(status);
         self.write_buffer.clear();
         if self.upgrade != Upgrade::None {
             self.decline_offer();
         }
-        self.reply = Reply::Ended;
+        self.response = ResponseState::Ended;
         self.flush = true;
         true
     }
 
-    fn write_refusal(&mut self, status: Status, reason: &dyn core::fmt::Display) {
+    fn write_replacement(&mut self, status: Status, reason: &dyn core::fmt::Display) {
         self.encoder = ResponseEncoder::default();
         let text = format!("{status}\n{reason}\n");
         let head = ResponseHead::new(status)
@@ -161,7 +161,7 @@ impl ServerExchange {
             .with_field("Content-Length", text.len().to_string());
         // Both are made of what is legal; an error here would be a bug of this function.
         let sent = self.encoder.head(&head, &mut self.write_buffer.out).is_ok();
-        debug_assert!(sent, "the reply to a bad request is legal");
+        debug_assert!(sent, "the response to a bad request is legal");
         if !self.is_head_request {
             self.write_buffer.out.extend_from_slice(text.as_bytes());
         }
@@ -174,13 +174,13 @@ impl ServerExchange {
     }
 
     /// Whether the stream must be set, before the next write, to send each piece immediately
-    /// (TCP_NODELAY): a part of the reply has left, and more follows. True once.
+    /// (TCP_NODELAY): a part of the response has left, and more follows. True once.
     ///
     /// Without that, the end of each piece waits until the peer has acknowledged the one before.
     pub fn wants_no_delay(&mut self) -> bool {
-        let wants = self.reply == Reply::Open && self.sent > 0;
+        let wants = self.response == ResponseState::Open && self.sent > 0;
         if wants {
-            self.reply = Reply::Piecewise;
+            self.response = ResponseState::Piecewise;
         }
         wants
     }
@@ -188,7 +188,7 @@ impl ServerExchange {
     /// Whether what is pending should be written before the next chunk, even if that is there
     /// already. Small chunks are gathered up to 16 KiB, as each write costs more than their bytes.
     #[must_use]
-    pub fn is_full(&self) -> bool {
+    pub fn should_write_first(&self) -> bool {
         self.write_buffer.is_full()
     }
 
@@ -222,19 +222,19 @@ impl ServerExchange {
         }
     }
 
-    /// Whether the whole reply has been written.
+    /// Whether the whole response has been written.
     #[must_use]
-    pub fn is_reply_written(&self) -> bool {
-        self.reply == Reply::Ended && self.write_buffer.is_empty()
+    pub fn is_response_written(&self) -> bool {
+        self.response == ResponseState::Ended && self.write_buffer.is_empty()
     }
 
-    /// The status of the reply that this machine gave by itself, if it did.
+    /// The status of the response that this machine gave by itself, if it did.
     #[must_use]
-    pub fn refusal(&self) -> Option<Status> {
-        self.refusal
+    pub fn replacement(&self) -> Option<Status> {
+        self.replacement
     }
 
-    /// The status of the reply, once it has a head.
+    /// The status of the response, once it has a head.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
         self.status

@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// The reply is written; the write side has to be shut down, then input is drained.
+    /// The response is written; the write side has to be shut down, then input is drained.
     Shutdown,
     Drain,
     /// The head of a 101 is written: the connection belongs to the program.
@@ -16,7 +16,7 @@ pub(super) enum Phase {
 
 /// How far its response is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Reply {
+pub(super) enum ResponseState {
     None,
     Open,
     /// Still open, and the stream was set to send each piece immediately.
@@ -34,7 +34,7 @@ pub(super) enum BodyUse {
     /// The program holds it and does not ask for it now.
     Held,
     /// It did not come in time, and its reader does not know yet.
-    Late,
+    TimedOut,
     /// No one can read it any more.
     Dropped,
 }

@@ -13,7 +13,7 @@ pub(super) struct Timeouts {
     pub(super) write: Nanos,
     pub(super) drain: Nanos,
     /// Bytes that may still be drained.
-    pub(super) drain_limit: u64,
+    pub(super) max_drain_len: u64,
     pub(super) body_per_byte: PerByte,
     pub(super) write_per_byte: PerByte,
 }

@@ -5,7 +5,7 @@
 //! the 101. They are kept while the program decides, and belong to it after a 101.
 
 use super::ServerExchange;
-use super::state::{Phase, Reply, Upgrade};
+use super::state::{Phase, ResponseState, Upgrade};
 use super::timers::Deadlines;
 use crate::exchange::nanos::Nanos;
 use crate::wire::encode::ResponseEncoder;
@@ -34,7 +34,7 @@ impl ServerExchange {
             self.decline_offer();
         } else if self.upgrade == Upgrade::Offered {
             self.upgrade = Upgrade::Granted;
-            self.reply = Reply::Ended;
+            self.response = ResponseState::Ended;
             self.flush = true;
         }
     }
@@ -91,7 +91,7 @@ impl ServerExchange {
 
     /// At most how many bytes the next read may take for [`ReadPlan::Keep`](crate::ReadPlan::Keep).
     #[must_use]
-    pub fn keep_limit(&self) -> usize {
+    pub fn max_kept_len(&self) -> usize {
         MAX_KEPT.saturating_sub(self.receiver.buffered())
     }
 

@@ -1,5 +1,4 @@
-//! Calls on sockets that never wait, and what else `std` lacks: for the adapters, in which they
-//! would stand three times.
+//! Calls on sockets that never wait, and others that `std` lacks: for those who write an adapter.
 //!
 //! A runtime's own sockets are registered with its reactor first, which costs system calls. Most
 //! requests are there as soon as they are accepted, and are answered without that: see

@@ -42,6 +42,8 @@ pub trait Reactor: fmt::Debug + 'static {
 }
 
 /// A connected TCP or Unix socket.
+///
+/// These are all: an adapter must handle each.
 #[derive(Debug)]
 pub enum StreamSocket<R: Reactor> {
     /// Not yet known to the reactor: a request that is there already is answered without it,

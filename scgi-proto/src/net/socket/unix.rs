@@ -192,6 +192,8 @@ fn at_once(mut call: impl FnMut() -> Result<usize, Errno>) -> io::Result<Option<
 }
 
 /// A socket that was accepted, in non-blocking mode, and that no reactor knows yet.
+///
+/// These are all: an adapter must handle each.
 #[derive(Debug)]
 pub enum UnregisteredSocket {
     /// One of TCP.

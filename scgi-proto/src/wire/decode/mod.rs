@@ -58,12 +58,12 @@ pub trait Decode {
 
     /// At most how many bytes of body a read may take past the buffer, if it is empty, straight to
     /// where they stay: for big bodies. `None` if it is not body that comes next.
-    fn chunk_limit(&self) -> Option<usize>;
+    fn max_chunk_len(&self) -> Option<usize>;
 
     /// The event of a chunk of the body that was read past the buffer, and is not empty.
     ///
     /// # Panics
-    /// If it is longer than [`chunk_limit`](Self::chunk_limit) said.
+    /// If it is longer than [`max_chunk_len`](Self::max_chunk_len) said.
     fn chunk(&mut self, chunk: Bytes) -> Self::Event;
 
     /// Whether the last event was yielded; then a read would wait for a peer that waits for us.

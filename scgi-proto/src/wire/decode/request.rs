@@ -257,7 +257,7 @@ impl Decode for RequestDecoder {
         }
     }
 
-    fn chunk_limit(&self) -> Option<usize> {
+    fn max_chunk_len(&self) -> Option<usize> {
         match self.state {
             State::Body { remaining: remaining @ 1.. } => Some(body_read(remaining)),
             _ => None,

@@ -379,7 +379,7 @@ impl Decode for ResponseDecoder {
         }
     }
 
-    fn chunk_limit(&self) -> Option<usize> {
+    fn max_chunk_len(&self) -> Option<usize> {
         match self.state {
             State::Body { remaining: 1.. } | State::BodyToEnd => Some(self.read_hint()),
             _ => None,

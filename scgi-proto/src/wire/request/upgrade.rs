@@ -166,7 +166,7 @@ mod tests {
     use alloc::string::ToString;
 
     use super::*;
-    use crate::wire::request::RequestHeadBuilder;
+    use crate::wire::request::{RequestHead, RequestHeadBuilder};
 
     fn valid() -> RequestHeadBuilder {
         RequestHead::builder("GET", "/")
