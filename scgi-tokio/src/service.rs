@@ -16,9 +16,7 @@ use scgi_proto::http::{
     ConvertError, RequestRules, request_to_http, response_from_http, response_to_http,
 };
 use scgi_proto::server::RequestHandler;
-use scgi_proto::{
-    Address, BoxError, ClientConfig, IntoResponse, Peer, ShutdownSignal, ToAddress, UpgradeBody,
-};
+use scgi_proto::{Address, BoxError, ClientConfig, IntoResponse, Peer, ToAddress, UpgradeBody};
 use tower_service::Service;
 
 use crate::client::Client;
@@ -138,12 +136,16 @@ pub(crate) struct ServiceRequest {
 
 /// The request that a service gets, with what the connection knows.
 pub(crate) fn request_to_service(request: Request) -> Result<ServiceRequest, ConvertError> {
-    let (peer, shutdown) = (request.peer(), request.shutdown_signal());
+    let connection = FromConnection {
+        peer: request.peer(),
+        #[cfg(feature = "axum")]
+        shutdown: request.shutdown_signal(),
+    };
     let (head, body) = request.into_parts();
     let may_upgrade = PendingUpgrade::<Upgraded>::may_begin(&head);
     let mut parts = request_to_http(head)?;
     let upgrade = if may_upgrade { PendingUpgrade::offer(&mut parts.extensions) } else { None };
-    extend(&mut parts.extensions, FromConnection { peer, shutdown });
+    extend(&mut parts.extensions, connection);
     // An empty body takes no allocation.
     let body = if body.len() == Some(0) { AxumBody::empty() } else { AxumBody::new(body) };
     Ok(ServiceRequest { http: HttpRequest::from_parts(parts, body), upgrade })
@@ -212,7 +214,9 @@ where
 #[derive(Debug, Clone)]
 pub(crate) struct FromConnection {
     pub(crate) peer: Option<Peer>,
-    pub(crate) shutdown: ShutdownSignal,
+    /// For an extractor of axum.
+    #[cfg(feature = "axum")]
+    pub(crate) shutdown: crate::ShutdownSignal,
 }
 
 /// Adds that, and the client's address where axum looks for it.
