@@ -54,7 +54,7 @@ fn the_stream_of_a_backend_passes_on_data_the_ends_and_what_breaks() {
             io.read_exact(&mut [0; 5]).await.expect(name);
         });
         server.assert_free_after(2);
-        assert_eq!(server.seen.ended.load(Ordering::SeqCst), 2, "{name}");
+        server.wait_until("a program is left", || server.seen.ended.load(Ordering::SeqCst) == 2);
         // The program leaves, and what it does not read may break the connection.
         runtime.block_on(async {
             let mut io = open(&server, "/breaks").await;
