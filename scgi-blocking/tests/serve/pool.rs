@@ -95,10 +95,13 @@ fn a_burst_gets_threads_at_once_and_again_after_a_pause() {
 fn slow_peers_and_handlers_that_block_keep_no_one_else_waiting() {
     let (release, released) = mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
+    let ended = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&ended);
     // The first that blocks holds the lock, the others wait for it.
     let handler = move |request: Request| {
         if request.head().method() == Some(b"BLOCK") {
             let _ = released.lock().expect("no panic").recv();
+            counted.fetch_add(1, Ordering::SeqCst);
         }
         Response::new("done")
     };
@@ -134,6 +137,9 @@ fn slow_peers_and_handlers_that_block_keep_no_one_else_waiting() {
             for _ in 0..20 {
                 release.send(()).expect("a handler");
             }
+            // Those of the next server must not be released instead.
+            wait_until(|| ended.load(Ordering::SeqCst) == 20);
+            ended.store(0, Ordering::SeqCst);
             drop((silent, blocked));
         },
     );
