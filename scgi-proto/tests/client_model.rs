@@ -437,7 +437,7 @@ proptest! {
         mut steps in prop::collection::vec(step(), 0..60),
     ) {
         let case = Case::new(Kind::Upgrade, body, 0);
-        // Reading has no deadline: the server has to end it.
+        // Reading has no deadline: the server must end it.
         steps.extend([Step::Take(upload + 1000), Step::Send(body + 1000), Step::End]);
         let (mut came, mut has_head) = (Vec::new(), false);
         let result = run(&case.net, steps, async {

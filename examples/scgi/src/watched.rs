@@ -23,7 +23,7 @@ pub(crate) struct Message<D: Pieces> {
     /// After the end.
     pub(crate) surplus: u64,
     pub(crate) is_complete: bool,
-    /// After a 101: what follows the head is no longer understood, only counted.
+    /// After a 101: what follows the head is only counted.
     pub(crate) is_tunnel: bool,
     pub(crate) error: Option<DecodeError>,
     pub(crate) head_at: Option<Duration>,
@@ -116,7 +116,7 @@ impl<D: Pieces> Message<D> {
         self.bytes += bytes.len() as u64;
         let time = if bytes.is_empty() { &mut self.ended_at } else { &mut self.last_at };
         *time = Some(now);
-        // After an error bytes are no longer understood, only counted.
+        // After an error, bytes are only counted.
         if self.error.is_some() || self.is_tunnel {
             return false;
         }

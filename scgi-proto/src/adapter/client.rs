@@ -44,7 +44,7 @@ impl<A: Timed + driver::Connector> Client<A, StreamSocket<A>> {
     /// [`Error::Io`] if that fails, [`Error::Timeout`] if it takes too long.
     ///
     /// # Panics
-    /// On tokio, if it has to wait on a runtime without timers.
+    /// On tokio, if it must wait on a runtime without timers.
     ///
     /// # Cancel safety
     /// Safe: the attempt is given up, and the server sees a connection without a byte at most.
@@ -108,7 +108,7 @@ impl<A: Adapter + Streams<IO>, IO> Client<A, IO> {
     /// failed.
     ///
     /// # Panics
-    /// On tokio, if it has to wait on a runtime without timers.
+    /// On tokio, if it must wait on a runtime without timers.
     ///
     /// # Cancel safety
     /// Dropping the future drops the connection.

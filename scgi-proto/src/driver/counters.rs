@@ -15,7 +15,7 @@ use crate::exchange::server::ServerExchange;
 use crate::shutdown::Shutdown;
 use crate::wire::response::Status;
 
-/// The responses that a server gives by itself, each with its own count.
+/// The responses that a server sends by itself, each with its own count.
 const REFUSALS: [Status; 6] = [
     Status::BAD_REQUEST,
     Status::REQUEST_TIMEOUT,

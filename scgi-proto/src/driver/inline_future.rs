@@ -32,7 +32,7 @@ use std::panic::catch_unwind;
 /// assert!(matches!(first.poll(&mut cx), Inline::Done(Some(1))));
 ///
 /// first.begin(steps(2));
-/// // It has to wait: it is to be spawned.
+/// // It must wait, so spawn it.
 /// let Inline::Unfinished(rest) = first.poll(&mut cx) else { panic!("it has not waited") };
 /// assert_eq!(std::pin::pin!(rest).poll(&mut cx), Poll::Ready(2));
 /// ```
@@ -45,7 +45,7 @@ pub struct InlineFuture<F> {
 pub enum Inline<F: Future> {
     /// It is over, with this result, or with none if it panicked.
     Done(Option<F::Output>),
-    /// It has to wait.
+    /// It must wait.
     Unfinished(Unfinished<F>),
 }
 

@@ -59,7 +59,7 @@ impl Watch {
 
     /// Takes bytes of the request; what is to be shown.
     pub(crate) fn request(&mut self, bytes: &[u8]) -> Option<String> {
-        // Of a tunnel there is no end.
+        // The bytes of a tunnel are not saved: it has no known end.
         if !self.reply.is_tunnel {
             self.save(|capture| capture.sent(bytes));
         }

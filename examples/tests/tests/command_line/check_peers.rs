@@ -33,7 +33,7 @@ fn marks_on_page(name: &str) -> Marks {
         .collect()
 }
 
-/// What a run of `scgi check` gives; its exit status must agree with it.
+/// The result of `scgi check`; its exit status must agree with it.
 fn marks(address: &str, args: &[&str]) -> (Marks, Value) {
     let run = scgi([&["check", address, "--json"][..], args].concat());
     let report: Value = serde_json::from_slice(&run.stdout)

@@ -302,7 +302,7 @@ impl ServerExchange {
         !surplus && decoder.body_remaining() == Some(self.receiver.buffered() as u64)
     }
 
-    /// Whether the write side has to be shut down now.
+    /// Whether the write side must be shut down now.
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
         self.phase == Phase::Shutdown

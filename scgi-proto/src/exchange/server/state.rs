@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
     Open,
-    /// The response is written; the write side has to be shut down, then input is drained.
+    /// The response is written; the write side must be shut down, then input is drained.
     Shutdown,
     Drain,
     /// The head of a 101 is written: the connection belongs to the program.
